@@ -1,0 +1,210 @@
+//! The typed network graph, from import to lowering.
+//!
+//! One graph serves the whole converter: the importer makes it, passes rewrite
+//! it, the engine trains its parameters, the lowering reads it. Activations
+//! are NHWC `f32`; a node's shape is that of one image (no batch).
+
+#![forbid(unsafe_code)]
+
+mod shape;
+
+pub use shape::{ShapeError, conv_output};
+
+/// Index of a node in [`Graph::nodes`].
+pub type NodeId = usize;
+/// Index of a parameter in [`Graph::params`].
+pub type ParamId = usize;
+
+/// A network: nodes in topological order and the parameters they name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    /// Name of the network, for people.
+    pub name: String,
+    /// In topological order; `nodes[0]` is [`Op::Input`].
+    pub nodes: Vec<Node>,
+    /// Every parameter, trainable or not.
+    pub params: Vec<Param>,
+    /// The node whose value is the class scores (before any softmax).
+    pub output: NodeId,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Unique within the graph; the ONNX node's name where there was one.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// The nodes read; all have smaller ids.
+    pub inputs: Vec<NodeId>,
+    /// Shape of the result for one image.
+    pub shape: Shape,
+}
+
+/// Rows, columns, channels of one image's activation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+}
+
+impl Shape {
+    /// Elements of one image's activation.
+    pub fn len(&self) -> usize {
+        self.h * self.w * self.c
+    }
+
+    /// True if any side is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A named array of `f32`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Param {
+    /// Unique within the graph.
+    pub name: String,
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// Row-major.
+    pub data: Vec<f32>,
+    /// What the optimiser may do with it.
+    pub role: Role,
+}
+
+/// What a parameter is to the optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A float or 8-bit weight: decayed.
+    Weight,
+    /// The latent weight of a binary layer: clipped, own learning-rate factor.
+    Latent,
+    /// Bias, batch-norm scale and shift, thresholds, PReLU: never decayed.
+    Gain,
+    /// Batch-norm running mean or variance: not trained by gradient.
+    Statistic,
+}
+
+/// How the weights of a convolution enter the arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// As they are.
+    Float,
+    /// Rounded to 255 levels, −127..=127 times a scale of their own per output
+    /// channel (max |w| / 127); gradients pass straight through.
+    Int8,
+    /// As [`Precision::Int8`] with one scale for the whole tensor, so that the
+    /// accumulators of different outputs compare as integers (the classifier).
+    Int8PerTensor,
+    /// `sign(w)`, `sign(0) = +1`, times a scale that batch norm absorbs.
+    Binary,
+}
+
+/// Window of a convolution or pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Kernel rows and columns.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal stride.
+    pub stride: [usize; 2],
+    /// Top, left, bottom, right.
+    pub pads: [usize; 4],
+}
+
+/// What a node computes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// The preprocessed image.
+    Input,
+    /// Convolution, zero padding. Weights `[out][ky][kx][in / groups]`.
+    Conv {
+        /// Weights.
+        weight: ParamId,
+        /// `[out]`.
+        bias: Option<ParamId>,
+        /// Window.
+        window: Window,
+        /// 1, or the number of channels (depthwise), or between.
+        groups: usize,
+        /// How the weights enter.
+        precision: Precision,
+    },
+    /// `gamma·(x − mean)/sqrt(var + eps) + beta` per channel.
+    BatchNorm {
+        /// `[c]`.
+        gamma: ParamId,
+        /// `[c]`.
+        beta: ParamId,
+        /// `[c]`, running.
+        mean: ParamId,
+        /// `[c]`, running.
+        var: ParamId,
+        /// Added to the variance.
+        eps: f32,
+    },
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, lo), hi)`; ReLU6 is `lo = 0, hi = 6`.
+    Clip {
+        /// Lower bound.
+        lo: f32,
+        /// Upper bound.
+        hi: f32,
+    },
+    /// `x` for `x ≥ 0`, else `slope[c]·x`.
+    Prelu {
+        /// `[c]`.
+        slope: ParamId,
+    },
+    /// `prelu(x − before[c]) + after[c]`, slopes kept in (−1, 1).
+    ShiftedPrelu {
+        /// `[c]`.
+        before: ParamId,
+        /// `[c]`.
+        slope: ParamId,
+        /// `[c]`.
+        after: ParamId,
+    },
+    /// `sign(x − threshold[c])`, `sign(0) = +1`.
+    Sign {
+        /// `[c]`.
+        threshold: ParamId,
+    },
+    /// `clamp(round(x·2^frac), −128, 127)·2^−frac`: the 8-bit reading of a stream.
+    Narrow {
+        /// Binary point.
+        frac: i32,
+    },
+    /// Sum of two nodes of the same shape.
+    Add,
+    /// Parameter-free shortcut: mean over `pool × pool` pixels (clipped at the
+    /// border), channels repeated (`c mod c_in`) where they grow, averaged
+    /// (`c, c + c_out, …`) where they shrink; the node's shape says to what.
+    Shortcut {
+        /// Pixels per side that become one.
+        pool: usize,
+    },
+    /// Mean over a window; padding counts only where `include_pad`.
+    AveragePool {
+        /// Window.
+        window: Window,
+        /// Divide by the whole window at the border too.
+        include_pad: bool,
+    },
+    /// Mean over all pixels.
+    GlobalAveragePool,
+    /// Fully connected over the flattened input. Weights `[out][h][w][c]`.
+    Dense {
+        /// Weights `[out][in]`, inputs in row, column, channel order.
+        weight: ParamId,
+        /// `[out]`.
+        bias: Option<ParamId>,
+        /// How the weights enter.
+        precision: Precision,
+    },
+}
