@@ -1,1 +1,16 @@
-//! Placeholder.
+//! What the project offers to start from: MobileNet definitions (feature
+//! `define`) and the files it ships (feature `artefacts`).
+//!
+//! A definition is a float `bitat_graph::Graph` with fresh weights,
+//! ready to be trained; it comes out the same on every machine for a seed.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "artefacts")]
+pub mod artefacts;
+#[cfg(feature = "define")]
+mod define;
+
+#[cfg(feature = "define")]
+pub use define::{
+    DefineError, MobileNet, Strides, mobilenet_v1, mobilenet_v2, round_channels, strides_for,
+};
