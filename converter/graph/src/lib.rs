@@ -6,8 +6,10 @@
 
 #![forbid(unsafe_code)]
 
+mod eval;
 mod shape;
 
+pub use eval::{evaluate, evaluate_with};
 pub use shape::{ShapeError, conv_output};
 
 /// Index of a node in [`Graph::nodes`].
@@ -96,12 +98,14 @@ pub enum Precision {
     /// As they are.
     Float,
     /// Rounded to 255 levels, −127..=127 times a scale of their own per output
-    /// channel (max |w| / 127); gradients pass straight through.
+    /// channel (max |w| / 127, halves away from zero); gradients pass straight
+    /// through.
     Int8,
     /// As [`Precision::Int8`] with one scale for the whole tensor, so that the
     /// accumulators of different outputs compare as integers (the classifier).
     Int8PerTensor,
-    /// `sign(w)`, `sign(0) = +1`, times a scale that batch norm absorbs.
+    /// `sign(w)`, `sign(0) = +1`, times a scale that batch norm absorbs; mean
+    /// |w| of the output channel unless a method says otherwise.
     Binary,
 }
 
@@ -175,7 +179,8 @@ pub enum Op {
         /// `[c]`.
         threshold: ParamId,
     },
-    /// `clamp(round(x·2^frac), −128, 127)·2^−frac`: the 8-bit reading of a stream.
+    /// `clamp(round(x·2^frac), −128, 127)·2^−frac`: the 8-bit reading of a stream;
+    /// halves round up, as the integer shift does.
     Narrow {
         /// Binary point.
         frac: i32,

@@ -134,7 +134,8 @@ impl Graph {
             }
             Op::Shortcut { pool } => {
                 let wanted = wanted.ok_or("a shortcut needs a shape")?;
-                if *pool == 0 || wanted.h != x.h.div_ceil(*pool) || wanted.w != x.w.div_ceil(*pool) {
+                if *pool == 0 || wanted.h != x.h.div_ceil(*pool) || wanted.w != x.w.div_ceil(*pool)
+                {
                     return Err(format!("pool {pool} does not take {x:?} to {wanted:?}"));
                 }
                 Ok(wanted)
