@@ -1,4 +1,4 @@
-//! Every operation as nested loops on unpacked values (rules S1–S28).
+//! Every operation as nested loops on unpacked values (rules S1–S29).
 //!
 //! Written to be read, not to be fast: bits are `i8` of value ±1, weights
 //! stand in the order of the mathematics. Nothing here packs, tiles or knows
@@ -14,6 +14,7 @@ mod convolution;
 mod epilogue;
 mod geometry;
 mod pooling;
+mod ranking;
 
 pub use arithmetic::{mulr, narrow, rdiv, rshr, sat16, sat32, shift_sat16};
 pub use convolution::{
@@ -22,3 +23,4 @@ pub use convolution::{
 pub use epilogue::{Prelu, Scale, scores, sign, stream_epilogue, threshold};
 pub use geometry::{Conv, Padding, Shape, Window};
 pub use pooling::{global_average_pool, shortcut};
+pub use ranking::ranking;
