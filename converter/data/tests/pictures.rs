@@ -8,7 +8,8 @@ use png::{BitDepth, ColorType};
 
 #[test]
 fn png_of_every_kind() {
-    let cases: [(&str, ColorType, BitDepth, &[u8], usize, &[u8]); 8] = [
+    type Case<'a> = (&'a str, ColorType, BitDepth, &'a [u8], usize, &'a [u8]);
+    let cases: [Case; 8] = [
         ("grey", ColorType::Grayscale, BitDepth::Eight, &[1, 200], 1, &[1, 200]),
         ("grey 1 bit", ColorType::Grayscale, BitDepth::One, &[0b0100_0000], 1, &[0, 255]),
         ("grey 16", ColorType::Grayscale, BitDepth::Sixteen, &[1, 99, 200, 99], 1, &[1, 200]),
