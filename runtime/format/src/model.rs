@@ -8,8 +8,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// Index of a tensor in [`Model::tensors`].
-pub type TensorId = u16;
+pub use crate::types::{Kind, Padding, Shortcut, Tensor, TensorId, Window};
 
 /// A whole network: integers only, from the bytes of an image to the scores.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,35 +42,6 @@ pub struct Input {
     pub std: Vec<f32>,
 }
 
-/// What the elements of a tensor are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `u8` pixels, row-major, channels last.
-    Image,
-    /// `i16` fixed point: value = integer × 2^−frac.
-    Stream,
-    /// One bit per element, 1 where the value is negative; channels padded to
-    /// a multiple of 64 bits per pixel.
-    Bits,
-    /// `i32` class scores.
-    Scores,
-}
-
-/// Shape and kind of one tensor; batch is always 1, order is row, column, channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tensor {
-    /// Element kind.
-    pub kind: Kind,
-    /// Rows.
-    pub height: u16,
-    /// Columns.
-    pub width: u16,
-    /// Channels.
-    pub channels: u16,
-    /// Binary point of a [`Kind::Stream`]: value = integer × 2^−frac. 0 otherwise.
-    pub frac: i8,
-}
-
 /// One step of the network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
@@ -92,7 +62,7 @@ pub enum Operation {
     Int8Conv {
         /// Window.
         window: Window,
-        /// Stream input only: it enters as `narrow(x)`, see [`narrow` rule in FORMAT.md]. 0..=8.
+        /// Stream input only: it enters as `narrow(x)`, a rounding right shift that saturates to `i8`. 0..=8.
         narrow: u8,
         /// `[out][ky][kx][in]`, each in −127..=127.
         weights: Vec<i8>,
@@ -145,30 +115,17 @@ pub enum Operation {
     },
 }
 
-/// Window of a convolution. Bottom and right padding follow from the output's size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Rows of the kernel, ≥ 1.
-    pub kernel_h: u8,
-    /// Columns of the kernel, ≥ 1.
-    pub kernel_w: u8,
-    /// Vertical stride, ≥ 1.
-    pub stride_h: u8,
-    /// Horizontal stride, ≥ 1.
-    pub stride_w: u8,
-    /// Rows above the input, < `kernel_h`.
-    pub pad_top: u8,
-    /// Columns left of the input, < `kernel_w`.
-    pub pad_left: u8,
-}
-
-/// What a binary convolution reads outside its input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Padding {
-    /// The tap adds nothing (what PyTorch and ONNX do).
-    Zero,
-    /// The tap reads +1.
-    One,
+impl Operation {
+    /// What happens to the accumulators; `None` for the pool, which has none.
+    pub fn epilogue(&self) -> Option<&Epilogue> {
+        match self {
+            Operation::Int8Conv { epilogue, .. }
+            | Operation::Int8Depthwise { epilogue, .. }
+            | Operation::BinaryConv { epilogue, .. }
+            | Operation::BinaryDepthwise { epilogue, .. } => Some(epilogue),
+            Operation::GlobalAveragePool { .. } => None,
+        }
+    }
 }
 
 /// From accumulator to tensors, all rounding and saturation included.
@@ -209,23 +166,6 @@ pub enum Epilogue {
         /// The scores written.
         scores: TensorId,
     },
-}
-
-/// A parameter-free shortcut from an earlier stream.
-///
-/// Channels: with `c_in ≥ c_out`, output channel `c` is the mean of the input
-/// channels `c, c + c_out, c + 2·c_out, …`; with `c_in < c_out` it reads
-/// channel `c mod c_in`. Pixels: the mean over `pool × pool` pixels, clipped
-/// at the border. Both means are one `rdiv`; then the result is shifted to the
-/// output's binary point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shortcut {
-    /// The stream read.
-    pub tensor: TensorId,
-    /// Pixels per side that become one, ≥ 1.
-    pub pool: u8,
-    /// −15..=15: left shifts saturate, right shifts round.
-    pub shift: i8,
 }
 
 /// `f(y) = g(y − before[c]) + after[c]`, `g(y) = y` for `y ≥ 0`, else `mulr(y, slope[c])`.
