@@ -1,1 +1,41 @@
-//! Placeholder.
+//! XNOR-popcount kernels and the few integer kernels around them.
+//!
+//! One set of kernels exists per instruction set ([`Isa`]); all of them give the
+//! same integers. [`Kernels`] is the only door: it checks every length in safe
+//! code and then calls the set's function. This is the only crate of the
+//! project with `unsafe` in it.
+//!
+//! How the code is arranged: [`layout`] states how bits and weights lie in
+//! memory; `generic/` holds each algorithm once, explained at the top of its
+//! file with its cost, over small vector traits; `portable/`, `x86/` and `arm/`
+//! hold the vectors of one instruction set each, in files of the same names.
+//!
+//! The crate uses no heap and no standard library (feature `std`, on by
+//! default, only adds run-time detection of the instruction set).
+#![no_std]
+#![deny(missing_docs)]
+
+#[cfg(target_endian = "big")]
+compile_error!(
+    "packed networks are little-endian and used in place: no big-endian target is supported"
+);
+
+#[cfg(feature = "std")]
+extern crate std;
+
+mod check;
+mod generic;
+mod isa;
+pub mod layout;
+mod misuse;
+mod portable;
+mod table;
+mod types;
+
+pub use isa::{Isa, UnknownIsa};
+pub use layout::scratch_bytes;
+pub use misuse::Misuse;
+pub use table::Kernels;
+pub use types::{
+    Conv, Epilogue, Int8Input, Operation, Padding, Prelu, Shape, Shortcut, Sign, Window,
+};

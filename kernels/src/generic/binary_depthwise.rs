@@ -1,0 +1,339 @@
+//! Depthwise convolution of ±1 by ±1 with bit-sliced adders.
+//!
+//! Bits are packed over channels, so one xor compares one tap of as many
+//! channels as a register has bits. The results of the taps, one bit per
+//! channel each, are added in bit planes: plane b of the sum holds bit b of
+//! every channel's count of differing taps. For a 3×3 window that is 5 full and
+//! 2 half adders for 4 planes; other windows feed a ripple counter with two
+//! taps per full adder.
+//!
+//! Where only a threshold decides, it is compared in planes too, and the result
+//! is already packed: with n taps inside the input, acc = n − 2·m, and
+//!
+//! acc < t  ⇔  m ≥ ⌊(n − t) / 2⌋ + 1.
+//!
+//! n differs at the border. With q = ⌊n/2⌋ and r = n mod 2, the right side is
+//! q + ⌊(r − t)/2⌋ + 1; adding Q − q to both sides, where Q = ⌊T/2⌋ of the whole
+//! window's T taps, leaves m + (Q − q) ≥ Q + ⌊(r − t)/2⌋ + 1, which depends on n
+//! only through its parity. Q − q never exceeds the number of taps outside, so
+//! that many of them are fed to the adders as "differs" and the others as
+//! "agrees": a border pixel costs what any pixel costs, and two sets of
+//! threshold planes, made once per call in the scratch, serve all pixels.
+//!
+//! Cost per pixel and register of channels, 3×3: 9 loads, 9 xor, 5 full adders
+//! and 2 half adders, 4 compare steps, 1 store.
+//!
+//! Where a stream is wanted, the planes are expanded to 16-bit lanes: 3
+//! operations per plane and 16 channels.
+
+use super::epilogue::{At, Sink};
+use super::lanes::{LANES, Lanes};
+use super::{BinaryJob, taps_inside};
+use crate::layout::{count_planes, pixel_bytes};
+use crate::types::{Conv, Padding};
+
+/// Planes enough for every count that fits 16 bits.
+const PLANES: usize = 16;
+
+/// A register of bits, one channel each.
+pub(crate) trait Bits: Copy {
+    /// The register.
+    type V: Copy;
+    /// Its size; a multiple of 8.
+    const BYTES: usize;
+
+    /// The first [`Bits::BYTES`] bytes of the slice, which has them.
+    fn load(self, from: &[u8]) -> Self::V;
+    /// Into the first [`Bits::BYTES`] bytes of the slice, which has them.
+    fn store(self, value: Self::V, to: &mut [u8]);
+    /// All bits 0.
+    fn zeros(self) -> Self::V;
+    /// All bits 1.
+    fn ones(self) -> Self::V;
+    /// Exclusive or.
+    fn xor(self, a: Self::V, b: Self::V) -> Self::V;
+    /// And.
+    fn and(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Bit of least weight of a + b + c.
+    fn sum(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Bit of most weight of a + b + c.
+    fn carry(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// One step of a comparison from the least plane up: where `a` and `b`
+    /// differ, whether a > b; elsewhere `so_far`.
+    fn greater(self, a: Self::V, b: Self::V, so_far: Self::V) -> Self::V;
+}
+
+/// 64 channels in a plain register: every instruction set's last few words.
+#[derive(Clone, Copy)]
+pub(crate) struct Word;
+
+impl Bits for Word {
+    type V = u64;
+    const BYTES: usize = 8;
+
+    #[inline(always)]
+    fn load(self, from: &[u8]) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&from[..8]);
+        u64::from_le_bytes(bytes)
+    }
+    #[inline(always)]
+    fn store(self, value: u64, to: &mut [u8]) {
+        to[..8].copy_from_slice(&value.to_le_bytes());
+    }
+    #[inline(always)]
+    fn zeros(self) -> u64 {
+        0
+    }
+    #[inline(always)]
+    fn ones(self) -> u64 {
+        !0
+    }
+    #[inline(always)]
+    fn xor(self, a: u64, b: u64) -> u64 {
+        a ^ b
+    }
+    #[inline(always)]
+    fn and(self, a: u64, b: u64) -> u64 {
+        a & b
+    }
+    #[inline(always)]
+    fn sum(self, a: u64, b: u64, c: u64) -> u64 {
+        a ^ b ^ c
+    }
+    #[inline(always)]
+    fn carry(self, a: u64, b: u64, c: u64) -> u64 {
+        (a & b) | (c & (a ^ b))
+    }
+    #[inline(always)]
+    fn greater(self, a: u64, b: u64, so_far: u64) -> u64 {
+        so_far ^ ((a ^ b) & (a ^ so_far))
+    }
+}
+
+/// What stays the same for all of a layer.
+struct Layer<'a> {
+    conv: Conv,
+    padding: Padding,
+    input: &'a [u8],
+    weights: &'a [u8],
+    /// Threshold planes, even tap counts first; empty when a stream is wanted.
+    thresholds: &'a [u8],
+    /// Planes of a count, and of a threshold.
+    planes: usize,
+    /// Bytes per pixel.
+    pixel: usize,
+}
+
+/// The whole operation: `wide` for as much of a pixel as fills its registers,
+/// then 64 channels at a time.
+#[inline(always)]
+pub(crate) fn run<L: Lanes, B: Bits>(lanes: L, wide: B, job: BinaryJob<'_>) {
+    let conv = job.conv;
+    let taps = conv.window.kernel_h * conv.window.kernel_w;
+    let planes = count_planes(taps);
+    let pixel = pixel_bytes(conv.input.c);
+    let mut sink = Sink::new(job.epilogue, conv.output, &job.rows, taps);
+    let thresholds: &[u8] = match sink.thresholds() {
+        Some(thresholds) => {
+            let made = &mut job.scratch[..2 * planes * pixel];
+            threshold_planes(thresholds, taps, planes, made);
+            made
+        }
+        None => &[],
+    };
+    let layer = Layer {
+        conv,
+        padding: job.padding,
+        input: job.input,
+        weights: job.weights,
+        thresholds,
+        planes,
+        pixel,
+    };
+    let nine = (conv.window.kernel_h, conv.window.kernel_w) == (3, 3);
+    for row in job.rows {
+        let mut byte = 0;
+        while byte + B::BYTES <= pixel {
+            if nine {
+                line::<L, B, true>(lanes, wide, &layer, &mut sink, row, byte);
+            } else {
+                line::<L, B, false>(lanes, wide, &layer, &mut sink, row, byte);
+            }
+            byte += B::BYTES;
+        }
+        while byte < pixel {
+            if nine {
+                line::<L, Word, true>(lanes, Word, &layer, &mut sink, row, byte);
+            } else {
+                line::<L, Word, false>(lanes, Word, &layer, &mut sink, row, byte);
+            }
+            byte += Word::BYTES;
+        }
+    }
+}
+
+/// Writes, for r = 0 and 1, the planes of clamp(Q + ⌊(r − t)/2⌋ + 1, 0, T + 1);
+/// T + 1 for channels that do not exist.
+fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [u8]) {
+    let pixel = made.len() / (2 * planes);
+    made.fill(0);
+    for (parity, set) in made.chunks_exact_mut(planes * pixel).enumerate() {
+        for c in 0..pixel * 8 {
+            let least = match thresholds.get(c) {
+                Some(&t) => {
+                    let half = (parity as i64 - i64::from(t)).div_euclid(2);
+                    (taps as i64 / 2 + half + 1).clamp(0, taps as i64 + 1)
+                }
+                None => taps as i64 + 1,
+            };
+            for plane in 0..planes {
+                set[plane * pixel + c / 8] |= ((least >> plane & 1) as u8) << (c % 8);
+            }
+        }
+    }
+}
+
+/// One row of the channels that start at `byte` and fill a register.
+#[inline(always)]
+fn line<L: Lanes, B: Bits, const NINE: bool>(
+    lanes: L,
+    bits: B,
+    layer: &Layer<'_>,
+    sink: &mut Sink<'_>,
+    row: usize,
+    byte: usize,
+) {
+    let Layer { conv, padding, planes, pixel, .. } = *layer;
+    let window = &conv.window;
+    let (height, width) = (conv.input.h, conv.input.w);
+    let taps = window.kernel_h * window.kernel_w;
+    let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, height);
+    let weight = |tap: usize| bits.load(&layer.weights[tap * pixel + byte..]);
+    let nine_weights: [B::V; 9] =
+        core::array::from_fn(|tap| if NINE { weight(tap) } else { bits.zeros() });
+
+    for column in 0..conv.output.w {
+        let inside_x =
+            taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, width);
+        let terms = match padding {
+            Padding::Zero => inside_y.len() * inside_x.len(),
+            Padding::One => taps,
+        };
+        // Taps outside that are fed as "differs", see the top of the file.
+        let mut differing = if layer.thresholds.is_empty() { 0 } else { taps / 2 - terms / 2 };
+        let mut compare = |ky: usize, kx: usize, weight: B::V| {
+            if inside_y.contains(&ky) && inside_x.contains(&kx) {
+                let y = row * window.stride_h + ky - window.pad_top;
+                let x = column * window.stride_w + kx - window.pad_left;
+                bits.xor(bits.load(&layer.input[(y * width + x) * pixel + byte..]), weight)
+            } else if padding == Padding::One {
+                weight
+            } else if differing > 0 {
+                differing -= 1;
+                bits.ones()
+            } else {
+                bits.zeros()
+            }
+        };
+
+        let mut count = [bits.zeros(); PLANES];
+        if NINE {
+            let mut taps = [bits.zeros(); 9];
+            for (tap, one) in taps.iter_mut().enumerate() {
+                *one = compare(tap / 3, tap % 3, nine_weights[tap]);
+            }
+            count[..4].copy_from_slice(&add_nine(bits, taps));
+        } else {
+            let mut pending = None;
+            for ky in 0..window.kernel_h {
+                for kx in 0..window.kernel_w {
+                    let tap = compare(ky, kx, weight(ky * window.kernel_w + kx));
+                    match pending.take() {
+                        None => pending = Some(tap),
+                        Some(other) => add_two(bits, &mut count[..planes], tap, other),
+                    }
+                }
+            }
+            if let Some(last) = pending {
+                add_two(bits, &mut count[..planes], last, bits.zeros());
+            }
+        }
+
+        if layer.thresholds.is_empty() {
+            expand(lanes, bits, layer, sink, row, column, byte, terms, &count[..planes]);
+        } else {
+            let first = (terms % 2) * planes * pixel + byte;
+            let mut below = bits.ones();
+            for (plane, &count) in count[..planes].iter().enumerate() {
+                let threshold = bits.load(&layer.thresholds[first + plane * pixel..]);
+                below = bits.greater(count, threshold, below);
+            }
+            bits.store(below, &mut sink.threshold_pixel(row, column)[byte..]);
+        }
+    }
+}
+
+/// Nine bits per channel into a count of four planes.
+#[inline(always)]
+fn add_nine<B: Bits>(bits: B, t: [B::V; 9]) -> [B::V; 4] {
+    let triple = |a, b, c| (bits.sum(a, b, c), bits.carry(a, b, c));
+    let pair = |a, b| (bits.xor(a, b), bits.and(a, b));
+    let (ones_a, twos_a) = triple(t[0], t[1], t[2]);
+    let (ones_b, twos_b) = triple(t[3], t[4], t[5]);
+    let (ones_c, twos_c) = triple(t[6], t[7], t[8]);
+    let (ones, twos_d) = triple(ones_a, ones_b, ones_c);
+    let (twos_e, fours_a) = triple(twos_a, twos_b, twos_c);
+    let (twos, fours_b) = pair(twos_d, twos_e);
+    let (fours, eights) = pair(fours_a, fours_b);
+    [ones, twos, fours, eights]
+}
+
+/// Adds two bits per channel to a count.
+#[inline(always)]
+fn add_two<B: Bits>(bits: B, count: &mut [B::V], a: B::V, b: B::V) {
+    let Some((ones, higher)) = count.split_first_mut() else {
+        return;
+    };
+    let mut carry = bits.carry(*ones, a, b);
+    *ones = bits.sum(*ones, a, b);
+    for plane in higher {
+        (*plane, carry) = (bits.xor(*plane, carry), bits.and(*plane, carry));
+    }
+}
+
+/// Hands a register's counts to the epilogue, 16 channels at a time.
+#[allow(clippy::too_many_arguments)]
+#[inline(always)]
+fn expand<L: Lanes, B: Bits>(
+    lanes: L,
+    bits: B,
+    layer: &Layer<'_>,
+    sink: &mut Sink<'_>,
+    row: usize,
+    column: usize,
+    byte: usize,
+    terms: usize,
+    count: &[B::V],
+) {
+    // 64 bytes hold the largest register.
+    let mut planes = [[0u8; 64]; PLANES];
+    for (plane, &value) in planes.iter_mut().zip(count) {
+        bits.store(value, plane);
+    }
+    let terms = lanes.splat16(terms as i16);
+    for part in (0..B::BYTES).step_by(LANES / 8) {
+        let channel = (byte + part) * 8;
+        if channel >= layer.conv.output.c {
+            break;
+        }
+        let mut differing = lanes.splat16(0);
+        for (b, plane) in planes[..count.len()].iter().enumerate() {
+            let mask = lanes.mask16(u16::from_le_bytes([plane[part], plane[part + 1]]));
+            differing = lanes.sub16(differing, lanes.shl16(mask, b as u32));
+        }
+        let accumulator = lanes.sub16(terms, lanes.add16(differing, differing));
+        let at = At { row, column, channel, count: (layer.conv.output.c - channel).min(LANES) };
+        sink.emit16(lanes, at, [accumulator]);
+    }
+}

@@ -1,0 +1,142 @@
+//! The vector every epilogue works on: 16 channels, whatever the registers.
+//!
+//! An implementor is a zero-sized proof that the CPU has an instruction set; it
+//! can only be made where that is known. All methods mean the same integers on
+//! every set.
+
+/// Channels in a vector of [`Lanes`].
+pub(crate) const LANES: usize = 16;
+
+/// 16 lanes of `i16` and of `i32`.
+pub(crate) trait Lanes: Copy {
+    /// 16 lanes of 16 bits, in channel order.
+    type I16: Copy;
+    /// 16 lanes of 32 bits, in an order of the implementor's own choosing:
+    /// only [`Lanes::load32`] and [`Lanes::store32`] say which lane is which.
+    type I32: Copy;
+
+    /// All lanes the same.
+    fn splat16(self, value: i16) -> Self::I16;
+    /// From memory of any alignment.
+    fn load16(self, from: &[i16; LANES]) -> Self::I16;
+    /// To memory of any alignment.
+    fn store16(self, value: Self::I16, to: &mut [i16; LANES]);
+    /// Bytes, zero-extended.
+    fn load_u8(self, from: &[u8; LANES]) -> Self::I16;
+    /// Bytes, sign-extended.
+    fn load_i8(self, from: &[i8; LANES]) -> Self::I16;
+    /// Lane `i` is −1 where bit `i` is set, else 0.
+    fn mask16(self, bits: u16) -> Self::I16;
+    /// Wrapping.
+    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// Wrapping.
+    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// Saturating.
+    fn adds16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// Saturating.
+    fn subs16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// Signed.
+    fn min16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// Signed.
+    fn max16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// `(a·b + 2^14) >> 15`; `b` is not −32768.
+    fn mulr16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// `a << count` that wraps; `count` 0..=15.
+    fn shl16(self, a: Self::I16, count: u32) -> Self::I16;
+    /// `a << count` that saturates; `count` 0..=15.
+    fn shls16(self, a: Self::I16, count: u32) -> Self::I16;
+    /// Bit `i` is `a < b` in lane `i`.
+    fn less16(self, a: Self::I16, b: Self::I16) -> u16;
+
+    /// All lanes 0.
+    fn zero32(self) -> Self::I32;
+    /// From memory of any alignment.
+    fn load32(self, from: &[i32; LANES]) -> Self::I32;
+    /// To memory of any alignment.
+    fn store32(self, value: Self::I32, to: &mut [i32; LANES]);
+    /// Sign-extended.
+    fn widen16(self, a: Self::I16) -> Self::I32;
+    /// Saturated to 16 bits.
+    fn saturate32(self, a: Self::I32) -> Self::I16;
+    /// Wrapping.
+    fn add32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a << count` that wraps; `count` 0..=15.
+    fn shl32(self, a: Self::I32, count: u32) -> Self::I32;
+    /// `(a + 2^(count−1)) >> count`, the sum wrapping; `count` 1..=16.
+    fn rshr32(self, a: Self::I32, count: u32) -> Self::I32;
+    /// Bit `i` is `a < b` in lane `i`.
+    fn less32(self, a: Self::I32, b: Self::I32) -> u16;
+
+    /// `clamp(rshr(a, count), −128, 127)`; `count` 0..=8. A rounding right
+    /// shift by r ≥ 1 is a rounding multiplication by 2^(15−r).
+    #[inline(always)]
+    fn narrow16(self, a: Self::I16, narrow: Narrow<Self>) -> Self::I16 {
+        let shifted = match narrow.factor {
+            Some(factor) => self.mulr16(a, factor),
+            None => a,
+        };
+        self.max16(self.min16(shifted, narrow.most), narrow.least)
+    }
+
+    /// The constants of [`Lanes::narrow16`].
+    #[inline(always)]
+    fn narrow_by(self, count: u8) -> Narrow<Self> {
+        Narrow {
+            factor: (count > 0).then(|| self.splat16(1 << (15 - count))),
+            least: self.splat16(-128),
+            most: self.splat16(127),
+        }
+    }
+}
+
+/// Constants of [`Lanes::narrow16`].
+#[derive(Clone, Copy)]
+pub(crate) struct Narrow<L: Lanes> {
+    factor: Option<L::I16>,
+    least: L::I16,
+    most: L::I16,
+}
+
+/// The 16 elements at the start of `from`; what is missing reads as 0.
+#[inline(always)]
+pub(crate) fn padded<T: Copy + Default>(from: &[T]) -> [T; LANES] {
+    match from.first_chunk() {
+        Some(whole) => *whole,
+        None => {
+            let mut buffer = [T::default(); LANES];
+            buffer[..from.len()].copy_from_slice(from);
+            buffer
+        }
+    }
+}
+
+/// [`Lanes::load16`] that reads 0 past the end of the slice.
+#[inline(always)]
+pub(crate) fn load16_padded<L: Lanes>(lanes: L, from: &[i16]) -> L::I16 {
+    match from.first_chunk() {
+        Some(whole) => lanes.load16(whole),
+        None => lanes.load16(&padded(from)),
+    }
+}
+
+/// [`Lanes::load32`] that reads 0 past the end of the slice.
+#[inline(always)]
+pub(crate) fn load32_padded<L: Lanes>(lanes: L, from: &[i32]) -> L::I32 {
+    match from.first_chunk() {
+        Some(whole) => lanes.load32(whole),
+        None => lanes.load32(&padded(from)),
+    }
+}
+
+/// Stores as many lanes as the slice has elements, 16 at most.
+#[inline(always)]
+pub(crate) fn store16_clipped<L: Lanes>(lanes: L, value: L::I16, to: &mut [i16]) {
+    match to.first_chunk_mut() {
+        Some(whole) => lanes.store16(value, whole),
+        None => {
+            let mut buffer = [0; LANES];
+            lanes.store16(value, &mut buffer);
+            to.copy_from_slice(&buffer[..to.len()]);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The algorithms, each written once over the vectors of an instruction set.
+//!
+//! Everything here is safe code and `#[inline(always)]`: an instruction set's
+//! entry point (a `#[target_feature]` function) is the only place where it is
+//! compiled, with that set's instructions. Values of the vector traits'
+//! implementors are proofs that the CPU has the instructions; that is what
+//! makes the traits' methods safe to call.
+
+pub(crate) mod binary_conv;
+pub(crate) mod binary_depthwise;
+pub(crate) mod epilogue;
+pub(crate) mod int8_conv;
+pub(crate) mod int8_depthwise;
+pub(crate) mod lanes;
+pub(crate) mod pool;
+mod shortcut;
+
+use core::ops::Range;
+
+use crate::layout::pixel_bytes;
+use crate::types::{Conv, Epilogue, Int8Input, Padding, Shape, Window};
+
+/// What a binary kernel is given; lengths have been checked.
+pub(crate) struct BinaryJob<'a> {
+    pub(crate) conv: Conv,
+    pub(crate) padding: Padding,
+    pub(crate) input: &'a [u8],
+    pub(crate) weights: &'a [u8],
+    pub(crate) rows: Range<usize>,
+    pub(crate) epilogue: Epilogue<'a>,
+    pub(crate) scratch: &'a mut [u8],
+}
+
+/// What an 8-bit convolution is given; lengths have been checked.
+pub(crate) struct Int8Job<'a> {
+    pub(crate) conv: Conv,
+    pub(crate) input: Int8Input<'a>,
+    pub(crate) weights: &'a [i8],
+    pub(crate) rows: Range<usize>,
+    pub(crate) epilogue: Epilogue<'a>,
+    pub(crate) scratch: &'a mut [u8],
+}
+
+/// What an 8-bit depthwise convolution is given; lengths have been checked.
+pub(crate) struct Int8DepthwiseJob<'a> {
+    pub(crate) conv: Conv,
+    pub(crate) input: &'a [i16],
+    pub(crate) narrow: u8,
+    pub(crate) weights: &'a [i8],
+    pub(crate) rows: Range<usize>,
+    pub(crate) epilogue: Epilogue<'a>,
+}
+
+/// What the pool is given; lengths have been checked.
+pub(crate) struct PoolJob<'a> {
+    pub(crate) shape: Shape,
+    pub(crate) shift: u8,
+    pub(crate) input: &'a [i16],
+    pub(crate) output: &'a mut [i16],
+}
+
+/// A pointwise convolution does not care where a row ends, so its rows are
+/// joined into one line: pixel tiles then fit whatever the width is.
+fn joins(conv: &Conv, epilogue: &Epilogue<'_>) -> bool {
+    let pointwise = conv.window
+        == Window { kernel_h: 1, kernel_w: 1, stride_h: 1, stride_w: 1, pad_top: 0, pad_left: 0 };
+    let side = |shape: Shape| (shape.h, shape.w);
+    let shortcut_joins = match epilogue {
+        Epilogue::Stream { shortcut: Some(taken), .. } => {
+            taken.pool == 1 && side(taken.shape) == side(conv.output)
+        }
+        _ => true,
+    };
+    pointwise && side(conv.input) == side(conv.output) && shortcut_joins
+}
+
+/// The geometry and shortcut of the joined rows. Slices of the input are the
+/// caller's business.
+fn join(conv: &mut Conv, rows: &mut Range<usize>, epilogue: &mut Epilogue<'_>) {
+    let width = conv.output.w;
+    let pixels = rows.len() * width;
+    if let Epilogue::Stream { shortcut: Some(taken), .. } = epilogue {
+        let channels = taken.shape.c;
+        taken.values = &taken.values[rows.start * width * channels..rows.end * width * channels];
+        taken.shape = Shape { h: 1, w: pixels, c: channels };
+    }
+    for shape in [&mut conv.input, &mut conv.output] {
+        *shape = Shape { h: 1, w: pixels, c: shape.c };
+    }
+    *rows = 0..1;
+}
+
+impl BinaryJob<'_> {
+    /// The same convolution with its rows joined where that is possible.
+    pub(crate) fn flattened(mut self) -> Self {
+        if joins(&self.conv, &self.epilogue) {
+            let row = self.conv.input.w * pixel_bytes(self.conv.input.c);
+            self.input = &self.input[self.rows.start * row..self.rows.end * row];
+            join(&mut self.conv, &mut self.rows, &mut self.epilogue);
+        }
+        self
+    }
+}
+
+impl Int8Job<'_> {
+    /// The same convolution with its rows joined where that is possible.
+    pub(crate) fn flattened(mut self) -> Self {
+        if joins(&self.conv, &self.epilogue) {
+            let row = self.conv.input.w * self.conv.input.c;
+            let part = self.rows.start * row..self.rows.end * row;
+            match &mut self.input {
+                Int8Input::Image { pixels, .. } => *pixels = &pixels[part],
+                Int8Input::Stream { values, .. } => *values = &values[part],
+            }
+            join(&mut self.conv, &mut self.rows, &mut self.epilogue);
+        }
+        self
+    }
+}
+
+/// Which taps of one axis lie inside the input for output position `at`.
+#[inline(always)]
+pub(crate) fn taps_inside(
+    at: usize,
+    stride: usize,
+    pad: usize,
+    kernel: usize,
+    side: usize,
+) -> Range<usize> {
+    let first = at * stride;
+    let start = pad.saturating_sub(first).min(kernel);
+    let end = (side + pad).saturating_sub(first).min(kernel);
+    start..end.max(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::taps_inside;
+
+    #[test]
+    fn taps_inside_are_those_that_hit_the_input() {
+        for stride in 1..4usize {
+            for kernel in 1..6usize {
+                for pad in 0..kernel {
+                    for side in 1..10 {
+                        for at in 0..12 {
+                            let inside = taps_inside(at, stride, pad, kernel, side);
+                            for tap in 0..kernel {
+                                let hit =
+                                    (at * stride + tap).checked_sub(pad).is_some_and(|i| i < side);
+                                assert_eq!(
+                                    inside.contains(&tap),
+                                    hit,
+                                    "tap {tap} at {at}: stride {stride} kernel {kernel} pad {pad} side {side}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Plain Rust: arrays for vectors, SWAR for popcount. The fallback everywhere,
+//! and the only set on a microcontroller.
+
+mod binary_conv;
+mod int8_conv;
+mod int8_depthwise;
+mod lanes;
+
+use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
+use crate::isa::Isa;
+use crate::table::Table;
+
+/// Needs nothing of the CPU.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+pub(crate) static TABLE: Table = Table {
+    isa: Isa::Portable,
+    binary_conv,
+    binary_depthwise,
+    int8_conv,
+    int8_depthwise,
+    global_average_pool,
+};
+
+fn binary_conv(job: BinaryJob<'_>) {
+    generic::binary_conv::run(Portable, job);
+}
+
+fn binary_depthwise(job: BinaryJob<'_>) {
+    generic::binary_depthwise::run(Portable, generic::binary_depthwise::Word, job);
+}
+
+fn int8_conv(job: Int8Job<'_>) {
+    generic::int8_conv::run(Portable, job);
+}
+
+fn int8_depthwise(job: Int8DepthwiseJob<'_>) {
+    generic::int8_depthwise::run(Portable, job);
+}
+
+fn global_average_pool(job: PoolJob<'_>) {
+    generic::pool::run(Portable, job);
+}
