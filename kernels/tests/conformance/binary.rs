@@ -1,0 +1,193 @@
+//! Convolutions of ±1.
+
+use bitat_kernels::{Conv, Operation, Padding, Shape, Window};
+use bitat_reference::ops;
+
+use crate::buffers::{pack_binary, pack_bits};
+use crate::epilogue::{Spec, check, expected, spec};
+use crate::geometry::{conv, dense_convs, depthwise_convs, oracle};
+use crate::random::{Random, seed};
+use crate::sets::on_every_set;
+
+fn oracle_padding(padding: Padding) -> ops::Padding {
+    match padding {
+        Padding::Zero => ops::Padding::Zero,
+        Padding::One => ops::Padding::One,
+    }
+}
+
+/// Inputs of every kind: noise, and what makes the largest accumulators.
+fn signs(random: &mut Random, count: usize) -> Vec<i8> {
+    match random.size(0, 5) {
+        0 => vec![random.pick(&[-1, 1]); count],
+        _ => random.signs(count),
+    }
+}
+
+fn run_dense(test: &str, convs: impl Fn(&mut Random) -> Vec<Conv>) {
+    let seed = seed();
+    let convs = convs(&mut Random::new(seed, 0));
+    let mut cases = Vec::new();
+    for (i, conv) in convs.into_iter().enumerate() {
+        let random = &mut Random::new(seed, i as u64 + 1);
+        let (c_in, c_out) = (conv.input.c / conv.groups, conv.output.c / conv.groups);
+        let kernel = (conv.window.kernel_h, conv.window.kernel_w);
+        let terms = kernel.0 * kernel.1 * c_in;
+        let input = signs(random, conv.input.h * conv.input.w * conv.input.c);
+        let weights = signs(random, conv.output.c * terms);
+        let padding = random.pick(&[Padding::Zero, Padding::One]);
+        let spec = spec(random, conv.output, terms as i64);
+        let sums = ops::binary_conv(&oracle(&conv), oracle_padding(padding), &input, &weights);
+        let expected = expected(&spec, conv.output, &sums);
+        let input = pack_bits(&input, conv.input.c);
+        let weights = pack_binary(&weights, kernel, (c_in, c_out), conv.groups);
+        cases.push((i, conv, padding, input, weights, spec, expected));
+    }
+    on_every_set(test, |kernels| {
+        for (i, conv, padding, input, weights, spec, expected) in &cases {
+            let name =
+                format!("{test} on {}, BITAT_SEED={seed}, case {i}, {padding:?}", kernels.isa());
+            check(&name, spec, conv, Operation::BinaryConv, expected, |rows, epilogue, scratch| {
+                kernels.binary_conv(conv, *padding, input, weights, rows, epilogue, scratch)
+            });
+        }
+        cases.len()
+    });
+}
+
+#[test]
+fn binary_conv() {
+    run_dense("binary convolution", |random| dense_convs(random, 2_000_000));
+}
+
+#[test]
+fn binary_conv_in_groups() {
+    run_dense("binary convolution in groups", |random| {
+        let mut convs = Vec::new();
+        for groups in [2, 3, 5] {
+            for c_in in [8, 16, 64, 72] {
+                for c_out in [1, 7, 8, 20, 64, 65, 130] {
+                    let window = random.pick(&[(1, 1), (3, 3), (2, 1)]);
+                    let one = conv(random, window, (c_in * groups, c_out * groups), 2_000_000);
+                    convs.push(Conv { groups, ..one });
+                }
+            }
+        }
+        convs
+    });
+}
+
+/// Counters of 8 bits must be widened in time: the longest sums, all terms
+/// alike, up to the limit of K.
+#[test]
+fn binary_conv_with_long_sums() {
+    run_dense("binary convolution, long sums", |random| {
+        let shapes = [
+            ((1, 1), 248),
+            ((1, 1), 249),
+            ((1, 1), 256),
+            ((1, 1), 4096),
+            ((1, 1), 32767),
+            ((3, 3), 1024),
+            ((3, 3), 3640),
+            ((31, 1), 1024),
+            ((1, 151), 217),
+        ];
+        let mut convs = Vec::new();
+        for (window, c_in) in shapes {
+            for (c_out, width) in [(64, 9), (5, 2), (40, 5)] {
+                let one = conv(random, window, (c_in, c_out), 1);
+                let input = Shape { h: window.0, w: window.1 + width - 1, c: c_in };
+                let output = Shape { h: 1, w: width, c: c_out };
+                let window = Window {
+                    stride_h: 1,
+                    stride_w: 1,
+                    pad_top: 0,
+                    pad_left: (window.1 / 2).min(width),
+                    ..one.window
+                };
+                convs.push(Conv { input, output, window, groups: 1 });
+            }
+        }
+        convs
+    });
+}
+
+fn run_depthwise(test: &str, convs: impl Fn(&mut Random) -> Vec<Conv>) {
+    let seed = seed();
+    let convs = convs(&mut Random::new(seed, 1 << 32));
+    let mut cases = Vec::new();
+    for (i, conv) in convs.into_iter().enumerate() {
+        let random = &mut Random::new(seed, i as u64 + (2 << 32));
+        let taps = conv.window.kernel_h * conv.window.kernel_w;
+        let input = signs(random, conv.input.h * conv.input.w * conv.input.c);
+        let weights = signs(random, taps * conv.input.c);
+        let padding = random.pick(&[Padding::Zero, Padding::One]);
+        let spec = match random.chance(2) {
+            // Every threshold a count can meet, and those beyond.
+            true => {
+                let most = taps as i64 + 2;
+                Spec::Threshold {
+                    thresholds: random.values(conv.output.c, -most, most, false).into(),
+                }
+            }
+            false => spec(random, conv.output, taps as i64),
+        };
+        let sums = ops::binary_depthwise(&oracle(&conv), oracle_padding(padding), &input, &weights);
+        let expected = expected(&spec, conv.output, &sums);
+        let input = pack_bits(&input, conv.input.c);
+        let weights = pack_bits(&weights, conv.input.c);
+        cases.push((i, conv, padding, input, weights, spec, expected));
+    }
+    on_every_set(test, |kernels| {
+        for (i, conv, padding, input, weights, spec, expected) in &cases {
+            let name =
+                format!("{test} on {}, BITAT_SEED={seed}, case {i}, {padding:?}", kernels.isa());
+            check(
+                &name,
+                spec,
+                conv,
+                Operation::BinaryDepthwise,
+                expected,
+                |rows, epilogue, scratch| {
+                    kernels
+                        .binary_depthwise(conv, *padding, input, weights, rows, epilogue, scratch)
+                },
+            );
+        }
+        cases.len()
+    });
+}
+
+#[test]
+fn binary_depthwise() {
+    run_depthwise("binary depthwise", |random| depthwise_convs(random, 100_000));
+}
+
+/// Plane counts change at windows of 2^n − 1 taps.
+#[test]
+fn binary_depthwise_with_many_taps() {
+    run_depthwise("binary depthwise, many taps", |random| {
+        let windows = [
+            (1, 2),
+            (3, 1),
+            (2, 3),
+            (7, 1),
+            (2, 4),
+            (3, 5),
+            (4, 4),
+            (1, 31),
+            (32, 1),
+            (9, 7),
+            (16, 8),
+            (181, 181),
+        ];
+        windows
+            .into_iter()
+            .map(|window| {
+                let geometry = conv(random, window, (70, 1), 50_000);
+                Conv { output: Shape { c: 70, ..geometry.output }, ..geometry }
+            })
+            .collect()
+    });
+}
