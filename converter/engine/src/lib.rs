@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The trainer: forward and backward passes over a [`bitat_graph::Graph`],
+//! losses, optimisers, checkpoints.
+//!
+//! It knows operations and parameters, not the method of binarization: that
+//! enters through [`Binarizer`], which makes a binary layer's weights from its
+//! latent ones and takes gradients back. [`PlainSte`] is the smallest one.
+//!
+//! Activations are NHWC `f32`, a batch of `n` images one behind the other. A
+//! batch is cut into a fixed number of runs of images, each computed by one
+//! thread, and sums over runs are added in order: results are the same, bit for
+//! bit, for any number of threads (on one kind of processor; another vector width
+//! adds in another order).
+#![forbid(unsafe_code)]
+
+mod backward;
+mod binarizer;
+mod chain;
+mod error;
+mod forward;
+pub mod init;
+pub mod loss;
+mod matmul;
+mod net;
+mod ops;
+pub mod optimiser;
+mod plan;
+pub mod quantise;
+pub mod rng;
+mod simd;
+mod weights;
+
+pub use binarizer::{Binarizer, PlainSte};
+pub use error::Error;
+pub use net::{Mode, Net};
+pub use plan::Purpose;

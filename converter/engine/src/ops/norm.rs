@@ -1,0 +1,137 @@
+//! Batch norm: sums over the batch, the affine maps they give, and back.
+//!
+//! Forward, per channel: `y = gamma·(x − mean)·istd + beta`, applied as
+//! `scale·x + shift`. Backward, with `m₁ = mean(d)`, `m₂ = mean(d·x̂)`:
+//! `dx = gamma·istd·(d − m₁ − x̂·m₂)`, applied as `a·d + b·x + e`.
+
+use super::elementwise::reduce;
+use crate::simd::arch;
+
+/// Adds the block's `Σ(x − pivot)` and `Σ(x − pivot)²` per channel to `sums`
+/// (two runs of `c`). A pivot near the mean keeps the squares exact.
+pub(crate) fn moments(x: &[f32], pivot: &[f32], sums: &mut [f64]) {
+    let c = sums.len() / 2;
+    let (first, second) = sums.split_at_mut(c);
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            reduce(x, x, pivot.len(), [pivot], [first, second], |_, x, [p]| {
+                let u = x - p;
+                [u, u * u]
+            });
+        },
+    );
+}
+
+/// Adds the block's `Σd` and `Σd·(x − mean)` per channel to `sums`.
+pub(crate) fn gradient_sums(x: &[f32], d: &[f32], mean: &[f32], sums: &mut [f64]) {
+    let c = sums.len() / 2;
+    let (first, second) = sums.split_at_mut(c);
+    arch().dispatch(
+        #[inline(always)]
+        || reduce(x, d, mean.len(), [mean], [first, second], |d, x, [m]| [d, d * (x - m)]),
+    );
+}
+
+/// `out = a·d + b·x + e`; `table` is the three tiles.
+pub(crate) fn input_gradient(d: &[f32], x: &[f32], table: &[f32], out: &mut [f32]) {
+    let [a, b, e] = super::elementwise::thirds(table);
+    let tile = a.len();
+    arch().dispatch(
+        #[inline(always)]
+        || {
+            for ((d, x), out) in d.chunks(tile).zip(x.chunks(tile)).zip(out.chunks_mut(tile)) {
+                let len = out.len();
+                let (d, x) = (&d[..len], &x[..len]);
+                let (a, b, e) = (&a[..len], &b[..len], &e[..len]);
+                for i in 0..len {
+                    out[i] = a[i] * d[i] + (b[i] * x[i] + e[i]);
+                }
+            }
+        },
+    );
+}
+
+/// Count, mean and sum of squared deviations of one channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Moments {
+    pub(crate) count: f64,
+    pub(crate) mean: f64,
+    pub(crate) squares: f64,
+}
+
+impl Moments {
+    /// From sums about a pivot.
+    pub(crate) fn about(count: f64, pivot: f64, first: f64, second: f64) -> Moments {
+        Moments {
+            count,
+            mean: pivot + first / count,
+            squares: (second - first * first / count).max(0.0),
+        }
+    }
+
+    /// Both samples together (Chan, Golub and LeVeque).
+    pub(crate) fn join(self, other: Moments) -> Moments {
+        if self.count == 0.0 {
+            return other;
+        }
+        let count = self.count + other.count;
+        let delta = other.mean - self.mean;
+        Moments {
+            count,
+            mean: self.mean + delta * other.count / count,
+            squares: self.squares
+                + other.squares
+                + delta * delta * self.count * other.count / count,
+        }
+    }
+
+    /// Mean squared deviation.
+    pub(crate) fn variance(self) -> f64 {
+        self.squares / self.count.max(1.0)
+    }
+
+    /// The unbiased estimate, which running variances keep.
+    pub(crate) fn unbiased(self) -> f64 {
+        self.squares / (self.count - 1.0).max(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+    use crate::simd::{fill_tile, tile};
+
+    #[test]
+    fn moments_far_from_zero() {
+        for c in [1, 3, 16, 24, 100] {
+            let mut rng = Rng::new(c as u64);
+            let rows = 57;
+            let x: Vec<f32> = (0..rows * c).map(|i| 1e4 * (i % c) as f32 + rng.normal()).collect();
+            let mut pivot = vec![0.0; tile(c)];
+            fill_tile(&mut pivot, &x[..c]);
+            let mut joined = vec![Moments::default(); c];
+            for part in x.chunks(20 * c) {
+                let mut sums = vec![0.0; 2 * c];
+                moments(part, &pivot, &mut sums);
+                for (i, joined) in joined.iter_mut().enumerate() {
+                    let count = (part.len() / c) as f64;
+                    *joined = joined.join(Moments::about(
+                        count,
+                        f64::from(pivot[i]),
+                        sums[i],
+                        sums[c + i],
+                    ));
+                }
+            }
+            for (i, joined) in joined.iter().enumerate() {
+                let column: Vec<f64> = x.iter().skip(i).step_by(c).map(|&x| f64::from(x)).collect();
+                let mean = column.iter().sum::<f64>() / rows as f64;
+                let var = column.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / rows as f64;
+                assert!((joined.mean - mean).abs() < 1e-6, "{} {mean}", joined.mean);
+                assert!((joined.variance() / var - 1.0).abs() < 1e-5, "{}", joined.variance());
+            }
+        }
+    }
+}

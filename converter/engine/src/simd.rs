@@ -1,0 +1,29 @@
+//! The machine's vector instructions, chosen once at run time.
+//!
+//! `pulp` compiles a closure once per instruction set and calls the best one
+//! the processor has. Everything inside must be `#[inline(always)]`, or it is
+//! compiled for the baseline instead.
+
+use std::sync::OnceLock;
+
+/// The best instruction set of this processor.
+pub(crate) fn arch() -> pulp::Arch {
+    static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
+    *ARCH.get_or_init(pulp::Arch::new)
+}
+
+/// Lanes of the fixed-width loops: one AVX-512 register, two of AVX2.
+pub(crate) const LANES: usize = 16;
+
+/// Width, in elements, of the pattern that per-channel parameters are laid out
+/// in: the channels repeated until the inner loop is long enough to vectorise.
+pub(crate) fn tile(c: usize) -> usize {
+    c * (4 * LANES).div_ceil(c)
+}
+
+/// Fills `out` with `values` repeated to a whole tile.
+pub(crate) fn fill_tile(out: &mut [f32], values: &[f32]) {
+    for chunk in out.chunks_mut(values.len()) {
+        chunk.copy_from_slice(&values[..chunk.len()]);
+    }
+}

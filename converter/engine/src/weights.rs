@@ -1,0 +1,146 @@
+//! The weights a pass multiplies by: made from the parameters once per forward,
+//! and packed for both directions.
+
+use crate::binarizer::Binarizer;
+use crate::matmul::{pack, packed_len};
+use crate::ops::window::Geometry;
+use crate::quantise;
+use bitat_graph::{Graph, NodeId, Op, ParamId, Precision, Shape, Window};
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A matrix product on pixels as they lie in memory (1x1, stride 1), or on
+    /// whole images (dense).
+    Product,
+    /// One filter per channel.
+    Depthwise,
+    /// Unfolded windows, per group.
+    Unfolded,
+}
+
+/// A convolution or dense node.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub(crate) node: NodeId,
+    pub(crate) form: Form,
+    pub(crate) geometry: Geometry,
+    pub(crate) groups: usize,
+    /// Weights per output, and outputs, of one group.
+    pub(crate) k: usize,
+    pub(crate) n: usize,
+    pub(crate) weight: ParamId,
+    pub(crate) bias: Option<ParamId>,
+    precision: Precision,
+    backward: bool,
+    pub(crate) effective: Vec<f32>,
+    /// Products: panels of `k × n` per group. Depthwise: `[ky][kx][c]`.
+    pub(crate) forward: Vec<f32>,
+    /// Products: panels of `n × k` per group. Depthwise: `[ky][kx][c]`, both axes flipped.
+    pub(crate) back: Vec<f32>,
+    /// Gradient of `effective`.
+    pub(crate) d_effective: Vec<f32>,
+    /// Gradient of the parameter.
+    pub(crate) d_latent: Vec<f32>,
+}
+
+impl Layer {
+    /// The layer of a node, if it is one. `backward`: also make room for gradients.
+    pub(crate) fn new(graph: &Graph, id: NodeId, backward: bool) -> Option<Layer> {
+        let node = &graph.nodes[id];
+        let from = |input: NodeId| graph.nodes[input].shape;
+        let (form, geometry, groups, weight, bias, precision) = match node.op {
+            Op::Conv { weight, bias, window, groups, precision } => {
+                let from = from(node.inputs[0]);
+                let plain = window.kernel == [1, 1] && window.stride == [1, 1];
+                let form = if plain && window.pads == [0; 4] && groups == 1 {
+                    Form::Product
+                } else if groups == from.c && groups == node.shape.c {
+                    Form::Depthwise
+                } else {
+                    Form::Unfolded
+                };
+                (form, Geometry { from, to: node.shape, window }, groups, weight, bias, precision)
+            }
+            Op::Dense { weight, bias, precision } => {
+                let from = Shape { h: 1, w: 1, c: from(node.inputs[0]).len() };
+                let window = Window { kernel: [1, 1], stride: [1, 1], pads: [0; 4] };
+                let geometry = Geometry { from, to: node.shape, window };
+                (Form::Product, geometry, 1, weight, bias, precision)
+            }
+            _ => return None,
+        };
+        let len = graph.params[weight].data.len();
+        let n = node.shape.c / groups;
+        let k = len / node.shape.c;
+        let (forward, back) = match form {
+            Form::Depthwise => (len, len),
+            _ => (groups * packed_len(k, n), groups * packed_len(n, k)),
+        };
+        let when = |len: usize| if backward { vec![0.0; len] } else { Vec::new() };
+        Some(Layer {
+            node: id,
+            form,
+            geometry,
+            groups,
+            k,
+            n,
+            weight,
+            bias,
+            precision,
+            backward,
+            effective: vec![0.0; len],
+            forward: vec![0.0; forward],
+            back: when(back),
+            d_effective: when(len),
+            d_latent: when(len),
+        })
+    }
+
+    /// Takes the parameters of this step.
+    pub(crate) fn prepare(&mut self, graph: &Graph, binarizer: &dyn Binarizer) {
+        let latent = graph.params[self.weight].data.as_slice();
+        match self.precision {
+            Precision::Float => self.effective.copy_from_slice(latent),
+            Precision::Int8 => {
+                let rows = self.effective.chunks_exact_mut(self.k).zip(latent.chunks_exact(self.k));
+                rows.for_each(|(out, latent)| quantise::fake(latent, out));
+            }
+            Precision::Int8PerTensor => quantise::fake(latent, &mut self.effective),
+            Precision::Binary => binarizer.forward(graph, self.node, latent, &mut self.effective),
+        }
+        let (k, n) = (self.k, self.n);
+        if self.form == Form::Depthwise {
+            let c = self.groups;
+            for (channel, taps) in self.effective.chunks_exact(k).enumerate() {
+                for (tap, &w) in taps.iter().enumerate() {
+                    self.forward[tap * c + channel] = w;
+                    if self.backward {
+                        self.back[(k - 1 - tap) * c + channel] = w;
+                    }
+                }
+            }
+            return;
+        }
+        let weights = self.effective.chunks_exact(k * n);
+        for (w, out) in weights.zip(self.forward.chunks_exact_mut(packed_len(k, n))) {
+            pack(w, [k, n], [1, k], out);
+        }
+        if self.backward {
+            let weights = self.effective.chunks_exact(k * n);
+            for (w, out) in weights.zip(self.back.chunks_exact_mut(packed_len(n, k))) {
+                pack(w, [n, k], [k, 1], out);
+            }
+        }
+    }
+
+    /// Turns the gradient of the effective weights into that of the parameter.
+    pub(crate) fn finish(&mut self, graph: &Graph, binarizer: &dyn Binarizer) {
+        if self.precision == Precision::Binary {
+            let latent = &graph.params[self.weight].data;
+            binarizer.backward(graph, self.node, latent, &self.d_effective, &mut self.d_latent);
+        } else {
+            std::mem::swap(&mut self.d_effective, &mut self.d_latent);
+        }
+    }
+}
