@@ -31,6 +31,8 @@ mod misuse;
 mod portable;
 mod table;
 mod types;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use isa::{Isa, UnknownIsa};
 pub use layout::scratch_bytes;

@@ -43,7 +43,8 @@ impl Kernels {
     pub fn new(isa: Isa) -> Option<Kernels> {
         let table = match isa {
             Isa::Portable => Some(&portable::TABLE),
-            #[allow(unreachable_patterns)]
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => crate::x86::avx2::table(),
             _ => None,
         };
         table.map(|table| Kernels { table })

@@ -1,0 +1,53 @@
+//! Products by `vpmaddwd`: pairs of 16-bit values, added in 32 bits.
+
+use core::arch::x86_64::*;
+
+use super::Avx2;
+use crate::generic::int8_conv::Dot;
+
+impl Dot for Avx2 {
+    type L = Avx2;
+    /// 16-bit weights: the pair (0, 1) of every channel in two registers, in
+    /// the order of 32-bit lanes, then the pair (2, 3).
+    type Weights = [[__m256i; 2]; 2];
+
+    #[inline(always)]
+    fn lanes(self) -> Avx2 {
+        self
+    }
+    #[inline(always)]
+    fn weights(self, from: &[i8; 64]) -> [[__m256i; 2]; 2] {
+        // SAFETY: `self` proves AVX2; 16 bytes each are read from 0, 16, 32
+        // and 48 of 64.
+        unsafe {
+            let quarter = |i: usize| _mm_loadu_si128(from.as_ptr().add(16 * i).cast());
+            let channels = [
+                _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(quarter(0)), quarter(2)),
+                _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(quarter(1)), quarter(3)),
+            ];
+            // Each byte to the upper half of 16 bits; the shift extends its sign.
+            let first = _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                -1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13,
+            ));
+            let second = _mm256_add_epi8(first, _mm256_set1_epi16(0x0200));
+            [first, second].map(|pair| {
+                channels.map(|bytes| _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(bytes, pair)))
+            })
+        }
+    }
+    #[inline(always)]
+    fn dot(self, sum: [__m256i; 2], weights: [[__m256i; 2]; 2], x: &[u8; 8]) -> [__m256i; 2] {
+        let pair = |i: usize| i32::from_ne_bytes([x[i], x[i + 1], x[i + 2], x[i + 3]]);
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let x = [_mm256_set1_epi32(pair(0)), _mm256_set1_epi32(pair(4))];
+            let mut sum = sum;
+            for (register, sum) in sum.iter_mut().enumerate() {
+                let first = _mm256_madd_epi16(weights[0][register], x[0]);
+                let second = _mm256_madd_epi16(weights[1][register], x[1]);
+                *sum = _mm256_add_epi32(*sum, _mm256_add_epi32(first, second));
+            }
+            sum
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! x86-64 with AVX2: 32 byte lanes, 16 lanes of `i16`.
+
+mod binary_conv;
+mod binary_depthwise;
+mod int8_conv;
+mod int8_depthwise;
+mod lanes;
+
+use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
+use crate::isa::Isa;
+use crate::table::Table;
+
+/// Proof that the CPU has AVX2.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    /// The compiler lets only code that requires AVX2 call this safely.
+    #[target_feature(enable = "avx2")]
+    pub(in crate::x86) fn here() -> Avx2 {
+        Avx2(())
+    }
+}
+
+static TABLE: Table = Table {
+    isa: Isa::Avx2,
+    binary_conv,
+    binary_depthwise,
+    int8_conv,
+    int8_depthwise,
+    global_average_pool,
+};
+
+/// The functions, if the CPU can run them.
+pub(crate) fn table() -> Option<&'static Table> {
+    #[cfg(feature = "std")]
+    let has = std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(feature = "std"))]
+    let has = cfg!(target_feature = "avx2");
+    has.then_some(&TABLE)
+}
+
+#[target_feature(enable = "avx2")]
+fn binary_conv(job: BinaryJob<'_>) {
+    generic::binary_conv::run(Avx2::here(), job);
+}
+
+#[target_feature(enable = "avx2")]
+fn binary_depthwise(job: BinaryJob<'_>) {
+    generic::binary_depthwise::run(Avx2::here(), Avx2::here(), job);
+}
+
+#[target_feature(enable = "avx2")]
+fn int8_conv(job: Int8Job<'_>) {
+    generic::int8_conv::run(Avx2::here(), job);
+}
+
+#[target_feature(enable = "avx2")]
+fn int8_depthwise(job: Int8DepthwiseJob<'_>) {
+    generic::int8_depthwise::run(Avx2::here(), job);
+}
+
+#[target_feature(enable = "avx2")]
+fn global_average_pool(job: PoolJob<'_>) {
+    generic::pool::run(Avx2::here(), job);
+}

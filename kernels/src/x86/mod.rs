@@ -1,0 +1,3 @@
+//! Instruction sets of x86-64.
+
+pub(crate) mod avx2;
