@@ -47,3 +47,10 @@ impl core::ops::Deref for FileBuffer {
         &bytemuck::cast_slice(&self.blocks)[..self.length]
     }
 }
+
+#[cfg(feature = "write")]
+impl core::ops::DerefMut for FileBuffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.blocks)[..self.length]
+    }
+}

@@ -23,11 +23,13 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// The next `count` bytes; [`ErrorKind::Truncated`] here if there are fewer.
+    /// The next `count` bytes; [`ErrorKind::Truncated`] here, or at the end if
+    /// that comes first, when there are fewer.
     pub(crate) fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
         let rest = self.bytes.get(self.at..).unwrap_or(&[]);
         let Some(taken) = rest.get(..count) else {
-            return Err(Error::new(ErrorKind::Truncated, self.at));
+            let here = self.at.min(self.bytes.len());
+            return Err(Error::new(ErrorKind::Truncated, here));
         };
         self.at += count;
         Ok(taken)
@@ -95,7 +97,8 @@ mod tests {
         assert_eq!(cursor.take(0), Ok(&[][..]));
         assert!(cursor.take(usize::MAX).is_err());
         assert!(cursor.blob::<u32>(usize::MAX).is_err());
-        assert!(Cursor::new(&bytes, usize::MAX).u8().is_err());
+        let end = Err(Error::new(ErrorKind::Truncated, 3));
+        assert_eq!(Cursor::new(&bytes, usize::MAX).u8(), end);
     }
 
     #[test]

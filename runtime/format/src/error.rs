@@ -100,10 +100,10 @@ impl ErrorKind {
             K::Trailing => "there are bytes after the end of the file; pass the file alone",
             K::Checksum => "the checksum does not match, the file is damaged; copy it again",
             K::Reserved => {
-                "a byte that must be 0 is not; the file is damaged or from a newer version"
+                "a byte that must be 0 is not, the file is damaged or newer; convert the network again"
             }
             K::Placement => "a blob is not where it must be; write the file with the writer",
-            K::Code => "an unknown code; the file is damaged or from a newer version",
+            K::Code => "an unknown code, the file is damaged or newer; convert the network again",
             K::Range => "a number is outside its range; convert the network again",
             K::Text => {
                 "a name must be UTF-8, in order and without control characters; correct the name"
@@ -122,7 +122,9 @@ impl ErrorKind {
             K::Scores => {
                 "the last layer, and no other, must write scores; convert the network again"
             }
-            K::ClassNames => "give one class name for each score, or none",
+            K::ClassNames => {
+                "there must be one class name for each score, or none; correct the list of classes"
+            }
             K::Limit => "larger than the format allows; use a smaller network or shorter names",
             K::Overflow => {
                 "the integers could overflow; make the layer narrower or its shift or multiplier smaller"

@@ -6,7 +6,8 @@ use crate::error::{Error, ErrorKind};
 use crate::layout::{BUFFER_ALIGN, align_blob};
 use crate::{limits, record};
 
-pub(crate) const MAGIC: [u8; 8] = *b"\x89BITAT\r\n";
+/// The first bytes of every packed file.
+pub const MAGIC: [u8; 8] = *b"\x89BITAT\r\n";
 pub(crate) const VERSION: u16 = 1;
 pub(crate) const BYTES: usize = 48;
 /// Bytes of one row of the tensor table.

@@ -1,4 +1,4 @@
-//! Sizes and places of packed values, as const functions (FORMAT.md, L1–L7).
+//! Sizes and places of packed values, as const functions (FORMAT.md, L).
 //!
 //! The kernels state the same layouts in their own crate; the runtime asserts
 //! at compile time that the two agree. Sizes are in bytes. Arguments are

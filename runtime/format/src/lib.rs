@@ -3,8 +3,8 @@
 //!
 //! [`View::parse`] validates a file in full, once, and then reads it in place:
 //! from flash, without a heap, without a copy. Feature `write` adds the owned
-//! [`model::Model`] and [`write()`]; both directions together are the identity,
-//! for there is exactly one file for each model.
+//! `model::Model` and `write`; both directions together are the identity, for
+//! there is exactly one file for each model.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -37,6 +37,8 @@ mod names;
 pub mod pack;
 mod record;
 mod tensor_table;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "write")]
 mod to_model;
 mod types;
@@ -48,6 +50,7 @@ pub use buffer::Aligned;
 #[cfg(feature = "write")]
 pub use buffer::FileBuffer;
 pub use error::{Error, ErrorKind, Fault};
+pub use header::MAGIC;
 pub use layer::{EpilogueView, LayerView, OperationView, PreluView, SignView};
 pub use types::{Kind, Padding, Shortcut, Tensor, TensorId, Window};
 pub use view::{InputView, View};

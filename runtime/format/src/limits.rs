@@ -1,4 +1,4 @@
-//! Every limit of the format in one place (FORMAT.md, rules M1–M8).
+//! Every limit of the format in one place (FORMAT.md, M).
 //!
 //! With these, sizes and offsets fit `usize` and `isize` on a 32-bit machine,
 //! and accumulators fit `i32`; the assertions at the end say how.
@@ -43,7 +43,7 @@ pub const STREAM_PRODUCT: u64 = 127 * 128;
 /// 2·Σ + n, which the rounding division needs, fits `i32`.
 pub const MEAN_ELEMENTS: u64 = 32767;
 
-// The weights of the largest 8-bit convolution that M5 admits, zeros included,
+// The weights of the largest 8-bit convolution that B1 admits, zeros included,
 // are counted in a 32-bit `usize` before the cursor compares them to the file.
 const _: () = assert!((ACC / STREAM_PRODUCT + 4) * (CHANNELS as u64) < u32::MAX as u64);
 // A binary convolution's: a byte per tap at least, so K bounds the K steps.

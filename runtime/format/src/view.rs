@@ -41,7 +41,7 @@ impl<'a> View<'a> {
     ///
     /// `bytes` must be exactly the file and start at a multiple of 4 in memory
     /// ([`Aligned`](crate::Aligned) gives that to a constant,
-    /// [`FileBuffer`](crate::FileBuffer) to bytes read at run time).
+    /// `FileBuffer`, of feature `write`, to bytes read at run time).
     /// Time is linear in the length, stack use is constant.
     ///
     /// # Errors

@@ -34,6 +34,10 @@ pub fn write(model: &Model) -> Result<Vec<u8>, Error> {
         file.extend(tensor_table::to_bytes(tensor));
     }
     file.resize(header.layer_at(0), 0);
+    // First, so that a layer's errors are its own.
+    for id in 0..header.tensors {
+        tensor_table::read(&file, &header, id)?;
+    }
 
     // The records are filled in when it is known where their blobs are.
     file.resize(header.layer_at(header.layers), 0);
@@ -99,9 +103,11 @@ fn put_names(file: &mut Vec<u8>, model: &Model, header: &Header) -> Result<(), E
 
 fn put_input(file: &mut Vec<u8>, model: &Model) -> Result<(), Error> {
     let input = &model.input;
-    let channels = model.tensors.first().map_or(0, |image| image.channels);
+    let Some(image) = model.tensors.first() else {
+        return Err(Error::new(ErrorKind::Range, header::at::TENSORS));
+    };
     for length in [input.zero.len(), input.mean.len(), input.std.len()] {
-        if length != usize::from(channels) {
+        if length != usize::from(image.channels) {
             return Err(Error::new(ErrorKind::Length, align_blob(file.len())));
         }
     }

@@ -284,3 +284,40 @@ pub(crate) fn bare() -> Model {
         score_scale: 1.0,
     }
 }
+
+/// Means over so many elements that one step more could overflow.
+pub(crate) fn long_means() -> Model {
+    let pointwise = |narrow, weights: usize, epilogue| Operation::Int8Conv {
+        window: window([1, 1], [1, 1], [0, 0]),
+        narrow,
+        weights: int8(weights, 1),
+        epilogue,
+    };
+    let stream = |channels: usize, shortcut, stream| Epilogue::Stream {
+        shift: 0,
+        multiplier: int16(channels, 2),
+        bias: int16(channels, 3),
+        shortcut,
+        prelu: None,
+        stream: Some(stream),
+        sign: None,
+    };
+    let shortcut = Shortcut { tensor: 1, pool: 127, shift: 0 };
+    let scores = Epilogue::Scores { multiplier: vec![1], bias: vec![0], scores: 4 };
+    Model {
+        tensors: vec![
+            tensor(Kind::Image, 200, 160, 1, 0),
+            tensor(Kind::Stream, 200, 160, 2, 0),
+            tensor(Kind::Stream, 1, 1, 2, 0),
+            tensor(Kind::Stream, 1, 1, 1, 0),
+            tensor(Kind::Scores, 1, 1, 1, 0),
+        ],
+        layers: vec![
+            layer("", 0, pointwise(0, 2, stream(2, None, 1))),
+            layer("", 1, Operation::GlobalAveragePool { shift: 0, output: 2 }),
+            layer("", 2, pointwise(0, 2, stream(1, Some(shortcut), 3))),
+            layer("", 3, pointwise(0, 1, scores)),
+        ],
+        ..bare()
+    }
+}

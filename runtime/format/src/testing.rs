@@ -1,0 +1,8 @@
+//! For tests of this crate and of those that run its files (feature `testing`):
+//! valid models out of random numbers, and the body of the fuzz target.
+
+mod fuzz;
+mod generate;
+
+pub use fuzz::{fuzz, reseal};
+pub use generate::model;
