@@ -117,7 +117,7 @@ impl Batches {
         }
         let first = match plan.order {
             Order::Once if start.epoch > 0 => per_epoch,
-            _ => (start.epoch * per_epoch).saturating_add(start.batch),
+            _ => start.epoch.saturating_mul(per_epoch).saturating_add(start.batch),
         };
         let end = if plan.order == Order::Once { per_epoch } else { u64::MAX };
         let maker = Arc::new(Maker { table: plan.preprocess.table(), dataset, plan, per_epoch });

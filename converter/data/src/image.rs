@@ -1,6 +1,7 @@
 //! Picture files: JPEG and PNG, told apart by their first bytes.
 
 use crate::fit::Fit;
+use crate::orientation::{orientation, upright};
 use crate::resize::fit_image;
 use crate::{Error, limits, read};
 use std::io::Cursor;
@@ -37,7 +38,8 @@ pub fn read_image(path: &Path, fit: &Fit) -> Result<Vec<u8>, Error> {
 
 /// Reads a JPEG or PNG at its own size. 16-bit samples keep their high byte,
 /// palettes are looked up, transparency is dropped (as PyTorch's and
-/// TensorFlow's loaders do), colour stays sRGB, EXIF rotation is ignored.
+/// TensorFlow's loaders do), colour stays sRGB. A JPEG that a camera marked as
+/// turned is turned upright, as viewers show it.
 pub fn decode_image(path: &Path) -> Result<Image, Error> {
     let bytes = read::at_most(path, limits::PICTURE_BYTES)?.ok_or_else(|| {
         Error::data(path, format!("more than {} MiB", limits::PICTURE_BYTES >> 20), SMALLER)
@@ -106,7 +108,8 @@ fn jpeg(bytes: &[u8]) -> Result<Image, Refusal> {
     }
     let channels = if grey { 1 } else { 3 };
     let pixels = decoder.decode().map_err(broken)?;
-    whole(height, width, channels, pixels)
+    let turn = decoder.exif().map_or(1, |exif| orientation(exif));
+    Ok(upright(whole(height, width, channels, pixels)?, turn))
 }
 
 fn png(bytes: &[u8]) -> Result<Image, Refusal> {
@@ -116,6 +119,7 @@ fn png(bytes: &[u8]) -> Result<Image, Refusal> {
         png::Limits { bytes: limits::PICTURE_PIXELS * 8 },
     );
     decoder.set_transformations(png::Transformations::normalize_to_color8());
+    decoder.set_ignore_text_chunk(true);
     let header = decoder.read_header_info().map_err(broken)?;
     bounded(header.height as usize, header.width as usize)?;
     let mut reader = decoder.read_info().map_err(broken)?;

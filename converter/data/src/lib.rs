@@ -24,6 +24,7 @@ mod folder;
 mod idx;
 mod image;
 mod limits;
+mod orientation;
 mod preprocess;
 mod random;
 mod read;

@@ -70,6 +70,24 @@ fn jpeg_of_every_kind() {
     }
 }
 
+/// A camera's note that the stored picture lies on its side.
+#[test]
+fn a_turned_jpeg_is_turned_upright() {
+    let jpeg = include_bytes!("pictures/colour.jpg");
+    let tiff = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let block = [b"Exif\0\0".as_slice(), tiff].concat();
+    let length = (block.len() as u16 + 2).to_be_bytes();
+    let turned = [&jpeg[..2], &[0xff, 0xe1], &length, &block, &jpeg[2..]].concat();
+    let folder = Folder::new();
+    folder.write("upright.jpg", jpeg).write("turned.jpg", &turned);
+    let read = |name: &str| decode_image(&folder.path().join(name)).unwrap();
+    let (upright, turned) = (read("upright.jpg"), read("turned.jpg"));
+    assert_eq!((turned.height, turned.width), (24, 16));
+    // Row 0 of the stored picture is the right edge of the upright one.
+    assert_eq!(turned.pixels[15 * 3..16 * 3], upright.pixels[..3]);
+    assert_eq!(turned.pixels[..3], upright.pixels[15 * 24 * 3..][..3]);
+}
+
 #[test]
 fn fitting_to_a_network() {
     let folder = Folder::new();
