@@ -6,10 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+mod describe;
 mod eval;
+mod passes;
 mod shape;
 
 pub use eval::{evaluate, evaluate_with};
+pub use passes::{InputAffine, canonicalise, fold_batch_norm, prune, take_input_affine};
 pub use shape::{ShapeError, conv_output};
 
 /// Index of a node in [`Graph::nodes`].

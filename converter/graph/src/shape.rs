@@ -68,7 +68,12 @@ impl Graph {
         self.params.len() - 1
     }
 
-    fn infer(&self, op: &Op, inputs: &[usize], wanted: Option<Shape>) -> Result<Shape, String> {
+    pub(crate) fn infer(
+        &self,
+        op: &Op,
+        inputs: &[usize],
+        wanted: Option<Shape>,
+    ) -> Result<Shape, String> {
         let arity = match op {
             Op::Input => 0,
             Op::Add => 2,
