@@ -1,0 +1,46 @@
+//! What a layer is, from the file's words into the kernels'.
+
+use bitat_format::{LayerView, OperationView, Padding, Tensor, View, Window};
+use bitat_kernels::{Conv, Operation, Shape};
+
+pub(crate) fn shape(tensor: &Tensor) -> Shape {
+    Shape { h: tensor.height.into(), w: tensor.width.into(), c: tensor.channels.into() }
+}
+
+pub(crate) fn padding(padding: Padding) -> bitat_kernels::Padding {
+    match padding {
+        Padding::Zero => bitat_kernels::Padding::Zero,
+        Padding::One => bitat_kernels::Padding::One,
+    }
+}
+
+fn window(window: Window) -> bitat_kernels::Window {
+    bitat_kernels::Window {
+        kernel_h: window.kernel_h.into(),
+        kernel_w: window.kernel_w.into(),
+        stride_h: window.stride_h.into(),
+        stride_w: window.stride_w.into(),
+        pad_top: window.pad_top.into(),
+        pad_left: window.pad_left.into(),
+    }
+}
+
+/// The kernel that a layer calls and its geometry; `None` for the global
+/// average pool, which has a window of its own.
+pub(crate) fn convolution(view: &View<'_>, layer: &LayerView<'_>) -> Option<(Operation, Conv)> {
+    let (operation, groups) = match layer.operation {
+        OperationView::Int8Conv { .. } => (Operation::Int8Conv, 1),
+        OperationView::Int8Depthwise { .. } => (Operation::Int8Depthwise, 1),
+        OperationView::BinaryConv { groups, .. } => (Operation::BinaryConv, groups.into()),
+        OperationView::BinaryDepthwise { .. } => (Operation::BinaryDepthwise, 1),
+        OperationView::GlobalAveragePool { .. } => return None,
+    };
+    let output = layer.writes().next()?;
+    let conv = Conv {
+        input: shape(&view.tensor(layer.input)),
+        output: shape(&view.tensor(output)),
+        window: window(layer.operation.window()?),
+        groups,
+    };
+    Some((operation, conv))
+}
