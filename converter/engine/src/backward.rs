@@ -151,12 +151,12 @@ impl Net {
         }
         self.sums = sums;
         self.partial = partial;
+        for target in targets.into_iter().flatten() {
+            self.written[target] = true;
+        }
         if let Some(bn) = separate {
             self.finish_norm_gradient(bn, source, n);
             self.written[source] = true;
-        }
-        for target in targets.into_iter().flatten() {
-            self.written[target] = true;
         }
     }
 

@@ -46,7 +46,7 @@ impl Net {
         };
         let mut out = std::mem::take(&mut self.values[slot]);
         let mut sums = std::mem::take(&mut self.sums);
-        let gather = self.plan.norm[node].is_some() && mode != Mode::Eval;
+        let gather = !self.plan.norms[node].is_empty() && mode != Mode::Eval;
         let len = self.nodes[node].shape.len();
         {
             let mut outs = split(&mut out[..n * len], n.div_ceil(PARTS) * len).into_iter();

@@ -132,8 +132,8 @@ impl Net {
             layer_of[layer.node] = Some(i);
         }
         let mut norm_grads = vec![Vec::new(); count];
-        for (id, norm) in plan.norm.iter().enumerate().filter(|_| training) {
-            if let (Some(bn), None) = (norm, plan.lazy_norm[id]) {
+        for (id, norms) in plan.norms.iter().enumerate().filter(|_| training) {
+            for bn in norms.iter().filter(|_| plan.lazy_norm[id].is_none()) {
                 norm_grads[*bn] = vec![0.0; graph.nodes[id].shape.len() * max_batch];
             }
         }
@@ -198,8 +198,10 @@ impl Net {
         for i in 0..self.plan.stages.len() {
             self.forward_stage(i, images, n, mode);
             let node = self.plan.stages[i].node;
-            if let (Some(bn), false) = (self.plan.norm[node], mode == Mode::Eval) {
-                self.finish_norm(graph, bn, n, mode);
+            if mode != Mode::Eval {
+                for i in 0..self.plan.norms[node].len() {
+                    self.finish_norm(graph, self.plan.norms[node][i], n, mode);
+                }
             }
         }
         let len = n * self.nodes[self.output].shape.len();

@@ -101,8 +101,8 @@ pub(crate) struct Plan {
     /// For a stored node: the batch norm whose output's gradient is what the
     /// node's gradient buffer holds.
     pub(crate) lazy_norm: Vec<Option<NodeId>>,
-    /// For a stored node: the batch norm that reads it, if exactly one does.
-    pub(crate) norm: Vec<Option<NodeId>>,
+    /// For a stored node: the batch norms that read it.
+    pub(crate) norms: Vec<Vec<NodeId>>,
     /// Nodes whose value and gradient stay readable.
     pub(crate) kept: Vec<bool>,
     /// Nodes with something trainable at or above them.
@@ -144,14 +144,14 @@ impl Plan {
             grad: vec![None; count],
             grad_len: Vec::new(),
             lazy_norm: vec![None; count],
-            norm: vec![None; count],
+            norms: vec![Vec::new(); count],
             kept,
             trained: trained(graph),
         };
         plan.place_values(graph, purpose);
         for stage in &plan.stages {
             if let Some(Step { node, kind: Kind::Affine, .. }) = stage.chain.steps.first() {
-                plan.norm[stage.chain.source] = Some(*node);
+                plan.norms[stage.chain.source].push(*node);
             }
         }
         if purpose != Purpose::Eval {
@@ -200,8 +200,8 @@ impl Plan {
             let chain = &self.stages[i].chain;
             chain.source == v && chain.steps.iter().all(|s| s.kind.side() != Some(v))
         };
-        let lazy = |v: NodeId| self.norm[v].filter(|_| !self.kept[v] && alone(v));
-        self.lazy_norm = (0..self.norm.len()).map(lazy).collect();
+        let lazy = |v: NodeId| self.norms[v].first().copied().filter(|_| !self.kept[v] && alone(v));
+        self.lazy_norm = (0..self.norms.len()).map(lazy).collect();
     }
 
     fn place_gradients(&mut self, graph: &Graph, purpose: Purpose) {
@@ -405,7 +405,7 @@ impl Layout {
             };
             if kind.side().is_some() {
                 if sides == MAX_SIDES {
-                    return Err(main);
+                    return Err(at);
                 }
                 sides += 1;
             }

@@ -1,6 +1,8 @@
 //! Small networks with every shape of block, and helpers.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod dual;
+
 use bitat_engine::rng::Rng;
 use bitat_graph::{Graph, NodeId, Op, Precision, Role, Shape, Window};
 
