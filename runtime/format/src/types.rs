@@ -118,3 +118,26 @@ pub struct Shortcut {
     /// −15..=15: left shifts saturate, right shifts round.
     pub shift: i8,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_in_memory() {
+        let tensor =
+            |kind, height, width, channels| Tensor { kind, height, width, channels, frac: 0 };
+        assert_eq!(tensor(Kind::Image, 3, 5, 2).bytes(), 30);
+        assert_eq!(tensor(Kind::Stream, 3, 5, 2).bytes(), 60);
+        assert_eq!(tensor(Kind::Scores, 1, 1, 10).bytes(), 40);
+        for (channels, bytes) in [(1, 8), (63, 8), (64, 8), (65, 16), (128, 16), (129, 24)] {
+            assert_eq!(tensor(Kind::Bits, 3, 5, channels).bytes(), 15 * bytes);
+            assert_eq!(tensor(Kind::Bits, 3, 5, channels).elements(), 15 * usize::from(channels));
+        }
+        // Beyond the limits a 32-bit size saturates instead of coming round.
+        let huge = tensor(Kind::Stream, u16::MAX, u16::MAX, u16::MAX);
+        let exact = 2 * u64::from(u16::MAX).pow(3);
+        assert_eq!(huge.bytes() as u64, exact.min(usize::MAX as u64));
+        assert_eq!(huge.elements() as u64, (exact / 2).min(usize::MAX as u64));
+    }
+}

@@ -4,7 +4,8 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use bitat_format::{Aligned, Error, ErrorKind, Fault, FileBuffer, View, testing};
+use bitat_format::testing::{self, Random, damage};
+use bitat_format::{Aligned, Error, ErrorKind, Fault, FileBuffer, View};
 use common::golden;
 
 #[test]
@@ -56,35 +57,19 @@ fn a_misaligned_buffer_is_the_callers_fault() {
     }
 }
 
-/// xorshift64; its state is the seed that a failure prints.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() >> 8) as usize % end
-    }
-}
-
 /// Runs the fuzz body; a failure prints what replays it.
 fn fuzz(seed: u64, bytes: &[u8]) -> bool {
     let outcome = std::panic::catch_unwind(|| testing::fuzz(bytes));
-    outcome.unwrap_or_else(|_| panic!("Random({seed:#x}) gives bytes that break the reader"))
+    outcome.unwrap_or_else(|_| panic!("Random::new({seed:#x}) gives bytes that break the reader"))
 }
 
 #[test]
 fn random_bytes_never_panic() {
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut random = Random::new(0x9E37_79B9_7F4A_7C15);
     for _ in 0..20_000 {
-        let seed = random.0;
+        let seed = random.seed();
         let length = random.below(400);
-        let bytes: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
+        let bytes: Vec<u8> = (0..length).map(|_| random.number() as u8).collect();
         fuzz(seed, &bytes);
     }
 }
@@ -93,32 +78,15 @@ fn random_bytes_never_panic() {
 /// checksum: these reach the rules behind it.
 #[test]
 fn mutated_files_never_panic() {
-    let mut random = Random(0xB5AD_4ECE_DA1C_E2A9);
+    let mut random = Random::new(0xB5AD_4ECE_DA1C_E2A9);
     let files = ["bare.bitat", "everything.bitat"].map(|name| golden(name).to_vec());
     let mut good = 0;
     let mut kinds = BTreeMap::new();
     for _ in 0..30_000 {
-        let seed = random.0;
+        let seed = random.seed();
         let mut bytes = files[random.below(2)].clone();
-        // Mostly the tables, where a byte means most.
-        let tables = match random.below(8) {
-            0 => bytes.len(),
-            _ => bytes.len().min(560),
-        };
-        for _ in 0..=random.below(3) {
-            let at = random.below(tables);
-            bytes[at] = match random.below(4) {
-                0 => random.next() as u8,
-                1 => bytes[at] ^ 1 << random.below(8),
-                2 => bytes[at].wrapping_add(1),
-                _ => [0, 1, 0x7F, 0x80, 0xFF][random.below(5)],
-            };
-        }
-        match random.below(12) {
-            0 => bytes.truncate(random.below(bytes.len())),
-            1 => bytes.extend(vec![0; random.below(40)]),
-            _ => {}
-        }
+        // Header, tables and names are where a byte means most.
+        damage(&mut random, &mut bytes, 560);
         good += usize::from(fuzz(seed, &bytes));
         testing::reseal(&mut bytes);
         if let Err(error) = View::parse(&FileBuffer::new(&bytes)) {
