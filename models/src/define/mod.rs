@@ -43,7 +43,7 @@ impl MobileNet {
         if [h, w, c].iter().any(|extent| !(1..=4096).contains(extent)) {
             return Err(DefineError::Input(self.input));
         }
-        if !(1..=65_535).contains(&self.classes) {
+        if !(1..=32_768).contains(&self.classes) {
             return Err(DefineError::Classes(self.classes));
         }
         if self.strides.iter().any(|stride| !(1..=2).contains(stride)) {
@@ -97,7 +97,7 @@ pub enum DefineError {
     Width(f32),
     /// The input has a side of 0 or above 4096, or no channels or more than 4096.
     Input(Shape),
-    /// Fewer than 1 or more than 65,535 classes.
+    /// Fewer than 1 or more than 32,768 classes, the packed format's limit.
     Classes(usize),
     /// A stride is neither 1 nor 2.
     Strides(Strides),
@@ -112,7 +112,7 @@ impl fmt::Display for DefineError {
             Self::Input(Shape { h, w, c }) => {
                 write!(f, "input {h}x{w}x{c}: sides and channels are 1 to 4096")
             }
-            Self::Classes(classes) => write!(f, "{classes} classes: choose 1 to 65535"),
+            Self::Classes(classes) => write!(f, "{classes} classes: choose 1 to 32768"),
             Self::Strides(strides) => write!(f, "strides {strides:?}: each is 1 or 2"),
             Self::Shape(error) => error.fmt(f),
         }
