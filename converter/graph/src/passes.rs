@@ -22,7 +22,7 @@ pub struct InputAffine {
 /// - an average pool over the whole image is a global one;
 /// - a convolution over the whole image that makes the scores is a dense layer.
 pub fn canonicalise(graph: &Graph) -> Graph {
-    let mut graph = graph.clone();
+    let mut graph = prune(graph);
     let mut uses = graph.uses();
     // Where readers of a removed node read instead.
     let mut instead: Vec<NodeId> = (0..graph.nodes.len()).collect();
@@ -47,21 +47,31 @@ pub fn canonicalise(graph: &Graph) -> Graph {
         }
     }
     graph.output = instead[graph.output];
+    let mut graph = prune(&graph);
     dense_scores(&mut graph);
     prune(&graph)
 }
 
-/// Makes a dense layer of a convolution over the whole image that makes the scores.
+/// Makes a dense layer of a convolution over the whole image that makes the
+/// scores, with the scale behind it if there is one.
 fn dense_scores(graph: &mut Graph) {
-    let node = &graph.nodes[graph.output];
-    let Op::Conv { weight, bias, window, groups: 1, precision } = node.op else { return };
-    let input = graph.nodes[node.inputs[0]].shape;
-    if window.pads == [0; 4] && window.kernel == [input.h, input.w] {
-        let old = graph.params[weight].clone();
-        let shape = [old.shape[0], input.len()];
-        let weight = graph.param(old.name, &shape, old.data, old.role);
-        let output = graph.output;
-        graph.nodes[output].op = Op::Dense { weight, bias, precision };
+    let output = graph.output;
+    let scaled = plain_affine(graph, output).is_some();
+    let id = if scaled { graph.nodes[output].inputs[0] } else { output };
+    let Op::Conv { weight, bias, window, groups: 1, precision } = graph.nodes[id].op else {
+        return;
+    };
+    let input = graph.nodes[graph.nodes[id].inputs[0]].shape;
+    if window.pads != [0; 4] || window.kernel != [input.h, input.w] || graph.uses()[id] != 1 {
+        return;
+    }
+    let old = graph.params[weight].clone();
+    let shape = [old.shape[0], input.len()];
+    let weight = graph.param(old.name, &shape, old.data, old.role);
+    graph.nodes[id].op = Op::Dense { weight, bias, precision };
+    if scaled && let Some(op) = merged(graph, id, output) {
+        graph.nodes[id].op = op;
+        graph.output = id;
     }
 }
 
@@ -192,7 +202,7 @@ fn affine(graph: &Graph, id: NodeId) -> Option<InputAffine> {
 /// Folds every batch norm into the float or 8-bit layer before it, where
 /// nobody else reads that layer: the same function with fewer operations.
 pub fn fold_batch_norm(graph: &Graph) -> Graph {
-    let mut graph = graph.clone();
+    let mut graph = prune(graph);
     let uses = graph.uses();
     for id in 1..graph.nodes.len() {
         let before = graph.nodes[id].inputs[0];

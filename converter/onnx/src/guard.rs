@@ -10,7 +10,7 @@
 //! 1. The parser reads tags only in message bodies. It enters a body for the
 //!    whole file and for each length-delimited field that its schema calls a
 //!    message; everything else with a length it copies or skips unread.
-//!    [`Message::child`] is that schema. A test asks the parser itself, for
+//!    `Message::child` is that schema. A test asks the parser itself, for
 //!    every message and field number, whether it descends, and compares.
 //! 2. Within a body both cut the bytes into the same fields. Tags and lengths
 //!    are at most five bytes here and below 2³², where all of the parser's

@@ -1,6 +1,6 @@
 //! ONNX in, ONNX out.
 //!
-//! [`read`] turns a trained float network into a [`Graph`]; [`write`] turns a
+//! [`read`] turns a trained float network into a [`Graph`]; [`write()`] turns a
 //! float graph into a file that other tools open.
 //!
 //! # What is read

@@ -39,7 +39,7 @@ pub fn write(graph: &Graph, path: &Path) -> Result<(), Error> {
     replace(path, &bytes).map_err(|error| Error::new(path, Fault::Io(error)))
 }
 
-/// The bytes that [`write`] writes.
+/// The bytes that [`write()`] writes.
 ///
 /// # Errors
 /// If the graph holds something that is no float ONNX operation.
