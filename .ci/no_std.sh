@@ -1,0 +1,50 @@
+#!/bin/sh
+# Proves that what runs on a device needs neither std nor an allocator: builds
+# each crate by itself for bare targets, then links a program from them.
+#
+#   .ci/no_std.sh [TARGET…]     default: one Cortex-M, one AArch64
+#
+# Needs a Rust toolchain with the sources of core in its sysroot (BITAT_CARGO,
+# default /usr/bin/cargo: Debian's rustc-web, cargo-web and rust-web-src) and
+# lld (BITAT_LLVM, default /usr/lib/llvm-22/bin).
+set -eu
+cd "$(dirname "$0")/.."
+
+cargo=${BITAT_CARGO:-/usr/bin/cargo}
+llvm=${BITAT_LLVM:-/usr/lib/llvm-22/bin}
+[ $# -gt 0 ] || set -- thumbv7em-none-eabihf aarch64-unknown-none
+
+# rustc must be the one beside that cargo, and a stable one may build core.
+PATH=$(dirname "$cargo"):$PATH
+export PATH RUSTC_BOOTSTRAP=1
+unset CARGO_BUILD_TARGET RUSTUP_TOOLCHAIN 2>/dev/null || true
+# No entry point: the program is linked, not run.
+export RUSTFLAGS="-Clinker=$llvm/ld.lld -Clinker-flavor=ld.lld -Clink-arg=--entry=0"
+# As a device would be built, and the same for all, so that core is built once.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=true
+export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
+out=${CARGO_TARGET_DIR:-$PWD/target-no-std}
+
+for target; do
+    build() {
+        "$cargo" build --quiet --release --locked --target "$target" -Zbuild-std=core \
+            --target-dir "$out" "$@"
+    }
+    for crate in kernels format runtime; do
+        build -p "bitat-$crate" --no-default-features
+        echo "no_std $target: bitat-$crate builds alone"
+    done
+    build --manifest-path runtime/nostd-check/Cargo.toml
+    program=$out/$target/release/bitat-nostd-check
+
+    # The linker accepts what is not there if nothing asks for it, so ask: the
+    # program must hold the kernels' code, no unresolved name, no allocator.
+    undefined=$("$llvm/llvm-nm" --undefined-only "$program")
+    allocator=$("$llvm/llvm-nm" --defined-only "$program" | grep -E 'rust_alloc|rdl_alloc|__rg_alloc|malloc' || true)
+    code=$("$llvm/llvm-size" "$program" | awk 'NR == 2 { print $1 }')
+    if [ -n "$undefined$allocator" ] || [ "$code" -lt 10000 ]; then
+        echo "no_std $target: FAILED: $code bytes of code; undefined: $undefined; allocator: $allocator" >&2
+        exit 1
+    fi
+    echo "no_std $target: links without std and without an allocator, $code bytes of code and constants"
+done
