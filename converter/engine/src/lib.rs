@@ -15,6 +15,7 @@
 mod backward;
 mod binarizer;
 mod chain;
+pub mod checkpoint;
 mod error;
 mod forward;
 pub mod init;

@@ -98,7 +98,8 @@ pub fn evaluate(
                 let x = input(0);
                 let c = x.shape.c;
                 let mut out = x.data.to_vec();
-                for channel in 0..c {
+                let gains = params[*gamma].iter().zip(&params[*beta]);
+                for (channel, (&gamma, &beta)) in gains.enumerate() {
                     let column = || x.data.iter().skip(channel).step_by(c).copied();
                     let count = Dual::from(1.0 / column().count() as f64);
                     let (mean, var) = if batch {
@@ -109,8 +110,7 @@ pub fn evaluate(
                     };
                     let istd = (var + Dual::from(f64::from(*eps))).powf(-0.5);
                     for out in out.iter_mut().skip(channel).step_by(c) {
-                        *out =
-                            (*out - mean) * istd * params[*gamma][channel] + params[*beta][channel];
+                        *out = (*out - mean) * istd * gamma + beta;
                     }
                 }
                 out
