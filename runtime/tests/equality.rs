@@ -15,9 +15,11 @@ use bitat_reference::{Trace, Values as Expected};
 use bitat_runtime::{ARENA_ALIGN, Network, Step, Values, aligned};
 
 use common::random::Random;
-use common::{generate, mobilenet};
+use common::{generate, mobilenet, mutate};
 
 const SEEDS: u64 = 400;
+/// Changes tried on a model to bring it to the limits.
+const ATTEMPTS: usize = 30;
 const GARBAGE: u8 = 0xA5;
 const GUARD: usize = 64;
 
@@ -46,16 +48,37 @@ impl Case {
 
 #[test]
 fn every_isa_gives_the_oracles_tensors() {
-    let seeds: Vec<u64> = match std::env::var("BITAT_SEED") {
-        Ok(seed) => vec![seed.parse().expect("BITAT_SEED is a number")],
-        Err(_) => (0..SEEDS).collect(),
-    };
     let mut cases: Vec<Case> =
-        seeds.iter().map(|&seed| Case::new(generate::model(seed), seed)).collect();
+        seeds().into_iter().map(|seed| Case::new(generate::model(seed), seed)).collect();
     for binary_depthwise in [false, true] {
         cases.push(Case::new(mobilenet::v1(32, 4, 10, binary_depthwise), 0));
     }
+    on_every_isa("networks", &cases);
+}
 
+#[test]
+fn every_isa_gives_the_oracles_tensors_at_the_limits() {
+    let seeds = seeds();
+    let mut changes = 0;
+    let mut at_the_limits = |seed: &u64| {
+        let mut model = generate::model(*seed);
+        model.name += ", mutated";
+        changes += mutate::mutate(&mut model, &mut Random(seed ^ 0x5EED), ATTEMPTS);
+        Case::new(model, *seed)
+    };
+    let cases: Vec<Case> = seeds.iter().map(&mut at_the_limits).collect();
+    assert!(changes >= 5 * seeds.len(), "only {changes} changes to {} models", seeds.len());
+    on_every_isa("networks at the limits", &cases);
+}
+
+fn seeds() -> Vec<u64> {
+    match std::env::var("BITAT_SEED") {
+        Ok(seed) => vec![seed.parse().expect("BITAT_SEED is a number")],
+        Err(_) => (0..SEEDS).collect(),
+    }
+}
+
+fn on_every_isa(what: &str, cases: &[Case]) {
     let required = std::env::var("BITAT_REQUIRE_ISA").unwrap_or_default();
     let mut required: Vec<&str> =
         required.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
@@ -65,7 +88,7 @@ fn every_isa_gives_the_oracles_tensors() {
                 assert_eq!(kernels.isa(), isa);
                 cases.iter().for_each(|case| check(case, kernels));
                 required.retain(|name| *name != isa.name());
-                say(&format!("ran {isa}: {} networks, every tensor equal", cases.len()));
+                say(&format!("ran {isa}: {} {what}, every tensor equal", cases.len()));
             }
             None => say(&format!("NOT RUN {isa} (this CPU or build does not have it)")),
         }

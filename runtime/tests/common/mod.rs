@@ -3,6 +3,7 @@
 
 pub(crate) mod generate;
 pub(crate) mod mobilenet;
+pub(crate) mod mutate;
 pub(crate) mod random;
 
 use bitat_format::FileBuffer;
