@@ -54,3 +54,13 @@ pub fn fashion_mnist() -> IdxFiles {
         test_labels: include_bytes!("../data/fashion-mnist/t10k-labels-idx1-ubyte.gz"),
     }
 }
+
+/// The float MobileNetV1 that `bitat train` made on Fashion-MNIST, as ONNX.
+pub fn fashion_mnist_float() -> &'static [u8] {
+    include_bytes!("../fashion-mnist/mobilenet_v1_0.25.onnx")
+}
+
+/// The packed 1-bit network that `bitat convert` made of [`fashion_mnist_float`].
+pub fn fashion_mnist_packed() -> &'static [u8] {
+    include_bytes!("../fashion-mnist/mobilenet_v1_0.25.bitat")
+}

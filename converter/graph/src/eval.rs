@@ -27,6 +27,21 @@ pub fn evaluate_with(
     image: &[f32],
     binarize: impl Fn(NodeId, &[f32], usize) -> Vec<f32>,
 ) -> Vec<Vec<f32>> {
+    evaluate_watched(graph, image, binarize, |_, _| {})
+}
+
+/// As [`evaluate_with`]; `watch` sees each node's value right after it was
+/// computed and may replace it: later nodes read what it leaves. So every node
+/// can be checked by itself, on inputs that came from elsewhere.
+///
+/// # Panics
+/// As [`evaluate`], and if `watch` changes a length.
+pub fn evaluate_watched(
+    graph: &Graph,
+    image: &[f32],
+    binarize: impl Fn(NodeId, &[f32], usize) -> Vec<f32>,
+    mut watch: impl FnMut(NodeId, &mut Vec<f32>),
+) -> Vec<Vec<f32>> {
     let mut values: Vec<Vec<f32>> = Vec::with_capacity(graph.nodes.len());
     for (id, node) in graph.nodes.iter().enumerate() {
         let weights = |p: ParamId, precision: Precision| {
@@ -39,7 +54,7 @@ pub fn evaluate_with(
                 Precision::Binary => binarize(id, w, per_output),
             }
         };
-        let value = if node.op == Op::Input {
+        let mut value = if node.op == Op::Input {
             image.to_vec()
         } else {
             let source = |i: usize| {
@@ -48,6 +63,7 @@ pub fn evaluate_with(
             };
             compute(graph, node, &source, &weights)
         };
+        watch(id, &mut value);
         assert_eq!(value.len(), node.shape.len(), "node '{}'", node.name);
         values.push(value);
     }

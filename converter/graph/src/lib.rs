@@ -11,7 +11,7 @@ mod eval;
 mod passes;
 mod shape;
 
-pub use eval::{evaluate, evaluate_with};
+pub use eval::{evaluate, evaluate_watched, evaluate_with};
 pub use passes::{InputAffine, canonicalise, fold_batch_norm, prune, take_input_affine};
 pub use shape::{ShapeError, conv_output};
 

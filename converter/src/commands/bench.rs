@@ -1,0 +1,129 @@
+//! `bitat bench FILE`
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use bitat_kernels::Kernels;
+
+use super::{Context, network};
+use crate::Error;
+use crate::packed::Packed;
+use crate::packed::summary::layers;
+use crate::ui::{Align, Json, Table, human};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// Packed network
+    file: PathBuf,
+    /// Kernel set: portable, avx2, avx512, neon [default: the best this machine has]
+    #[arg(long, value_name = "NAME")]
+    isa: Option<String>,
+    /// Images timed, after a tenth of that to warm up
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    runs: usize,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
+    let packed = network::packed(&args.file)?;
+    let kernels = match &args.isa {
+        Some(name) => packed.kernels_named(name, "--isa")?,
+        None => packed.kernels()?,
+    };
+    let runs = args.runs.max(1);
+    let Timing { isa, median_us, min_us } = time(&packed, kernels, runs)?;
+    let mut runner = packed.runner(kernels)?;
+    let image = image(&packed);
+    let summaries = layers(&packed.view());
+    let mut per_layer = vec![Vec::with_capacity(runs); summaries.len()];
+    for _ in 0..runs {
+        let mut last = Instant::now();
+        runner.run_with(&image, |step| {
+            let now = Instant::now();
+            per_layer[step.layer].push((now - last).as_secs_f64() * 1e6);
+            last = Instant::now();
+        })?;
+    }
+    let medians: Vec<f64> = per_layer.iter_mut().map(|times| median(times)).collect();
+
+    let json = Json::object()
+        .with("isa", isa)
+        .with("threads", 1u64)
+        .with("median_us", median_us)
+        .with("min_us", min_us)
+        .with("arena_bytes", packed.arena_bytes() as u64)
+        .with(
+            "layers",
+            Json::array(summaries.iter().zip(&medians).map(|(l, &us)| {
+                Json::object()
+                    .with("name", l.name.as_str())
+                    .with("op", l.op)
+                    .with("bits", u64::from(l.bits))
+                    .with("median_us", us)
+                    .with("mac", l.mac)
+            })),
+        );
+    let mut table = Table::new(&[
+        ("layer", Align::Left),
+        ("operation", Align::Left),
+        ("output", Align::Left),
+        ("MAC", Align::Right),
+        ("median", Align::Right),
+        ("GMAC/s", Align::Right),
+    ]);
+    for (l, &us) in summaries.iter().zip(&medians) {
+        let [h, w, c] = l.output;
+        table.row(&[
+            l.name.clone(),
+            l.op.to_owned(),
+            format!("{h}x{w}x{c}"),
+            human::count(l.mac),
+            human::latency(us),
+            if l.mac > 0 { format!("{:.1}", l.mac as f64 / us / 1e3) } else { String::new() },
+        ]);
+    }
+    let text = format!(
+        "{} on {isa}, one thread, {runs} runs: median {}, minimum {}\n\n{table}",
+        packed.view().name(),
+        human::latency(median_us),
+        human::latency(min_us),
+    );
+    context.finish(json, &text)
+}
+
+/// How long one image takes.
+pub(super) struct Timing {
+    /// Name of the kernel set.
+    pub(super) isa: &'static str,
+    /// Median, microseconds.
+    pub(super) median_us: f64,
+    /// Fastest, microseconds.
+    pub(super) min_us: f64,
+}
+
+/// Times whole runs, one thread, after a tenth of them to warm up.
+pub(super) fn time(packed: &Packed, kernels: Kernels, runs: usize) -> Result<Timing, Error> {
+    let mut runner = packed.runner(kernels)?;
+    let image = image(packed);
+    for _ in 0..runs / 10 + 1 {
+        runner.run(&image)?;
+    }
+    let mut times = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let start = Instant::now();
+        runner.run(&image)?;
+        times.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    let min_us = times.iter().copied().fold(f64::INFINITY, f64::min);
+    Ok(Timing { isa: kernels.isa().name(), median_us: median(&mut times), min_us })
+}
+
+/// Neither constant nor random: pixels of every size, the same every time.
+fn image(packed: &Packed) -> Vec<u8> {
+    (0..packed.fit().bytes()).map(|i| (i * 37 % 251) as u8).collect()
+}
+
+/// The median; sorts `values`. 0 for none.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}

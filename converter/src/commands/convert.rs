@@ -1,0 +1,114 @@
+//! `bitat convert MODEL.onnx --data DIR -o OUT.bitat`
+
+use std::path::PathBuf;
+
+use super::options::{DataArgs, PreprocessArgs, TrainingArgs, binary_recipe};
+use super::{Context, network, write_whole};
+use crate::Error;
+use crate::learn::fit::Surroundings;
+use crate::learn::state::Checkpoints;
+use crate::packed::Packed;
+use crate::packed::summary::layers;
+use crate::pipeline::{Converted, Task, convert, input_fit, merge_input_affine};
+use crate::qat::rewrite;
+use crate::ui::{Align, Json, Table, human};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    /// Trained float network (ONNX)
+    model: PathBuf,
+    /// Packed network to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
+    /// Bits of depthwise layers: 8 keeps more accuracy, 1 is smaller
+    #[arg(long, value_name = "8|1", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
+    depthwise: u8,
+    /// Keep this layer in 8 bits (repeat for more)
+    #[arg(long, value_name = "LAYER")]
+    keep: Vec<String>,
+    /// Make layers binary in N stages, bottom to top, instead of all at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    stages: u8,
+    #[command(flatten)]
+    training: TrainingArgs,
+}
+
+pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
+    let binary_depthwise = match args.depthwise {
+        8 => false,
+        1 => true,
+        other => return Err(Error::usage(format!("--depthwise {other}: must be 8 or 1"))),
+    };
+    args.training.start_threads()?;
+    let float = network::float(&args.model, context.console)?;
+    let preprocess = args.preprocess.resolve(input_fit(&float).channels)?;
+    let (float, preprocess) = merge_input_affine(&float, preprocess)?;
+    let train = args.training.train(&args.data.data)?;
+    let test = args.data.test()?;
+    let mut recipe = args.training.recipe(train.len(), &binary_recipe())?;
+    recipe.stages = usize::from(args.stages.max(1));
+    let checkpoints = Checkpoints::new(args.training.checkpoint(&args.output));
+    let task = Task {
+        float: &float,
+        preprocess: &preprocess,
+        train: &train,
+        test: &test,
+        classes: None,
+        options: &rewrite::Options { binary_depthwise, keep: args.keep.clone() },
+        recipe: &recipe,
+    };
+    let surroundings = Surroundings {
+        console: context.console,
+        stop: &context.stop,
+        checkpoints: Some(&checkpoints),
+        resume: args.training.resume,
+    };
+    let converted = convert(&task, &surroundings)?;
+    write_whole(&args.output, &converted.file)?;
+    checkpoints.remove();
+    context.finish(json(&converted), &text(&converted, &args.output.display().to_string())?)
+}
+
+/// The fields that `convert` and `demo` share.
+pub(super) fn json(converted: &Converted) -> Json {
+    let proof = &converted.proof;
+    Json::object()
+        .with("float_top1", converted.float.top(1))
+        .with("packed_top1", proof.packed.top(1))
+        .with("trained_top1", proof.trained.top(1))
+        .with("same_predictions", proof.same as u64)
+        .with("images", proof.packed.images() as u64)
+        .with("file_bytes", converted.file.len() as u64)
+        .with("arena_bytes", proof.arena_bytes as u64)
+        .with("oracle_images", proof.oracle_images as u64)
+        .with("oracle_isas", Json::array(proof.isas.iter().copied()))
+}
+
+fn text(converted: &Converted, output: &str) -> Result<String, Error> {
+    let packed = Packed::new(converted.file.clone(), output.as_ref())?;
+    let layers = layers(&packed.view());
+    let bytes = |bits: u8| -> u64 {
+        layers.iter().filter(|l| l.bits == bits).map(|l| l.weight_bytes).sum()
+    };
+    let proof = &converted.proof;
+    let mut table = Table::new(&[("", Align::Left), ("", Align::Right)]);
+    table.row(&["float network, top-1".into(), human::percent(converted.float.top(1))]);
+    table.row(&["packed network, top-1".into(), human::percent(proof.packed.top(1))]);
+    table.row(&[
+        "same class as the trainer".into(),
+        format!("{} of {} images", proof.same, proof.packed.images()),
+    ]);
+    table.row(&["file".into(), human::bytes(converted.file.len() as u64)]);
+    table.row(&["  1-bit weights".into(), human::bytes(bytes(1))]);
+    table.row(&["  8-bit weights".into(), human::bytes(bytes(8))]);
+    table.row(&["arena".into(), human::bytes(proof.arena_bytes as u64)]);
+    Ok(format!(
+        "{table}\nproven against the oracle on {} images with {}; written to {output}\n",
+        proof.oracle_images,
+        proof.isas.join(", ")
+    ))
+}

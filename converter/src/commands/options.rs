@@ -1,0 +1,197 @@
+//! Options that several commands share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bitat_data::{Augment, Dataset, Options, Preprocess, Split};
+use clap::Args;
+
+use crate::Error;
+use crate::learn::fit::Recipe;
+
+/// How pixels enter a float network.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PreprocessArgs {
+    /// What the float network expects of its pixels: tf (x/127.5−1), torch (ImageNet mean and
+    /// deviation), unit (x/255), raw (0..255)
+    #[arg(long, value_name = "NAME")]
+    preprocess: Option<String>,
+    /// Per-channel mean on the 0–255 scale, separated by commas (with --std)
+    #[arg(long, value_name = "M,…")]
+    mean: Option<String>,
+    /// Per-channel standard deviation on the 0–255 scale, separated by commas (with --mean)
+    #[arg(long, value_name = "S,…")]
+    std: Option<String>,
+}
+
+impl PreprocessArgs {
+    /// The preprocessing for `channels` channels, if the options say one.
+    pub(super) fn given(&self, channels: usize) -> Result<Option<Preprocess>, Error> {
+        let PreprocessArgs { preprocess, mean, std } = self;
+        Ok(Preprocess::from_options(
+            preprocess.as_deref(),
+            mean.as_deref(),
+            std.as_deref(),
+            channels,
+        )?)
+    }
+
+    /// The preprocessing for `channels` channels.
+    pub(super) fn resolve(&self, channels: usize) -> Result<Preprocess, Error> {
+        self.given(channels)?.ok_or_else(|| {
+            Error::usage(
+                "a float network needs its preprocessing: give --preprocess tf|torch|unit|raw, \
+                 or --mean and --std on the 0–255 scale",
+            )
+        })
+    }
+
+    /// Refuses the options where they would be ignored.
+    pub(super) fn refuse(&self, why: &str) -> Result<(), Error> {
+        if self.preprocess.is_some() || self.mean.is_some() || self.std.is_some() {
+            return Err(Error::usage(format!(
+                "--preprocess, --mean, --std: {why}; leave them out"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Where images come from.
+#[derive(Args, Clone, Debug)]
+pub(super) struct DataArgs {
+    /// Images: a folder of IDX or CIFAR files, or of pictures by class
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: PathBuf,
+    /// Test with N images only, drawn by a fixed seed
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<usize>,
+}
+
+impl DataArgs {
+    /// The test images.
+    pub(super) fn test(&self) -> Result<Arc<Dataset>, Error> {
+        open(&self.data, Split::Test, self.limit)
+    }
+}
+
+/// Opens one split of a data set, cut to `limit` images.
+pub(super) fn open(dir: &Path, split: Split, limit: Option<usize>) -> Result<Arc<Dataset>, Error> {
+    let mut data = Dataset::open(dir, split, &Options::default())?;
+    match limit {
+        Some(0) => return Err(Error::usage("a limit of 0 images leaves nothing to work on")),
+        Some(count) => data.limit(count, 0),
+        None => {}
+    }
+    Ok(Arc::new(data))
+}
+
+/// How long and how to train.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TrainingArgs {
+    /// Passes over the training images
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    epochs: u32,
+    /// Optimiser steps, instead of --epochs
+    #[arg(long, value_name = "N")]
+    steps: Option<u32>,
+    /// Images per step
+    #[arg(long, value_name = "N", default_value_t = 128,
+          value_parser = clap::value_parser!(u16).range(2..=4096))]
+    batch: u16,
+    /// Highest learning rate (cosine decay after a short warm-up)
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f32>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Mirror training images at random
+    #[arg(long)]
+    flip: bool,
+    /// Shift training images at random by up to N pixels
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    shift: u8,
+    /// Train with N images only, drawn by a fixed seed
+    #[arg(long, value_name = "N")]
+    train_limit: Option<usize>,
+    /// Threads (the result does not depend on it) [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Where the state is kept while training [default: the output with .checkpoint]
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Go on from the checkpoint
+    #[arg(long)]
+    pub(super) resume: bool,
+}
+
+impl TrainingArgs {
+    /// The training images.
+    pub(super) fn train(&self, dir: &Path) -> Result<Arc<Dataset>, Error> {
+        open(dir, Split::Train, self.train_limit)
+    }
+
+    /// The recipe for `images` training images.
+    pub(super) fn recipe(&self, images: usize, start: &Recipe) -> Result<Recipe, Error> {
+        let batch = usize::from(self.batch).min(images.max(2));
+        let per_epoch = (images / batch) as u64;
+        let steps = self.steps.map_or(u64::from(self.epochs) * per_epoch, u64::from);
+        if steps == 0 {
+            return Err(Error::usage(
+                "there is nothing to do in 0 steps; give --epochs or --steps a number above 0",
+            ));
+        }
+        let learning_rate = self.learning_rate.unwrap_or(start.learning_rate);
+        if !(learning_rate > 0.0 && learning_rate.is_finite()) {
+            return Err(Error::usage(format!("--learning-rate {learning_rate}: must be above 0")));
+        }
+        Ok(Recipe {
+            steps,
+            batch,
+            learning_rate,
+            seed: self.seed,
+            augment: Augment { flip: self.flip, shift: self.shift.into() },
+            ..start.clone()
+        })
+    }
+
+    /// Where the state is kept for an output of this name.
+    pub(super) fn checkpoint(&self, output: &Path) -> PathBuf {
+        self.checkpoint.clone().unwrap_or_else(|| {
+            let mut name = output.as_os_str().to_owned();
+            name.push(".checkpoint");
+            name.into()
+        })
+    }
+
+    /// Starts the thread pool.
+    pub(super) fn start_threads(&self) -> Result<(), Error> {
+        let Some(threads) = self.threads else { return Ok(()) };
+        if threads == 0 {
+            return Err(Error::usage("--threads 0: give 1 or more"));
+        }
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()
+            .map_err(|e| Error::model(format!("cannot start {threads} threads: {e}")))
+    }
+}
+
+/// What a float network is trained with unless the options say otherwise.
+pub(super) fn float_recipe() -> Recipe {
+    Recipe {
+        steps: 0,
+        batch: 128,
+        learning_rate: 3e-3,
+        weight_decay: 5e-3,
+        smoothing: 0.0,
+        seed: 1,
+        augment: Augment::default(),
+        stages: 1,
+    }
+}
+
+/// What a 1-bit network is trained with unless the options say otherwise.
+pub(super) fn binary_recipe() -> Recipe {
+    Recipe { learning_rate: 1e-2, weight_decay: 1e-4, ..float_recipe() }
+}

@@ -1,0 +1,340 @@
+//! The training loop, the same for float networks and for 1-bit ones.
+//!
+//! A float network is the case without 1-bit layers: one stage, no thresholds,
+//! no binary points. All that a step does follows from the recipe, the data
+//! and the step's number, so a resumed run repeats what an uninterrupted one
+//! would have done, bit for bit.
+
+use std::sync::Arc;
+
+use bitat_data::{Augment, Batches, Dataset, Fit, Order, Plan, Position, Preprocess};
+use bitat_engine::optimiser::{Config, Cosine, Optimiser, RoleConfig};
+use bitat_engine::{Binarizer, Mode, Net, Purpose, loss};
+use bitat_graph::Graph;
+
+use super::evaluate::{evaluate, in_order};
+use super::state::{Checkpoints, Progressed};
+use crate::Error;
+use crate::qat::calibrate::{self, CALIBRATION_IMAGES, Images};
+use crate::qat::stages::with_stage;
+use crate::ui::{Console, Stop};
+
+/// Part of the steps that all stages but the last share.
+const STAGED_PART: f64 = 0.4;
+/// Steps of linear warm-up, at most a tenth of all.
+const WARM_UP: u64 = 100;
+/// Part of the running batch-norm statistics that one batch replaces.
+const MOMENTUM: f32 = 0.1;
+/// Training batches from which batch norm is re-estimated before an evaluation.
+const REESTIMATE_BATCHES: usize = 40;
+/// Test images of the evaluation between epochs.
+const INTERIM_IMAGES: usize = 2000;
+
+/// How a network is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// Optimiser steps in all.
+    pub steps: u64,
+    /// Images per step.
+    pub batch: usize,
+    /// Highest learning rate.
+    pub learning_rate: f32,
+    /// Of float and 8-bit weights (AdamW).
+    pub weight_decay: f32,
+    /// Label smoothing, 0 to 1.
+    pub smoothing: f32,
+    /// Order of images, augmentation.
+    pub seed: u64,
+    /// Random changes to training images.
+    pub augment: Augment,
+    /// Layers become binary in this many steps, bottom to top; 1: all at once.
+    pub stages: usize,
+}
+
+/// What is trained on.
+pub struct Material<'a> {
+    /// Training images.
+    pub train: &'a Arc<Dataset>,
+    /// Images that measure, never train.
+    pub test: &'a Arc<Dataset>,
+    /// The network's input size.
+    pub fit: Fit,
+    /// The network's preprocessing.
+    pub preprocess: Preprocess,
+    /// How latent weights become binary ones.
+    pub binarizer: &'a dyn Binarizer,
+}
+
+/// Who watches, who may stop it, where its state is kept.
+pub struct Surroundings<'a> {
+    /// Progress goes here.
+    pub console: Console,
+    /// Raised by Ctrl-C.
+    pub stop: &'a Stop,
+    /// Where to keep checkpoints, if anywhere.
+    pub checkpoints: Option<&'a Checkpoints>,
+    /// Go on from the checkpoint.
+    pub resume: bool,
+}
+
+/// One point of the training curve, about one per epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    /// Steps done.
+    pub step: u64,
+    /// Mean training loss since the point before.
+    pub loss: f64,
+    /// Percent of the first test images that were right.
+    pub top1: f64,
+}
+
+/// Trains `graph` in place and leaves its batch norm re-estimated.
+///
+/// # Errors
+/// Unreadable images, a checkpoint of another run, a full disk; Ctrl-C, after
+/// the state was kept.
+pub fn fit(
+    graph: &mut Graph,
+    material: &Material,
+    recipe: &Recipe,
+    surroundings: &Surroundings,
+) -> Result<Vec<Point>, Error> {
+    let mut run = Run::new(graph, material, recipe, surroundings)?;
+    if let (Some(checkpoints), true) = (surroundings.checkpoints, surroundings.resume) {
+        run.progressed = checkpoints.load(graph, &mut run.optimiser, recipe)?;
+        let done = run.progressed.step;
+        surroundings.console.say(&format!("resumed at step {done} of {}", recipe.steps));
+    }
+    let stages = recipe.stages.max(1);
+    for stage in 1..=stages {
+        let end = stage_end(recipe, stage);
+        if run.progressed.step < end || run.progressed.step == 0 {
+            with_stage(graph, stage, stages, |graph| run.stage(graph, stage, end))?;
+        }
+    }
+    run.reestimate(graph)?;
+    Ok(run.progressed.curve)
+}
+
+/// The step at which a stage (1-based) ends.
+fn stage_end(recipe: &Recipe, stage: usize) -> u64 {
+    if stage >= recipe.stages {
+        return recipe.steps;
+    }
+    let staged = recipe.steps as f64 * STAGED_PART;
+    (staged * stage as f64 / (recipe.stages - 1) as f64) as u64
+}
+
+struct Run<'a> {
+    material: &'a Material<'a>,
+    recipe: &'a Recipe,
+    surroundings: &'a Surroundings<'a>,
+    optimiser: Optimiser,
+    schedule: Cosine,
+    progressed: Progressed,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        graph: &Graph,
+        material: &'a Material,
+        recipe: &'a Recipe,
+        surroundings: &'a Surroundings,
+    ) -> Result<Self, Error> {
+        if material.train.len() < recipe.batch {
+            return Err(Error::usage(format!(
+                "--batch {}: there are only {} training images",
+                recipe.batch,
+                material.train.len()
+            )));
+        }
+        let config = Config {
+            weight: RoleConfig { rate: 1.0, decay: recipe.weight_decay },
+            ..Config::default()
+        };
+        Ok(Run {
+            material,
+            recipe,
+            surroundings,
+            optimiser: Optimiser::new(graph, config),
+            schedule: Cosine {
+                peak: recipe.learning_rate,
+                floor: 0.0,
+                warm_up: WARM_UP.min(recipe.steps / 10),
+                steps: recipe.steps,
+            },
+            progressed: Progressed::default(),
+        })
+    }
+
+    fn stage(&mut self, graph: &mut Graph, stage: usize, end: u64) -> Result<(), Error> {
+        let recipe = self.recipe;
+        let per_epoch = (self.material.train.len() / recipe.batch) as u64;
+        let fresh = self.progressed.stage < stage;
+        if fresh {
+            self.progressed.stage = stage;
+            let (pixels, count) = calibration_images(self.material)?;
+            let images = Images { pixels: &pixels, count };
+            calibrate::thresholds(graph, self.material.binarizer, &images)?;
+        }
+        let mut net = Net::new(graph, recipe.batch, Purpose::Train, &[])?;
+        let title = match recipe.stages {
+            0 | 1 => "training".to_owned(),
+            n => format!("stage {stage}/{n}"),
+        };
+        let step = self.progressed.step;
+        let mut bar = self.surroundings.console.progress(&title, "steps", step, end);
+        let mut batches = self.batches(step, per_epoch)?;
+        let classes = graph.nodes[graph.output].shape.c;
+        let mut gradient = vec![0.0; recipe.batch * classes];
+        let mut stale = fresh;
+        while self.progressed.step < end {
+            let step = self.progressed.step;
+            if std::mem::take(&mut stale) || step.is_multiple_of(per_epoch) {
+                let (pixels, count) = calibration_images(self.material)?;
+                let images = Images { pixels: &pixels, count };
+                let mode = Mode::Train { momentum: 0.0 };
+                if calibrate::narrow_points(graph, self.material.binarizer, &images, mode)? {
+                    // The executor holds the operations it was made with.
+                    net = Net::new(graph, recipe.batch, Purpose::Train, &[])?;
+                }
+            }
+            let Some(batch) = batches.next() else { unreachable!("shuffled batches never end") };
+            let batch = batch?;
+            let logits = net.forward(
+                graph,
+                self.material.binarizer,
+                &batch.inputs,
+                batch.len(),
+                Mode::Train { momentum: MOMENTUM },
+            );
+            let loss = loss::cross_entropy(
+                logits,
+                &batch.labels,
+                classes,
+                recipe.smoothing,
+                &mut gradient,
+            );
+            if !loss.is_finite() {
+                return Err(Error::model(format!(
+                    "training diverged at step {step} (the loss is {loss}); try a lower --learning-rate"
+                )));
+            }
+            net.backward(graph, self.material.binarizer, &[(graph.output, &gradient)]);
+            self.optimiser.step(graph, &net, self.schedule.at(step));
+            self.progressed.step += 1;
+            let mean = self.progressed.add_loss(loss);
+            bar.set(self.progressed.step, &format!("loss {mean:.3}"));
+            if self.progressed.step.is_multiple_of(per_epoch) || self.progressed.step == end {
+                self.point(graph, mean)?;
+                bar.say(&self.epoch_line(per_epoch));
+            }
+            self.keep(graph, self.progressed.step == end)?;
+        }
+        bar.finish("");
+        Ok(())
+    }
+
+    /// Ends an epoch: re-estimates batch norm and adds a point to the curve.
+    fn point(&mut self, graph: &mut Graph, loss: f64) -> Result<(), Error> {
+        self.progressed.losses = (0.0, 0);
+        self.reestimate(graph)?;
+        let material = self.material;
+        let scores = evaluate(
+            graph,
+            material.binarizer,
+            material.test,
+            material.fit,
+            &material.preprocess,
+            INTERIM_IMAGES,
+            |_| true,
+        )?;
+        self.progressed.curve.push(Point { step: self.progressed.step, loss, top1: scores.top(1) });
+        Ok(())
+    }
+
+    fn epoch_line(&self, per_epoch: u64) -> String {
+        let Some(point) = self.progressed.curve.last() else { return String::new() };
+        format!(
+            "epoch {:>4.1}  loss {:.4}  test {:.2} %",
+            point.step as f64 / per_epoch as f64,
+            point.loss,
+            point.top1
+        )
+    }
+
+    /// Keeps the state now and then, and ends the run when asked to.
+    fn keep(&mut self, graph: &Graph, now: bool) -> Result<(), Error> {
+        let Some(checkpoints) = self.surroundings.checkpoints else {
+            return match self.surroundings.stop.requested() {
+                true => Err(Error::interrupted("stopped; nothing was written")),
+                false => Ok(()),
+            };
+        };
+        let stop = self.surroundings.stop.requested();
+        if now || stop || checkpoints.due() {
+            checkpoints.save(graph, &self.optimiser, self.recipe, &self.progressed)?;
+        }
+        if stop {
+            return Err(Error::interrupted(format!(
+                "stopped at step {}; the same command with --resume goes on from {}",
+                self.progressed.step,
+                checkpoints.path().display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn reestimate(&self, graph: &mut Graph) -> Result<(), Error> {
+        let mut net = Net::new(graph, self.recipe.batch, Purpose::Eval, &[])?;
+        net.begin_reestimate();
+        let batches = in_order(
+            self.material.train,
+            self.material.fit,
+            &self.material.preprocess,
+            self.recipe.batch,
+        )?;
+        for batch in batches.take(REESTIMATE_BATCHES) {
+            let batch = batch?;
+            net.forward(
+                graph,
+                self.material.binarizer,
+                &batch.inputs,
+                batch.len(),
+                Mode::Reestimate,
+            );
+        }
+        net.finish_reestimate(graph);
+        Ok(())
+    }
+
+    fn batches(&self, step: u64, per_epoch: u64) -> Result<Batches, Error> {
+        let plan = Plan {
+            batch: self.recipe.batch,
+            order: Order::Shuffled { seed: self.recipe.seed },
+            fit: self.material.fit,
+            preprocess: self.material.preprocess.clone(),
+            augment: self.recipe.augment.clone(),
+            workers: 1,
+        };
+        let start = Position { epoch: step / per_epoch, batch: step % per_epoch };
+        Ok(Batches::new(Arc::clone(self.material.train), plan, start)?)
+    }
+}
+
+/// The first training images, preprocessed: what ranges and thresholds are read from.
+///
+/// # Errors
+/// Unreadable images.
+pub fn calibration_images(material: &Material) -> Result<(Vec<f32>, usize), Error> {
+    let mut batches =
+        in_order(material.train, material.fit, &material.preprocess, CALIBRATION_IMAGES)?;
+    match batches.next() {
+        Some(batch) => {
+            let batch = batch?;
+            let count = batch.len();
+            Ok((batch.inputs, count))
+        }
+        None => Err(Error::model("there are no training images")),
+    }
+}

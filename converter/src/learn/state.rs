@@ -1,0 +1,167 @@
+//! Checkpoints of a training run: parameters, moments, and how far it has come.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bitat_engine::checkpoint::State;
+use bitat_engine::optimiser::Optimiser;
+use bitat_graph::{Graph, Op};
+
+use super::fit::{Point, Recipe};
+use crate::Error;
+
+/// Time between two checkpoints within a stage.
+const EVERY: Duration = Duration::from_secs(120);
+
+/// How far a run has come.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progressed {
+    /// Steps done.
+    pub step: u64,
+    /// The stage whose thresholds were last taken from data; 0 before the first.
+    pub stage: usize,
+    /// Sum and count of losses since the last point of the curve.
+    pub losses: (f64, u64),
+    /// The training curve.
+    pub curve: Vec<Point>,
+}
+
+impl Progressed {
+    /// Adds a step's loss and returns the mean since the last point.
+    pub(super) fn add_loss(&mut self, loss: f64) -> f64 {
+        self.losses.0 += loss;
+        self.losses.1 += 1;
+        self.losses.0 / self.losses.1 as f64
+    }
+}
+
+/// Where a run's state is kept.
+pub struct Checkpoints {
+    path: PathBuf,
+    last: Cell<Instant>,
+}
+
+impl Checkpoints {
+    /// Keeps the state in `path`.
+    pub fn new(path: PathBuf) -> Self {
+        Checkpoints { path, last: Cell::new(Instant::now()) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// True if the last checkpoint is a while ago.
+    pub(super) fn due(&self) -> bool {
+        self.last.get().elapsed() >= EVERY
+    }
+
+    /// Keeps the state; the file is replaced as a whole.
+    pub(super) fn save(
+        &self,
+        graph: &Graph,
+        optimiser: &Optimiser,
+        recipe: &Recipe,
+        progressed: &Progressed,
+    ) -> Result<(), Error> {
+        let mut state = State::of(graph, Some(optimiser));
+        for (name, value) in signature(recipe) {
+            state.set_counter(name, value);
+        }
+        state.set_counter("step", progressed.step);
+        state.set_counter("stage", progressed.stage as u64);
+        state.set_counter("loss sum", progressed.losses.0.to_bits());
+        state.set_counter("loss count", progressed.losses.1);
+        for (i, point) in progressed.curve.iter().enumerate() {
+            state.set_counter(&format!("point {i} step"), point.step);
+            state.set_counter(&format!("point {i} loss"), point.loss.to_bits());
+            state.set_counter(&format!("point {i} top1"), point.top1.to_bits());
+        }
+        let points = narrow_points(graph).map(|frac| frac as f32).collect();
+        state.arrays.push(("narrow".into(), points));
+        state.save(&self.path).map_err(|e| Error::model(e.to_string()))?;
+        self.last.set(Instant::now());
+        Ok(())
+    }
+
+    /// Puts the state back.
+    pub(super) fn load(
+        &self,
+        graph: &mut Graph,
+        optimiser: &mut Optimiser,
+        recipe: &Recipe,
+    ) -> Result<Progressed, Error> {
+        let refuse =
+            |what: String| Error::file(&self.path, format!("cannot go on from it: {what}"));
+        let state = State::load(&self.path).map_err(|e| {
+            Error::model(format!("--resume: {e}; leave --resume out to start anew"))
+        })?;
+        for (name, value) in signature(recipe) {
+            if state.counter(name) != Some(value) {
+                return Err(refuse(format!(
+                    "it was made with another {name}; give the options of that run, or leave --resume out"
+                )));
+            }
+        }
+        let points =
+            state.arrays.iter().find(|(name, _)| name == "narrow").map(|(_, a)| a.as_slice());
+        let points = points.filter(|p| p.len() == narrow_points(graph).count());
+        let points = points.ok_or_else(|| refuse("it is of another network".into()))?.to_vec();
+        state.restore(graph, Some(optimiser)).map_err(|e| refuse(e.to_string()))?;
+        let readings = graph.nodes.iter_mut().filter_map(|node| match &mut node.op {
+            Op::Narrow { frac } => Some(frac),
+            _ => None,
+        });
+        for (frac, point) in readings.zip(points) {
+            *frac = point as i32;
+        }
+        let counter = |name: &str| {
+            state.counter(name).ok_or_else(|| refuse(format!("it does not say its {name}")))
+        };
+        let mut curve = Vec::new();
+        while let Some(step) = state.counter(&format!("point {} step", curve.len())) {
+            let i = curve.len();
+            curve.push(Point {
+                step,
+                loss: f64::from_bits(counter(&format!("point {i} loss"))?),
+                top1: f64::from_bits(counter(&format!("point {i} top1"))?),
+            });
+        }
+        Ok(Progressed {
+            step: counter("step")?,
+            stage: counter("stage")? as usize,
+            losses: (f64::from_bits(counter("loss sum")?), counter("loss count")?),
+            curve,
+        })
+    }
+
+    /// Removes the file of a run that has ended.
+    pub fn remove(&self) {
+        // One that cannot be removed is in nobody's way.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// What two runs must share for one to go on where the other stopped.
+fn signature(recipe: &Recipe) -> [(&'static str, u64); 9] {
+    [
+        ("number of steps", recipe.steps),
+        ("batch", recipe.batch as u64),
+        ("learning rate", recipe.learning_rate.to_bits().into()),
+        ("weight decay", recipe.weight_decay.to_bits().into()),
+        ("smoothing", recipe.smoothing.to_bits().into()),
+        ("seed", recipe.seed),
+        ("flip", recipe.augment.flip.into()),
+        ("shift", recipe.augment.shift as u64),
+        ("number of stages", recipe.stages as u64),
+    ]
+}
+
+fn narrow_points(graph: &Graph) -> impl Iterator<Item = i32> + '_ {
+    graph.nodes.iter().filter_map(|node| match node.op {
+        Op::Narrow { frac } => Some(frac),
+        _ => None,
+    })
+}

@@ -1,0 +1,294 @@
+//! The proof that a packed file does what was trained, in three steps.
+//!
+//! 1. **Runtime = oracle.** On a few images every tensor of every layer is
+//!    compared with the oracle on every instruction set there is. These are
+//!    integers: one that differs is a fault of the runtime.
+//! 2. **Layer = layer.** On an image every packed layer is compared with the
+//!    trained one, each given the *packed* network's inputs, so that nothing
+//!    adds up: a stream may differ by the roundings of its epilogue and no
+//!    more, a sign only where the float value lies on its threshold.
+//! 3. **Network ≈ network.** All test images go through both. Where a value
+//!    lies near a threshold the two may part, and a bit that flips may flip
+//!    others, so a few images change class; the accuracy may move by no more
+//!    than such changes explain.
+
+use std::collections::HashMap;
+
+use bitat_format::{FileBuffer, Kind};
+
+use bitat_graph::{Graph, NodeId, Op, evaluate_watched};
+use bitat_kernels::Kernels;
+use bitat_reference::{Trace, Values as Expected};
+use bitat_runtime::Values;
+
+use crate::Error;
+use crate::learn::evaluate::{Scores, evaluate};
+use crate::learn::fit::{Material, Surroundings};
+use crate::lower::Lowered;
+use crate::packed::{Packed, available};
+
+/// Images compared with the oracle, tensor by tensor.
+const ORACLE_IMAGES: usize = 4;
+/// Most units by which the roundings of one epilogue can move a stream: half a
+/// unit each for product, bias, multiplier, shortcut, and the PReLU's three
+/// parameters and product.
+const UNITS: f64 = 4.0;
+/// Part of a layer's values that may differ by more: sums that saturate.
+const SATURATED: f64 = 1e-3;
+/// How near its threshold a value is when floats and integers may disagree on
+/// its sign, relative to the layer's largest value.
+const ON_THRESHOLD: f64 = 1e-5;
+/// Percent of the test images that may change class. A network of a few training
+/// steps decides by narrow margins: one of 100 steps changed 14 % of its classes.
+const MOST_CHANGED: f64 = 30.0;
+
+/// What was proven.
+pub struct Proof {
+    /// The packed file on the test images, through the runtime.
+    pub packed: Scores,
+    /// The trained network on the same images, in the trainer's floats.
+    pub trained: Scores,
+    /// Images that both put into the same class.
+    pub same: usize,
+    /// Images compared with the oracle, tensor by tensor, on each of `isas`.
+    pub oracle_images: usize,
+    /// The instruction sets compared.
+    pub isas: Vec<&'static str>,
+    /// Largest difference between a packed and a trained layer, in units of the stream.
+    pub worst_units: f64,
+    /// Bytes of arena.
+    pub arena_bytes: usize,
+}
+
+/// Proves `file`, which `lowered` was written to.
+///
+/// # Errors
+/// If the file does not do what was trained: where they part, and by how much.
+pub fn prove(
+    file: &FileBuffer,
+    lowered: &Lowered,
+    graph: &mut Graph,
+    material: &Material,
+    surroundings: &Surroundings,
+) -> Result<Proof, Error> {
+    let packed = Packed::new(file.clone(), "the packed network".as_ref())?;
+    let kernels = available();
+    let mut pixels = vec![0; material.fit.bytes()];
+    let mut worst_units = 0.0f64;
+    let oracle_images = material.test.len().min(ORACLE_IMAGES);
+    for image in 0..oracle_images {
+        material.test.read(image, &material.fit, &mut pixels)?;
+        let trace = bitat_reference::run(&lowered.model, &pixels)
+            .map_err(|e| Error::model(format!("the oracle refuses the network: {e}")))?;
+        for &set in &kernels {
+            against_oracle(&packed, lowered, &trace, &pixels, set)?;
+        }
+        if image == 0 {
+            worst_units = layer_by_layer(lowered, graph, material, &trace, &pixels)?;
+        }
+    }
+
+    let total = material.test.len() as u64;
+    let mut bar = surroundings.console.progress("proof", "images", 0, 2 * total);
+    let scored = packed.score(material.test, Kernels::best(), |done| {
+        bar.set(done as u64, "");
+        !surroundings.stop.requested()
+    })?;
+    let trained = evaluate(
+        graph,
+        material.binarizer,
+        material.test,
+        material.fit,
+        &material.preprocess,
+        usize::MAX,
+        |done| {
+            bar.set(total + done as u64, "");
+            !surroundings.stop.requested()
+        },
+    )?;
+    bar.finish("");
+    let same = scored.predictions().zip(trained.predictions()).filter(|(a, b)| a == b).count();
+    compare(&scored, &trained, same)?;
+    Ok(Proof {
+        packed: scored,
+        trained,
+        same,
+        oracle_images,
+        isas: kernels.iter().map(|k| k.isa().name()).collect(),
+        worst_units,
+        arena_bytes: packed.arena_bytes(),
+    })
+}
+
+/// Refuses two sets of predictions that differ by more than rounding explains.
+///
+/// Of `c` changed images each gains or loses a right answer about evenly, so
+/// the number of right ones moves by about `√c`; three times that, and one
+/// percent, are let pass.
+fn compare(packed: &Scores, trained: &Scores, same: usize) -> Result<(), Error> {
+    let images = packed.images();
+    let changed = images - same;
+    let right = |s: &Scores| s.top(1) * images as f64 / 100.0;
+    let moved = (right(packed) - right(trained)).abs();
+    let allowed = 3.0 * (changed as f64).sqrt() + 0.01 * images as f64;
+    if moved <= allowed && changed as f64 <= MOST_CHANGED / 100.0 * images as f64 + 3.0 {
+        return Ok(());
+    }
+    Err(Error::model(format!(
+        "the packed network is not the trained one: {changed} of {images} predictions differ \
+         ({:.2} % right packed, {:.2} % trained); nothing was written",
+        packed.top(1),
+        trained.top(1)
+    )))
+}
+
+/// Compares every tensor with the oracle's.
+fn against_oracle(
+    packed: &Packed,
+    lowered: &Lowered,
+    trace: &Trace,
+    pixels: &[u8],
+    kernels: Kernels,
+) -> Result<(), Error> {
+    let mut differs = None;
+    packed.runner(kernels)?.run_with(pixels, |step| {
+        let same = |(id, values): &(u16, Values)| equal(lowered, trace, *id, values);
+        if differs.is_none() && !step.outputs.iter().all(same) {
+            differs = Some(step.layer);
+        }
+    })?;
+    match differs {
+        None => Ok(()),
+        Some(layer) => Err(Error::model(format!(
+            "layer '{}': the {} kernels and the oracle differ; this is a fault of the runtime, \
+             please report it; nothing was written",
+            packed.view().layer(layer).name,
+            kernels.isa(),
+        ))),
+    }
+}
+
+/// True if the runtime's `values` of a tensor are the oracle's.
+fn equal(lowered: &Lowered, trace: &Trace, tensor: u16, values: &Values) -> bool {
+    match (trace.tensor(tensor), values) {
+        (Some(Expected::Stream(expected)), Values::Stream(found)) => expected == found,
+        (Some(Expected::Scores(expected)), Values::Scores(found)) => expected == found,
+        (Some(Expected::Bits(expected)), Values::Bits(found)) => {
+            let shape = lowered.model.tensors[usize::from(tensor)];
+            let (channels, stride) = (usize::from(shape.channels), shape.pixel_bytes());
+            expected.iter().enumerate().all(|(i, &sign)| {
+                let (pixel, channel) = (i / channels, i % channels);
+                let bit = found[pixel * stride + channel / 8] >> (channel % 8) & 1;
+                (bit == 1) == (sign < 0)
+            })
+        }
+        _ => false,
+    }
+}
+
+/// Compares every packed layer with the trained one on the packed network's
+/// own inputs; returns the largest difference of a stream in its units.
+fn layer_by_layer(
+    lowered: &Lowered,
+    graph: &Graph,
+    material: &Material,
+    trace: &Trace,
+    pixels: &[u8],
+) -> Result<f64, Error> {
+    let tensors: HashMap<NodeId, usize> =
+        lowered.nodes.iter().enumerate().skip(1).map(|(tensor, &node)| (node, tensor)).collect();
+    let mut inputs = vec![0.0; pixels.len()];
+    material.preprocess.apply(pixels, &mut inputs);
+    let binarize = |node, latent: &[f32], _| {
+        let mut out = vec![0.0; latent.len()];
+        material.binarizer.forward(graph, node, latent, &mut out);
+        out
+    };
+    let mut worst = 0.0f64;
+    let mut fault = None;
+    // What the sign nodes read, as the trained layers computed it.
+    let mut before_signs: HashMap<NodeId, Vec<f32>> = HashMap::new();
+    evaluate_watched(graph, &inputs, binarize, |node, value| {
+        before_signs.insert(node, value.clone());
+        let Some(&tensor) = tensors.get(&node) else { return };
+        let wrong = match trace.tensor(tensor as u16) {
+            Some(Expected::Stream(stream)) => {
+                let unit = f64::from(-lowered.model.tensors[tensor].frac).exp2();
+                let wrong = differing(value, stream, unit, &mut worst);
+                for (v, s) in value.iter_mut().zip(stream) {
+                    *v = (f64::from(*s) * unit) as f32;
+                }
+                wrong
+            }
+            Some(Expected::Bits(signs)) => {
+                let wrong = flipped(graph, node, signs, &before_signs);
+                for (v, s) in value.iter_mut().zip(signs) {
+                    *v = f32::from(*s);
+                }
+                wrong
+            }
+            Some(Expected::Scores(scores)) => {
+                let unit = f64::from(lowered.model.score_scale);
+                let largest = scores.iter().map(|s| s.unsigned_abs()).max().unwrap_or(0);
+                // The bias is rounded; floats add the rest.
+                let allowed = 1.0 + f64::from(largest) * 1e-5;
+                let far = |(v, s): &(&f32, &i32)| {
+                    (f64::from(**v) / unit - f64::from(**s)).abs() > allowed
+                };
+                value.iter().zip(scores).filter(far).count()
+            }
+            _ => value.len(),
+        };
+        if fault.is_none() && wrong as f64 > SATURATED * value.len() as f64 {
+            fault = Some((node, tensor, wrong, value.len()));
+        }
+    });
+    match fault {
+        None => Ok(worst),
+        Some((node, tensor, wrong, of)) => Err(Error::model(format!(
+            "node '{}': {wrong} of {of} {} of its packed layer differ from the trained one's; \
+             this is a fault of the lowering, please report it; nothing was written",
+            graph.nodes[node].name,
+            match lowered.model.tensors[tensor].kind {
+                Kind::Bits => "signs",
+                Kind::Scores => "scores",
+                _ => "values",
+            }
+        ))),
+    }
+}
+
+/// Counts the values of a stream that differ by more than its epilogue's roundings.
+fn differing(trained: &[f32], stream: &[i16], unit: f64, worst: &mut f64) -> usize {
+    let mut wrong = 0;
+    for (v, s) in trained.iter().zip(stream) {
+        let units = (f64::from(*v) / unit - f64::from(*s)).abs();
+        if units > UNITS {
+            wrong += 1;
+        } else {
+            *worst = worst.max(units);
+        }
+    }
+    wrong
+}
+
+/// Counts the signs that differ although the value is not on its threshold.
+fn flipped(graph: &Graph, sign: NodeId, signs: &[i8], before: &HashMap<NodeId, Vec<f32>>) -> usize {
+    let (Op::Sign { threshold }, Some(values)) =
+        (&graph.nodes[sign].op, before.get(&graph.nodes[sign].inputs[0]))
+    else {
+        return signs.len();
+    };
+    let thresholds = &graph.params[*threshold].data;
+    let largest = values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    let near = f64::from(largest) * ON_THRESHOLD;
+    values
+        .iter()
+        .zip(signs)
+        .enumerate()
+        .filter(|(i, (v, s))| {
+            let above = f64::from(**v) - f64::from(thresholds[i % thresholds.len()]);
+            (above < 0.0) != (**s < 0) && above.abs() > near
+        })
+        .count()
+}
