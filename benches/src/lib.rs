@@ -1,2 +1,4 @@
-//! Placeholder.
+//! What benchmarks and peer comparisons share.
 #![forbid(unsafe_code)]
+
+pub mod mobilenet;

@@ -18,6 +18,7 @@ use crate::weights::{Form, Layer};
 use bitat_graph::{Graph, NodeId, Op, ParamId};
 use rayon::prelude::*;
 use std::ops::Range;
+use std::time::Instant;
 
 impl Net {
     /// Takes gradients given at nodes (`n` images each, for the `n` of the last
@@ -51,15 +52,19 @@ impl Net {
         for i in (0..self.plan.stages.len()).rev() {
             let node = self.plan.stages[i].node;
             if self.written[node] && node != 0 {
+                let start = Instant::now();
                 self.backward_stage(graph, i, n, mode);
+                self.note(start, |p| &mut p.stages[i].backward);
             } else if let Some(layer) = self.layer_of[node] {
                 self.layers[layer].d_effective.fill(0.0);
             }
         }
+        let start = Instant::now();
         self.layers.par_iter_mut().for_each(|layer| layer.finish(graph, binarizer));
         for layer in &self.layers {
             elementwise::give(&layer.d_latent, &mut self.gradients[layer.weight], true);
         }
+        self.note(start, |p| &mut p.finish);
     }
 
     fn backward_stage(&mut self, graph: &Graph, index: usize, n: usize, mode: Mode) {

@@ -32,5 +32,5 @@ mod weights;
 
 pub use binarizer::{Binarizer, PlainSte};
 pub use error::Error;
-pub use net::{Mode, Net};
+pub use net::{Mode, Net, Profile, StageTime};
 pub use plan::Purpose;

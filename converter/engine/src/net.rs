@@ -4,12 +4,13 @@ use crate::binarizer::Binarizer;
 use crate::chain::{ChainScratch, View};
 use crate::error::Error;
 use crate::ops::norm::Moments;
-use crate::plan::{Plan, Purpose};
+use crate::plan::{Plan, Purpose, Stage};
 use crate::simd::{fill_tile, tile};
 use crate::weights::Layer;
 use bitat_graph::{Graph, Node, NodeId, Op, ParamId, Role};
 use rayon::prelude::*;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// A batch is cut into this many runs of images at most. Fixed, so that sums over
 /// the batch are added in the same order whatever the number of threads.
@@ -58,6 +59,31 @@ pub struct Net {
     /// Images and mode of the last forward pass.
     pub(crate) last: Option<(usize, Mode)>,
     pub(crate) written: Vec<bool>,
+    pub(crate) profile: Option<Profile>,
+}
+
+/// Where the time goes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Making, rounding and packing the weights.
+    pub prepare: Duration,
+    /// Taking weight gradients back to parameters.
+    pub finish: Duration,
+    /// One per stored node.
+    pub stages: Vec<StageTime>,
+}
+
+/// Times of one stored node and of the element-wise nodes computed with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageTime {
+    /// The stored node.
+    pub node: NodeId,
+    /// The element-wise nodes evaluated on the way to it, itself included if it is one.
+    pub chain: Vec<NodeId>,
+    /// Time of forward passes.
+    pub forward: Duration,
+    /// Time of backward passes.
+    pub backward: Duration,
 }
 
 /// A batch norm's statistics in the last forward pass.
@@ -172,6 +198,7 @@ impl Net {
             scratch: ScratchPool::default(),
             last: None,
             written: vec![false; count],
+            profile: None,
             plan,
         })
     }
@@ -193,9 +220,12 @@ impl Net {
         assert_eq!(images.len(), n * self.nodes[0].shape.len(), "length of the images");
         assert_eq!(graph.nodes.len(), self.nodes.len(), "not the graph this net was made for");
         self.last = Some((n, mode));
+        let start = Instant::now();
         self.layers.par_iter_mut().for_each(|layer| layer.prepare(graph, binarizer));
         self.fill_tables(graph, mode);
+        self.note(start, |p| &mut p.prepare);
         for i in 0..self.plan.stages.len() {
+            let start = Instant::now();
             self.forward_stage(i, images, n, mode);
             let node = self.plan.stages[i].node;
             if mode != Mode::Eval {
@@ -203,6 +233,7 @@ impl Net {
                     self.finish_norm(graph, self.plan.norms[node][i], n, mode);
                 }
             }
+            self.note(start, |p| &mut p.stages[i].forward);
         }
         let len = n * self.nodes[self.output].shape.len();
         &self.values[self.plan.value[self.output].unwrap_or(0)][..len]
@@ -264,6 +295,36 @@ impl Net {
                 graph.params[*mean].data[c] = moments.mean as f32;
                 graph.params[*var].data[c] = moments.unbiased() as f32;
             }
+        }
+    }
+
+    /// Starts (or restarts) or stops taking times.
+    pub fn set_profiling(&mut self, on: bool) {
+        let stage = |s: &Stage| StageTime {
+            node: s.node,
+            chain: s.chain.steps.iter().map(|s| s.node).collect(),
+            forward: Duration::ZERO,
+            backward: Duration::ZERO,
+        };
+        self.profile = on.then(|| Profile {
+            prepare: Duration::ZERO,
+            finish: Duration::ZERO,
+            stages: self.plan.stages.iter().map(stage).collect(),
+        });
+    }
+
+    /// Times summed over the passes since [`Net::set_profiling`].
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
+    }
+
+    pub(crate) fn note(
+        &mut self,
+        start: Instant,
+        which: impl FnOnce(&mut Profile) -> &mut Duration,
+    ) {
+        if let Some(profile) = &mut self.profile {
+            *which(profile) += start.elapsed();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::net::Net;
 use crate::plan::params;
-use crate::simd::arch;
+use crate::simd::vectorised;
 use bitat_graph::{Graph, Op, ParamId, Role};
 use rayon::prelude::*;
 
@@ -150,7 +150,8 @@ impl Optimiser {
     }
 }
 
-struct Adam {
+/// One step of Adam.
+pub(crate) struct Adam {
     beta1: f32,
     beta2: f32,
     eps: f32,
@@ -175,17 +176,18 @@ impl Adam {
     }
 
     fn apply(&self, w: &mut [f32], g: &[f32], first: &mut [f32], second: &mut [f32]) {
-        let Adam { beta1, beta2, eps, rate, unbias, keep } = *self;
-        arch().dispatch(
-            #[inline(always)]
-            || {
-                for (((w, &g), m), v) in w.iter_mut().zip(g).zip(first).zip(second) {
-                    *m += (1.0 - beta1) * (g - *m);
-                    *v += (1.0 - beta2) * (g * g - *v);
-                    *w = *w * keep - rate * *m / (v.sqrt() * unbias + eps);
-                }
-            },
-        );
+        adam(self, w, g, first, second);
+    }
+}
+
+vectorised! {
+    fn adam(how: &Adam, w: &mut [f32], g: &[f32], first: &mut [f32], second: &mut [f32]) {
+        let Adam { beta1, beta2, eps, rate, unbias, keep } = *how;
+        for (((w, &g), m), v) in w.iter_mut().zip(g).zip(first).zip(second) {
+            *m += (1.0 - beta1) * (g - *m);
+            *v += (1.0 - beta2) * (g * g - *v);
+            *w = *w * keep - rate * *m / (v.sqrt() * unbias + eps);
+        }
     }
 }
 

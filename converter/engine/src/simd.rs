@@ -1,8 +1,8 @@
 //! The machine's vector instructions, chosen once at run time.
 //!
-//! `pulp` compiles a closure once per instruction set and calls the best one
-//! the processor has. Everything inside must be `#[inline(always)]`, or it is
-//! compiled for the baseline instead.
+//! `pulp` compiles a kernel once per instruction set and calls the best one the
+//! processor has. Everything inside must be `#[inline(always)]`, or it is compiled
+//! for the baseline instead.
 
 use std::sync::OnceLock;
 
@@ -11,6 +11,27 @@ pub(crate) fn arch() -> pulp::Arch {
     static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
     *ARCH.get_or_init(pulp::Arch::new)
 }
+
+/// Defines a function whose body is compiled for every instruction set. (A closure
+/// given to `pulp` may end up called, not inlined, and then is baseline code.)
+macro_rules! vectorised {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block)+) => {$(
+        $(#[$meta])*
+        pub(crate) fn $name($($arg: $type),*) {
+            struct Kernel<T>(T);
+            impl pulp::WithSimd for Kernel<($($type,)*)> {
+                type Output = ();
+                #[inline(always)]
+                fn with_simd<S: pulp::Simd>(self, _: S) {
+                    let ($($arg,)*) = self.0;
+                    $body
+                }
+            }
+            $crate::simd::arch().dispatch(Kernel(($($arg,)*)));
+        }
+    )+};
+}
+pub(crate) use vectorised;
 
 /// Lanes of the fixed-width loops: one AVX-512 register, two of AVX2.
 pub(crate) const LANES: usize = 16;

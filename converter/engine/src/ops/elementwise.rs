@@ -5,7 +5,7 @@
 //! its output, `d`, into that at its input, in place; parameter gradients are
 //! added to `sums`, one f64 per channel.
 
-use crate::simd::{LANES, arch};
+use crate::simd::{LANES, vectorised};
 
 /// Applies `f` to each element and the `P` parameters of its channel.
 #[inline(always)]
@@ -111,205 +111,134 @@ fn lanes(x: &[f32], at: usize) -> [f32; LANES] {
     out
 }
 
-/// `x·scale + shift`.
-pub(crate) fn affine(x: &[f32], y: &mut [f32], scale: &[f32], shift: &[f32]) {
-    arch().dispatch(
-        #[inline(always)]
-        || map(x, y, [scale, shift], |x, [a, b]| x * a + b),
-    );
-}
+vectorised! {
+    /// `x·scale + shift`.
+    fn affine(x: &[f32], y: &mut [f32], scale: &[f32], shift: &[f32]) {
+        map(x, y, [scale, shift], |x, [a, b]| x * a + b);
+    }
 
-pub(crate) fn relu(x: &[f32], y: &mut [f32]) {
-    arch().dispatch(
-        #[inline(always)]
-        || map(x, y, [], |x, []| if x > 0.0 { x } else { 0.0 }),
-    );
-}
+    fn relu(x: &[f32], y: &mut [f32]) {
+        map(x, y, [], |x, []| if x > 0.0 { x } else { 0.0 });
+    }
 
-pub(crate) fn relu_back(x: &[f32], d: &mut [f32]) {
-    arch().dispatch(
-        #[inline(always)]
-        || map_back(x, d, [], |d, x, []| if x > 0.0 { d } else { 0.0 }),
-    );
-}
+    fn relu_back(x: &[f32], d: &mut [f32]) {
+        map_back(x, d, [], |d, x, []| if x > 0.0 { d } else { 0.0 });
+    }
 
-pub(crate) fn clip(x: &[f32], y: &mut [f32], lo: f32, hi: f32) {
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            map(x, y, [], |x, []| {
-                if x < lo {
-                    lo
-                } else if x > hi {
-                    hi
-                } else {
-                    x
-                }
-            })
-        },
-    );
-}
+    fn clip(x: &[f32], y: &mut [f32], lo: f32, hi: f32) {
+        map(x, y, [], |x, []| {
+            let x = if x < lo { lo } else { x };
+            if x > hi { hi } else { x }
+        });
+    }
 
-pub(crate) fn clip_back(x: &[f32], d: &mut [f32], lo: f32, hi: f32) {
-    arch().dispatch(
-        #[inline(always)]
-        || map_back(x, d, [], |d, x, []| if x > lo && x < hi { d } else { 0.0 }),
-    );
-}
+    fn clip_back(x: &[f32], d: &mut [f32], lo: f32, hi: f32) {
+        map_back(x, d, [], |d, x, []| if x > lo && x < hi { d } else { 0.0 });
+    }
 
-pub(crate) fn prelu(x: &[f32], y: &mut [f32], slope: &[f32]) {
-    arch().dispatch(
-        #[inline(always)]
-        || map(x, y, [slope], |x, [s]| if x >= 0.0 { x } else { x * s }),
-    );
-}
+    fn prelu(x: &[f32], y: &mut [f32], slope: &[f32]) {
+        map(x, y, [slope], |x, [s]| if x >= 0.0 { x } else { x * s });
+    }
 
-pub(crate) fn prelu_back(x: &[f32], d: &mut [f32], slope: &[f32], sums: &mut [f64]) {
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            reduce(x, d, slope.len(), [], [sums], |d, x, []| [if x < 0.0 { d * x } else { 0.0 }]);
-            map_back(x, d, [slope], |d, x, [s]| if x >= 0.0 { d } else { d * s });
-        },
-    );
-}
+    fn prelu_back(x: &[f32], d: &mut [f32], slope: &[f32], sums: &mut [f64]) {
+        reduce(x, d, slope.len(), [], [sums], |d, x, []| [if x < 0.0 { d * x } else { 0.0 }]);
+        map_back(x, d, [slope], |d, x, [s]| if x >= 0.0 { d } else { d * s });
+    }
 
-/// `p = x − before; (p ≥ 0 ? p : slope·p) + after`; `table` is the three tiles.
-pub(crate) fn shifted_prelu(x: &[f32], y: &mut [f32], table: &[f32]) {
-    let [before, slope, after] = thirds(table);
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            map(x, y, [before, slope, after], |x, [b, s, a]| {
-                let p = x - b;
-                (if p >= 0.0 { p } else { p * s }) + a
-            });
-        },
-    );
-}
+    /// `p = x − before; (p ≥ 0 ? p : slope·p) + after`; `table` is the three tiles.
+    fn shifted_prelu(x: &[f32], y: &mut [f32], table: &[f32]) {
+        map(x, y, thirds(table), |x, [b, s, a]| {
+            let p = x - b;
+            (if p >= 0.0 { p } else { p * s }) + a
+        });
+    }
 
-/// `sums` is those of before, slope and after, one behind the other.
-pub(crate) fn shifted_prelu_back(x: &[f32], d: &mut [f32], table: &[f32], sums: &mut [f64]) {
-    let [before, slope, _] = thirds(table);
-    let c = sums.len() / 3;
-    let (d_before, rest) = sums.split_at_mut(c);
-    let (d_slope, d_after) = rest.split_at_mut(c);
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            let sums = [d_before, d_slope, d_after];
-            reduce(x, d, slope.len(), [before, slope], sums, |d, x, [b, s]| {
-                let p = x - b;
-                let negative = p < 0.0;
-                let through = if negative { d * s } else { d };
-                [-through, if negative { d * p } else { 0.0 }, d]
-            });
-            map_back(x, d, [before, slope], |d, x, [b, s]| if x >= b { d } else { d * s });
-        },
-    );
-}
+    /// `sums` is those of before, slope and after, one behind the other.
+    fn shifted_prelu_back(x: &[f32], d: &mut [f32], table: &[f32], sums: &mut [f64]) {
+        let [before, slope, _] = thirds(table);
+        let c = sums.len() / 3;
+        let (d_before, rest) = sums.split_at_mut(c);
+        let (d_slope, d_after) = rest.split_at_mut(c);
+        let sums = [d_before, d_slope, d_after];
+        reduce(x, d, slope.len(), [before, slope], sums, |d, x, [b, s]| {
+            let p = x - b;
+            let negative = p < 0.0;
+            let through = if negative { d * s } else { d };
+            [-through, if negative { d * p } else { 0.0 }, d]
+        });
+        map_back(x, d, [before, slope], |d, x, [b, s]| if x >= b { d } else { d * s });
+    }
 
-/// `sign(x − threshold)` in ±1.
-pub(crate) fn sign(x: &[f32], y: &mut [f32], threshold: &[f32]) {
-    arch().dispatch(
-        #[inline(always)]
-        || map(x, y, [threshold], |x, [t]| if x >= t { 1.0 } else { -1.0 }),
-    );
-}
+    /// `sign(x − threshold)` in ±1.
+    fn sign(x: &[f32], y: &mut [f32], threshold: &[f32]) {
+        map(x, y, [threshold], |x, [t]| if x >= t { 1.0 } else { -1.0 });
+    }
 
-/// Straight through a piecewise quadratic: the derivative of sign is taken as
-/// `2 − 2|u|` for `|u| < 1`, else 0, with `u = x − threshold`.
-pub(crate) fn sign_back(x: &[f32], d: &mut [f32], threshold: &[f32], sums: &mut [f64]) {
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            map_back(x, d, [threshold], |d, x, [t]| {
-                let slope = 2.0 - 2.0 * (x - t).abs();
-                if slope > 0.0 { d * slope } else { 0.0 }
-            });
-            reduce(x, d, threshold.len(), [], [sums], |d, _, []| [-d]);
-        },
-    );
-}
+    /// Straight through a piecewise quadratic: the derivative of sign is taken as
+    /// `2 − 2|u|` for `|u| < 1`, else 0, with `u = x − threshold`.
+    fn sign_back(x: &[f32], d: &mut [f32], threshold: &[f32], sums: &mut [f64]) {
+        map_back(x, d, [threshold], |d, x, [t]| {
+            let slope = 2.0 - 2.0 * (x - t).abs();
+            if slope > 0.0 { d * slope } else { 0.0 }
+        });
+        reduce(x, d, threshold.len(), [], [sums], |d, _, []| [-d]);
+    }
 
-/// `clamp(round(x·2^frac), −128, 127)·2^−frac`; ties round up, as the integer
-/// runtime's shift does.
-pub(crate) fn narrow(x: &[f32], y: &mut [f32], frac: i32) {
-    let (up, down) = ((frac as f32).exp2(), (-frac as f32).exp2());
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            map(x, y, [], |x, []| {
-                let level = (x * up + 0.5).floor();
-                let level = if level < -128.0 { -128.0 } else { level };
-                (if level > 127.0 { 127.0 } else { level }) * down
-            });
-        },
-    );
-}
+    /// `clamp(round(x·2^frac), −128, 127)·2^−frac`; ties round up, as the integer
+    /// runtime's shift does.
+    fn narrow(x: &[f32], y: &mut [f32], frac: i32) {
+        let (up, down) = ((frac as f32).exp2(), (-frac as f32).exp2());
+        map(x, y, [], |x, []| {
+            let level = (x * up + 0.5).floor();
+            let level = if level < -128.0 { -128.0 } else { level };
+            (if level > 127.0 { 127.0 } else { level }) * down
+        });
+    }
 
-/// Passes the gradient where the rounded value lies inside the range.
-pub(crate) fn narrow_back(x: &[f32], d: &mut [f32], frac: i32) {
-    let up = (frac as f32).exp2();
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            map_back(x, d, [], |d, x, []| {
-                let level = x * up + 0.5;
-                if (-128.0..128.0).contains(&level) { d } else { 0.0 }
-            });
-        },
-    );
-}
+    /// Passes the gradient where the rounded value lies inside the range.
+    fn narrow_back(x: &[f32], d: &mut [f32], frac: i32) {
+        let up = (frac as f32).exp2();
+        map_back(x, d, [], |d, x, []| {
+            let level = x * up + 0.5;
+            if (-128.0..128.0).contains(&level) { d } else { 0.0 }
+        });
+    }
 
-/// `y = x + other`.
-pub(crate) fn add(x: &[f32], other: &[f32], y: &mut [f32]) {
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            for ((y, x), o) in y.iter_mut().zip(x).zip(other) {
-                *y = x + o;
+    /// `y = x + other`.
+    fn add(x: &[f32], other: &[f32], y: &mut [f32]) {
+        for ((y, x), o) in y.iter_mut().zip(x).zip(other) {
+            *y = x + o;
+        }
+    }
+
+    fn add_to(d: &[f32], into: &mut [f32]) {
+        for (into, d) in into.iter_mut().zip(d) {
+            *into += d;
+        }
+    }
+
+    /// Adds `bias[c]` to every pixel; `bias` is a tile.
+    fn add_bias(y: &mut [f32], bias: &[f32]) {
+        for y in y.chunks_mut(bias.len()) {
+            for (y, b) in y.iter_mut().zip(bias) {
+                *y += b;
             }
-        },
-    );
+        }
+    }
+
+    /// Adds each channel's gradients to `sums`.
+    fn sum_channels(d: &[f32], tile: usize, sums: &mut [f64]) {
+        reduce(d, d, tile, [], [sums], |d, _, []| [d]);
+    }
 }
 
 /// Adds or copies `d` to `into`.
 pub(crate) fn give(d: &[f32], into: &mut [f32], accumulate: bool) {
-    if !accumulate {
+    if accumulate {
+        add_to(d, into);
+    } else {
         into.copy_from_slice(d);
-        return;
     }
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            for (into, d) in into.iter_mut().zip(d) {
-                *into += d;
-            }
-        },
-    );
-}
-
-/// Adds `bias[c]` to every pixel; `bias` is a tile.
-pub(crate) fn add_bias(y: &mut [f32], bias: &[f32]) {
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            for y in y.chunks_mut(bias.len()) {
-                for (y, b) in y.iter_mut().zip(bias) {
-                    *y += b;
-                }
-            }
-        },
-    );
-}
-
-/// Adds each channel's gradients to `sums`.
-pub(crate) fn sum_channels(d: &[f32], tile: usize, sums: &mut [f64]) {
-    arch().dispatch(
-        #[inline(always)]
-        || reduce(d, d, tile, [], [sums], |d, _, []| [d]),
-    );
 }
 
 pub(crate) fn thirds(table: &[f32]) -> [&[f32]; 3] {

@@ -4,52 +4,39 @@
 //! `scale·x + shift`. Backward, with `m₁ = mean(d)`, `m₂ = mean(d·x̂)`:
 //! `dx = gamma·istd·(d − m₁ − x̂·m₂)`, applied as `a·d + b·x + e`.
 
-use super::elementwise::reduce;
-use crate::simd::arch;
+use super::elementwise::{reduce, thirds};
+use crate::simd::vectorised;
 
-/// Adds the block's `Σ(x − pivot)` and `Σ(x − pivot)²` per channel to `sums`
-/// (two runs of `c`). A pivot near the mean keeps the squares exact.
-pub(crate) fn moments(x: &[f32], pivot: &[f32], sums: &mut [f64]) {
-    let c = sums.len() / 2;
-    let (first, second) = sums.split_at_mut(c);
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            reduce(x, x, pivot.len(), [pivot], [first, second], |_, x, [p]| {
-                let u = x - p;
-                [u, u * u]
-            });
-        },
-    );
-}
+vectorised! {
+    /// Adds the block's `Σ(x − pivot)` and `Σ(x − pivot)²` per channel to `sums`
+    /// (two runs of `c`). A pivot near the mean keeps the squares exact.
+    fn moments(x: &[f32], pivot: &[f32], sums: &mut [f64]) {
+        let (first, second) = sums.split_at_mut(sums.len() / 2);
+        reduce(x, x, pivot.len(), [pivot], [first, second], |_, x, [p]| {
+            let u = x - p;
+            [u, u * u]
+        });
+    }
 
-/// Adds the block's `Σd` and `Σd·(x − mean)` per channel to `sums`.
-pub(crate) fn gradient_sums(x: &[f32], d: &[f32], mean: &[f32], sums: &mut [f64]) {
-    let c = sums.len() / 2;
-    let (first, second) = sums.split_at_mut(c);
-    arch().dispatch(
-        #[inline(always)]
-        || reduce(x, d, mean.len(), [mean], [first, second], |d, x, [m]| [d, d * (x - m)]),
-    );
-}
+    /// Adds the block's `Σd` and `Σd·(x − mean)` per channel to `sums`.
+    fn gradient_sums(x: &[f32], d: &[f32], mean: &[f32], sums: &mut [f64]) {
+        let (first, second) = sums.split_at_mut(sums.len() / 2);
+        reduce(x, d, mean.len(), [mean], [first, second], |d, x, [m]| [d, d * (x - m)]);
+    }
 
-/// `out = a·d + b·x + e`; `table` is the three tiles.
-pub(crate) fn input_gradient(d: &[f32], x: &[f32], table: &[f32], out: &mut [f32]) {
-    let [a, b, e] = super::elementwise::thirds(table);
-    let tile = a.len();
-    arch().dispatch(
-        #[inline(always)]
-        || {
-            for ((d, x), out) in d.chunks(tile).zip(x.chunks(tile)).zip(out.chunks_mut(tile)) {
-                let len = out.len();
-                let (d, x) = (&d[..len], &x[..len]);
-                let (a, b, e) = (&a[..len], &b[..len], &e[..len]);
-                for i in 0..len {
-                    out[i] = a[i] * d[i] + (b[i] * x[i] + e[i]);
-                }
+    /// `out = a·d + b·x + e`; `table` is the three tiles.
+    fn input_gradient(d: &[f32], x: &[f32], table: &[f32], out: &mut [f32]) {
+        let [a, b, e] = thirds(table);
+        let tile = a.len();
+        for ((d, x), out) in d.chunks(tile).zip(x.chunks(tile)).zip(out.chunks_mut(tile)) {
+            let len = out.len();
+            let (d, x) = (&d[..len], &x[..len]);
+            let (a, b, e) = (&a[..len], &b[..len], &e[..len]);
+            for i in 0..len {
+                out[i] = a[i] * d[i] + (b[i] * x[i] + e[i]);
             }
-        },
-    );
+        }
+    }
 }
 
 /// Count, mean and sum of squared deviations of one channel.
