@@ -22,8 +22,10 @@
 //! pixel: [`Popcount::input`] once and [`Popcount::count`] once per vector;
 //! [`Popcount::weights`] is shared by the P pixels.
 
+use core::ops::Range;
+
 use super::epilogue::{At, Sink};
-use super::lanes::{LANES, Lanes};
+use super::lanes::{LANES, Lanes, Outline, Work};
 use super::{BinaryJob, taps_inside};
 use crate::layout::{BINARY_LANES, binary_group_bytes, binary_lanes, binary_steps, pixel_bytes};
 use crate::types::{Conv, Padding};
@@ -31,8 +33,11 @@ use crate::types::{Conv, Padding};
 /// Steps after which a byte counter must be widened.
 const STEPS_PER_BYTE: usize = 31;
 
+/// Groups of 16 channels in a full block.
+const GROUPS: usize = BINARY_LANES / LANES;
+
 /// Counting the differing bits of bytes.
-pub(crate) trait Popcount: Copy {
+pub(crate) trait Popcount: Outline {
     /// The epilogue's vectors.
     type L: Lanes;
     /// [`Popcount::VECTOR`] byte counters.
@@ -43,8 +48,6 @@ pub(crate) trait Popcount: Copy {
     type Input: Copy;
     /// Byte counters in one register: 16, 32 or 64.
     const VECTOR: usize;
-    /// Pixels in a tile: 1, 4 or 8.
-    const TILE: usize;
 
     /// The epilogue's vectors.
     fn lanes(self) -> Self::L;
@@ -92,9 +95,9 @@ struct Block<'a> {
     byte: usize,
 }
 
-/// The whole operation.
+/// The whole operation, in tiles of P pixels: as many as the registers hold.
 #[inline(always)]
-pub(crate) fn run<S: Popcount>(isa: S, job: BinaryJob<'_>) {
+pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) {
     let conv = job.conv;
     let (kh, kw) = (conv.window.kernel_h, conv.window.kernel_w);
     let channels = conv.input.c / conv.groups;
@@ -124,167 +127,247 @@ pub(crate) fn run<S: Popcount>(isa: S, job: BinaryJob<'_>) {
                 };
                 let vectors = stride.div_ceil(S::VECTOR);
                 if S::VECTOR <= 16 && vectors > 2 {
-                    line::<S, 4>(isa, &layer, &block, &mut sink, row);
+                    line::<S, P, 4>(isa, &layer, &block, &mut sink, row);
                 } else if S::VECTOR <= 32 && vectors > 1 {
-                    line::<S, 2>(isa, &layer, &block, &mut sink, row);
+                    line::<S, P, 2>(isa, &layer, &block, &mut sink, row);
                 } else {
-                    line::<S, 1>(isa, &layer, &block, &mut sink, row);
+                    line::<S, P, 1>(isa, &layer, &block, &mut sink, row);
                 }
             }
         }
     }
 }
 
-/// One row of one block. The last tile overlaps the one before it where the
-/// width is no multiple of the tile: the same values are written twice.
+/// One row of one block, pixel by pixel where it is narrower than a tile.
 #[inline(always)]
-fn line<S: Popcount, const N: usize>(
+fn line<'a, S: Popcount, const P: usize, const N: usize>(
     isa: S,
-    layer: &Layer<'_>,
-    block: &Block<'_>,
-    sink: &mut Sink<'_>,
+    layer: &Layer<'a>,
+    block: &Block<'a>,
+    sink: &mut Sink<'a>,
     row: usize,
 ) {
-    let width = layer.conv.output.w;
-    if S::TILE >= 8 && width >= 8 {
-        for column in (0..width).step_by(8) {
-            tile::<S, 8, N>(isa, layer, block, sink, row, column.min(width - 8));
-        }
-    } else if S::TILE >= 4 && width >= 4 {
-        for column in (0..width).step_by(4) {
-            tile::<S, 4, N>(isa, layer, block, sink, row, column.min(width - 4));
-        }
+    let short = block.weights.len() <= STEPS_PER_BYTE * block.stride;
+    if layer.conv.output.w < P {
+        isa.outline(Line::<S, 1, N, true> { isa, layer, block, sink, row });
+    } else if short {
+        isa.outline(Line::<S, P, N, false> { isa, layer, block, sink, row });
     } else {
-        for column in 0..width {
-            tile::<S, 1, N>(isa, layer, block, sink, row, column);
+        isa.outline(Line::<S, P, N, true> { isa, layer, block, sink, row });
+    }
+}
+
+/// One row of one block in tiles of P pixels, at least P wide. The last tile
+/// overlaps the one before it where the width is no multiple of P: the same
+/// values are written twice. `LONG` where more than [`STEPS_PER_BYTE`] steps
+/// make a sum.
+struct Line<'l, 'a, S, const P: usize, const N: usize, const LONG: bool> {
+    isa: S,
+    layer: &'l Layer<'a>,
+    block: &'l Block<'a>,
+    sink: &'l mut Sink<'a>,
+    row: usize,
+}
+
+impl<S: Popcount, const P: usize, const N: usize, const LONG: bool> Work
+    for Line<'_, '_, S, P, N, LONG>
+{
+    #[inline(always)]
+    fn run(self) {
+        let Line { isa, layer, block, sink, row } = self;
+        let lanes = isa.lanes();
+        let window = &layer.conv.window;
+        let height = layer.conv.input.h;
+        let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, height);
+        let mut parameters = [sink.parameters(lanes, block.channel); GROUPS];
+        for (group, parameters) in parameters.iter_mut().enumerate().skip(1) {
+            if group * LANES < block.count {
+                *parameters = sink.parameters(lanes, block.channel + group * LANES);
+            }
+        }
+        let rows = match layer.padding {
+            Padding::One => window.kernel_h,
+            Padding::Zero => inside.len(),
+        };
+        let whole_terms = rows * window.kernel_w * layer.channels;
+        let width = layer.conv.output.w;
+        for column in (0..width).step_by(P) {
+            let column = column.min(width - P);
+            let tile = Tile { layer, block, row, column, inside: &inside };
+            let counter = tile.count::<S, P, N, LONG>(isa);
+            let whole = tile.is_whole::<P>();
+            for p in 0..P {
+                let terms = if whole { whole_terms } else { tile.terms(p) };
+                let terms = lanes.splat16(terms as i16);
+                let mut accumulators = counter.sums(isa, p);
+                for sum in &mut accumulators {
+                    *sum = lanes.sub16(terms, lanes.add16(*sum, *sum));
+                }
+                let at = At { row, column: column + p, channel: block.channel, count: block.count };
+                sink.emit16(lanes, &parameters, at, accumulators);
+            }
         }
     }
 }
 
-/// P pixels of one block.
-#[inline(always)]
-fn tile<S: Popcount, const P: usize, const N: usize>(
-    isa: S,
-    layer: &Layer<'_>,
-    block: &Block<'_>,
-    sink: &mut Sink<'_>,
+/// Some neighbouring pixels of one block.
+struct Tile<'l, 'a> {
+    layer: &'l Layer<'a>,
+    block: &'l Block<'a>,
     row: usize,
     column: usize,
-) {
-    let lanes = isa.lanes();
-    let window = &layer.conv.window;
-    let (height, width) = (layer.conv.input.h, layer.conv.input.w);
-    let rows_inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, height);
-    let mut counter = Counter::<S, P, N>::new(isa);
-    let mut terms = [0; P];
+    /// Rows of the window inside the input.
+    inside: &'l Range<usize>,
+}
 
-    // The input column of tap `kx` of pixel `p`, if it is one.
-    let input_column = |p: usize, kx: usize| {
-        let x = ((column + p) * window.stride_w + kx).checked_sub(window.pad_left)?;
-        (x < width).then_some(x)
-    };
-    let whole = input_column(0, 0).is_some() && input_column(P - 1, window.kernel_w - 1).is_some();
-    // Taps of a row that lie end to end, in the input as in the weights, are
-    // one long tap.
-    let joined = whole && layer.steps == layer.pixel;
-    let (taps, tap_steps, tap_terms) = if joined {
-        (1, layer.steps * window.kernel_w, layer.channels * window.kernel_w)
-    } else {
-        (window.kernel_w, layer.steps, layer.channels)
-    };
+impl<'a> Tile<'_, 'a> {
+    /// Products of pixel `p`.
+    #[inline(always)]
+    fn terms(&self, p: usize) -> usize {
+        let window = &self.layer.conv.window;
+        let taps = match self.layer.padding {
+            Padding::One => window.kernel_h * window.kernel_w,
+            Padding::Zero => {
+                let inside = taps_inside(
+                    self.column + p,
+                    window.stride_w,
+                    window.pad_left,
+                    window.kernel_w,
+                    self.layer.conv.input.w,
+                );
+                self.inside.len() * inside.len()
+            }
+        };
+        taps * self.layer.channels
+    }
 
-    for ky in 0..window.kernel_h {
-        let row_inside = rows_inside.contains(&ky);
-        if !row_inside && layer.padding == Padding::Zero {
-            continue;
-        }
-        // Wraps for a row outside, which is not used then.
-        let y = (row * window.stride_h + ky).wrapping_sub(window.pad_top);
-        for kx in 0..taps {
-            let step = (ky * taps + kx) * tap_steps;
-            let weights = &block.weights[step * block.stride..][..tap_steps * block.stride];
-            let input = |x: usize| {
-                let first = (y * width + x) * layer.pixel + block.byte;
-                &layer.input[first..first + tap_steps]
-            };
-            if row_inside && whole {
-                let first = column * window.stride_w + kx - window.pad_left;
-                let mut inputs = [&[][..]; P];
-                for (p, one) in inputs.iter_mut().enumerate() {
-                    *one = input(first + p * window.stride_w);
-                }
-                counter.all(isa, inputs, weights, block.stride);
-                for n in &mut terms {
-                    *n += tap_terms;
-                }
-            } else {
-                // Every pixel is given the same number of steps, so that one
-                // count of steps since the last widening serves them all.
-                let bits: [Option<&[u8]>; P] = core::array::from_fn(|p| {
-                    let x = input_column(p, kx)?;
-                    row_inside.then(|| input(x))
-                });
-                counter.each(isa, bits, layer.padding, weights, block.stride);
-                for (n, bits) in terms.iter_mut().zip(bits) {
-                    if bits.is_some() || layer.padding == Padding::One {
-                        *n += tap_terms;
+    /// Whether all columns of the windows of P pixels lie inside the input.
+    #[inline(always)]
+    fn is_whole<const P: usize>(&self) -> bool {
+        let last = self.layer.conv.window.kernel_w - 1;
+        self.input_column(0, 0).is_some() && self.input_column(P - 1, last).is_some()
+    }
+
+    /// The input column of tap `kx` of pixel `p`, if there is one.
+    #[inline(always)]
+    fn input_column(&self, p: usize, kx: usize) -> Option<usize> {
+        let window = &self.layer.conv.window;
+        let x = ((self.column + p) * window.stride_w + kx).checked_sub(window.pad_left)?;
+        (x < self.layer.conv.input.w).then_some(x)
+    }
+
+    /// `steps` bytes of the input from pixel (y, x) on.
+    #[inline(always)]
+    fn input(&self, y: usize, x: usize, steps: usize) -> &'a [u8] {
+        let layer = self.layer;
+        let first = (y * layer.conv.input.w + x) * layer.pixel + self.block.byte;
+        &layer.input[first..first + steps]
+    }
+
+    /// Counts the differing bits of P pixels.
+    #[inline(always)]
+    fn count<S: Popcount, const P: usize, const N: usize, const LONG: bool>(
+        &self,
+        isa: S,
+    ) -> Counter<S, P, N, LONG> {
+        let Tile { layer, block, .. } = *self;
+        let window = &layer.conv.window;
+        let mut counter = Counter::new(isa);
+        let whole = self.is_whole::<P>();
+        // Taps of a row that lie end to end, in the input as in the weights,
+        // are one long tap.
+        let (taps, steps) = if whole && layer.steps == layer.pixel {
+            (1, layer.steps * window.kernel_w)
+        } else {
+            (window.kernel_w, layer.steps)
+        };
+        for ky in 0..window.kernel_h {
+            let inside = self.inside.contains(&ky);
+            if !inside && layer.padding == Padding::Zero {
+                continue;
+            }
+            // Wraps for a row outside, which is not used then.
+            let y = (self.row * window.stride_h + ky).wrapping_sub(window.pad_top);
+            for kx in 0..taps {
+                let first = (ky * taps + kx) * steps * block.stride;
+                let weights = &block.weights[first..first + steps * block.stride];
+                let ends = (self.input_column(0, kx), self.input_column(P - 1, kx));
+                if let (true, (Some(x), Some(_))) = (inside, ends) {
+                    let mut inputs = [&[][..]; P];
+                    for (p, input) in inputs.iter_mut().enumerate() {
+                        *input = self.input(y, x + p * window.stride_w, steps);
                     }
+                    counter.all(isa, inputs, weights, block.stride);
+                } else {
+                    let mut inputs = [None; P];
+                    for (p, input) in inputs.iter_mut().enumerate() {
+                        if let (true, Some(x)) = (inside, self.input_column(p, kx)) {
+                            *input = Some(self.input(y, x, steps));
+                        }
+                    }
+                    counter.each(isa, inputs, layer.padding, weights, block.stride);
                 }
             }
         }
-    }
-
-    counter.widen(isa);
-    for (group, first) in (0..block.count).step_by(LANES).enumerate() {
-        let mut accumulators = [lanes.splat16(0); P];
-        for p in 0..P {
-            let differing = counter.wide[p][group];
-            let terms = lanes.splat16(terms[p] as i16);
-            accumulators[p] = lanes.sub16(terms, lanes.add16(differing, differing));
-        }
-        let at = At {
-            row,
-            column,
-            channel: block.channel + first,
-            count: (block.count - first).min(LANES),
-        };
-        sink.emit16(lanes, at, accumulators);
+        counter
     }
 }
 
 /// The counters of a tile: N registers of bytes per pixel, widened into
 /// 16 bits in time.
-struct Counter<S: Popcount, const P: usize, const N: usize> {
+struct Counter<S: Popcount, const P: usize, const N: usize, const LONG: bool> {
     bytes: [[S::Counts; N]; P],
-    wide: [[<S::L as Lanes>::I16; BINARY_LANES / LANES]; P],
+    /// In use if `LONG`.
+    wide: [[<S::L as Lanes>::I16; GROUPS]; P],
     /// Steps since the last widening.
     used: usize,
 }
 
-impl<S: Popcount, const P: usize, const N: usize> Counter<S, P, N> {
+impl<S: Popcount, const P: usize, const N: usize, const LONG: bool> Counter<S, P, N, LONG> {
     #[inline(always)]
     fn new(isa: S) -> Self {
         Counter {
             bytes: [[isa.zero(); N]; P],
-            wide: [[isa.lanes().splat16(0); BINARY_LANES / LANES]; P],
+            wide: [[isa.lanes().splat16(0); GROUPS]; P],
             used: 0,
         }
     }
 
+    /// The counts of pixel `p`.
+    #[inline(always)]
+    fn sums(&self, isa: S, p: usize) -> [<S::L as Lanes>::I16; GROUPS] {
+        let lanes = isa.lanes();
+        let parts = S::VECTOR / LANES;
+        let mut sums = self.wide[p];
+        for (group, sum) in sums.iter_mut().enumerate().take(N * parts) {
+            let more = isa.widen(self.bytes[p][group / parts], group % parts);
+            *sum = if LONG { lanes.add16(*sum, more) } else { more };
+        }
+        sums
+    }
+
+    /// Empties the byte counters into the wide ones.
     #[inline(always)]
     fn widen(&mut self, isa: S) {
-        let lanes = isa.lanes();
         for p in 0..P {
-            for n in 0..N {
-                for part in 0..S::VECTOR / LANES {
-                    let group = n * (S::VECTOR / LANES) + part;
-                    let more = isa.widen(self.bytes[p][n], part);
-                    self.wide[p][group] = lanes.add16(self.wide[p][group], more);
-                }
-                self.bytes[p][n] = isa.zero();
-            }
+            self.wide[p] = self.sums(isa, p);
         }
+        self.bytes = [[isa.zero(); N]; P];
         self.used = 0;
+    }
+
+    /// How many of `left` steps may be taken at once.
+    #[inline(always)]
+    fn take(&mut self, isa: S, left: usize) -> usize {
+        if !LONG {
+            return left;
+        }
+        if self.used == STEPS_PER_BYTE {
+            self.widen(isa);
+        }
+        let take = left.min(STEPS_PER_BYTE - self.used);
+        self.used += take;
+        take
     }
 
     /// A tap that lies inside the input for all pixels.
@@ -293,21 +376,18 @@ impl<S: Popcount, const P: usize, const N: usize> Counter<S, P, N> {
         let steps = inputs[0].len();
         let mut done = 0;
         while done < steps {
-            let take = (steps - done).min(STEPS_PER_BYTE - self.used);
+            let take = self.take(isa, steps - done);
             let mut part = [&[][..]; P];
-            for p in 0..P {
-                part[p] = &inputs[p][done..done + take];
+            for (part, input) in part.iter_mut().zip(&inputs) {
+                *part = &input[done..done + take];
             }
             count::<S, P, N>(isa, &mut self.bytes, part, &weights[done * stride..], stride);
-            self.used += take;
             done += take;
-            if self.used == STEPS_PER_BYTE {
-                self.widen(isa);
-            }
         }
     }
 
-    /// A tap that lies outside the input (`None`) for some pixels.
+    /// A tap that lies outside the input (`None`) for some pixels. All of them
+    /// use up the same number of steps.
     #[inline(always)]
     fn each(
         &mut self,
@@ -321,7 +401,7 @@ impl<S: Popcount, const P: usize, const N: usize> Counter<S, P, N> {
         let steps = weights.len() / stride;
         let mut done = 0;
         while done < steps {
-            let take = (steps - done).min(STEPS_PER_BYTE - self.used);
+            let take = self.take(isa, steps - done);
             for (bytes, input) in self.bytes.iter_mut().zip(inputs) {
                 let part = match input {
                     Some(bits) => &bits[done..done + take],
@@ -332,11 +412,7 @@ impl<S: Popcount, const P: usize, const N: usize> Counter<S, P, N> {
                 count::<S, 1, N>(isa, &mut one, [part], &weights[done * stride..], stride);
                 *bytes = one[0];
             }
-            self.used += take;
             done += take;
-            if self.used == STEPS_PER_BYTE {
-                self.widen(isa);
-            }
         }
     }
 }
@@ -351,27 +427,48 @@ fn count<S: Popcount, const P: usize, const N: usize>(
     weights: &[u8],
     stride: usize,
 ) {
+    let steps = inputs[0].len();
     let mut counts = *bytes;
-    for k in 0..inputs[0].len() {
-        let mut buffer = [0; BINARY_LANES];
-        let row = &weights[k * stride..];
-        // Lanes past the block's last read what follows, and are dropped by
-        // the epilogue; where nothing follows, they read 0.
-        let row = match row.get(..N * S::VECTOR) {
-            Some(row) => row,
-            None => {
-                buffer[..row.len()].copy_from_slice(row);
-                &buffer[..N * S::VECTOR]
-            }
-        };
-        let weights: [S::Weights; N] =
-            core::array::from_fn(|n| isa.weights(&row[n * S::VECTOR..][..S::VECTOR]));
-        for p in 0..P {
-            let input = isa.input(inputs[p][k]);
-            for n in 0..N {
-                counts[p][n] = isa.count(counts[p][n], weights[n], input);
-            }
+    if stride == N * S::VECTOR {
+        for (k, row) in weights.chunks_exact(N * S::VECTOR).take(steps).enumerate() {
+            step::<S, P, N>(isa, &mut counts, inputs, k, row);
+        }
+    } else {
+        for k in 0..steps {
+            // Lanes past the block's last read what follows, and are dropped by
+            // the epilogue; where nothing follows, they read 0.
+            let row = &weights[k * stride..];
+            let mut buffer = [0; BINARY_LANES];
+            let row = match row.get(..N * S::VECTOR) {
+                Some(row) => row,
+                None => {
+                    buffer[..row.len()].copy_from_slice(row);
+                    &buffer[..N * S::VECTOR]
+                }
+            };
+            step::<S, P, N>(isa, &mut counts, inputs, k, row);
         }
     }
     *bytes = counts;
+}
+
+/// One step of P pixels.
+#[inline(always)]
+fn step<S: Popcount, const P: usize, const N: usize>(
+    isa: S,
+    counts: &mut [[S::Counts; N]; P],
+    inputs: [&[u8]; P],
+    k: usize,
+    row: &[u8],
+) {
+    let mut weights = [isa.weights(row); N];
+    for (n, weights) in weights.iter_mut().enumerate().skip(1) {
+        *weights = isa.weights(&row[n * S::VECTOR..]);
+    }
+    for (counts, input) in counts.iter_mut().zip(inputs) {
+        let input = isa.input(input[k]);
+        for (count, &weights) in counts.iter_mut().zip(&weights) {
+            *count = isa.count(*count, weights, input);
+        }
+    }
 }

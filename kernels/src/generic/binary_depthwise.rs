@@ -26,6 +26,8 @@
 //! Where a stream is wanted, the planes are expanded to 16-bit lanes: 3
 //! operations per plane and 16 channels.
 
+use core::ops::Range;
+
 use super::epilogue::{At, Sink};
 use super::lanes::{LANES, Lanes};
 use super::{BinaryJob, taps_inside};
@@ -204,54 +206,55 @@ fn line<L: Lanes, B: Bits, const NINE: bool>(
     row: usize,
     byte: usize,
 ) {
-    let Layer { conv, padding, planes, pixel, .. } = *layer;
+    let Layer { conv, planes, pixel, .. } = *layer;
     let window = &conv.window;
-    let (height, width) = (conv.input.h, conv.input.w);
     let taps = window.kernel_h * window.kernel_w;
-    let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, height);
-    let weight = |tap: usize| bits.load(&layer.weights[tap * pixel + byte..]);
-    let nine_weights: [B::V; 9] =
-        core::array::from_fn(|tap| if NINE { weight(tap) } else { bits.zeros() });
+    let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, conv.input.h);
+    let mut nine_weights = [bits.zeros(); 9];
+    if NINE {
+        for (tap, weight) in nine_weights.iter_mut().enumerate() {
+            *weight = bits.load(&layer.weights[tap * pixel + byte..]);
+        }
+    }
 
     for column in 0..conv.output.w {
         let inside_x =
-            taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, width);
-        let terms = match padding {
+            taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, conv.input.w);
+        let terms = match layer.padding {
             Padding::Zero => inside_y.len() * inside_x.len(),
             Padding::One => taps,
         };
-        // Taps outside that are fed as "differs", see the top of the file.
-        let mut differing = if layer.thresholds.is_empty() { 0 } else { taps / 2 - terms / 2 };
-        let mut compare = |ky: usize, kx: usize, weight: B::V| {
-            if inside_y.contains(&ky) && inside_x.contains(&kx) {
-                let y = row * window.stride_h + ky - window.pad_top;
-                let x = column * window.stride_w + kx - window.pad_left;
-                bits.xor(bits.load(&layer.input[(y * width + x) * pixel + byte..]), weight)
-            } else if padding == Padding::One {
-                weight
-            } else if differing > 0 {
-                differing -= 1;
-                bits.ones()
-            } else {
-                bits.zeros()
-            }
+        let whole = inside_y.len() * inside_x.len() == taps;
+        let mut place = Place {
+            y: (row * window.stride_h).wrapping_sub(window.pad_top),
+            x: (column * window.stride_w).wrapping_sub(window.pad_left),
+            inside_y: inside_y.clone(),
+            inside_x,
+            byte,
+            differing: if layer.thresholds.is_empty() { 0 } else { taps / 2 - terms / 2 },
         };
 
         let mut count = [bits.zeros(); PLANES];
         if NINE {
             let mut taps = [bits.zeros(); 9];
-            for (tap, one) in taps.iter_mut().enumerate() {
-                *one = compare(tap / 3, tap % 3, nine_weights[tap]);
+            for (tap, (result, &weight)) in taps.iter_mut().zip(&nine_weights).enumerate() {
+                *result = if whole {
+                    place.inside(bits, layer, tap / 3, tap % 3, weight)
+                } else {
+                    place.compare(bits, layer, tap / 3, tap % 3, weight)
+                };
             }
-            count[..4].copy_from_slice(&add_nine(bits, taps));
+            [count[0], count[1], count[2], count[3]] = add_nine(bits, taps);
         } else {
             let mut pending = None;
             for ky in 0..window.kernel_h {
                 for kx in 0..window.kernel_w {
-                    let tap = compare(ky, kx, weight(ky * window.kernel_w + kx));
+                    let tap = ky * window.kernel_w + kx;
+                    let weight = bits.load(&layer.weights[tap * pixel + byte..]);
+                    let result = place.compare(bits, layer, ky, kx, weight);
                     match pending.take() {
-                        None => pending = Some(tap),
-                        Some(other) => add_two(bits, &mut count[..planes], tap, other),
+                        None => pending = Some(result),
+                        Some(other) => add_two(bits, &mut count[..planes], result, other),
                     }
                 }
             }
@@ -260,6 +263,8 @@ fn line<L: Lanes, B: Bits, const NINE: bool>(
             }
         }
 
+        // A constant for the nine taps, so that their planes stay in registers.
+        let planes = if NINE { 4 } else { planes };
         if layer.thresholds.is_empty() {
             expand(lanes, bits, layer, sink, row, column, byte, terms, &count[..planes]);
         } else {
@@ -274,18 +279,82 @@ fn line<L: Lanes, B: Bits, const NINE: bool>(
     }
 }
 
+/// Where a window lies.
+struct Place {
+    /// Input row and column of tap (0, 0); wrapped where they are outside.
+    y: usize,
+    x: usize,
+    /// The taps inside the input.
+    inside_y: Range<usize>,
+    inside_x: Range<usize>,
+    /// First byte of the channels in a pixel.
+    byte: usize,
+    /// Taps outside still to be fed as "differs", see the top of the file.
+    differing: usize,
+}
+
+impl Place {
+    /// The differing bits of a tap inside the input.
+    #[inline(always)]
+    fn inside<B: Bits>(
+        &self,
+        bits: B,
+        layer: &Layer<'_>,
+        ky: usize,
+        kx: usize,
+        weight: B::V,
+    ) -> B::V {
+        let y = self.y.wrapping_add(ky);
+        let x = self.x.wrapping_add(kx);
+        let first = (y * layer.conv.input.w + x) * layer.pixel + self.byte;
+        bits.xor(bits.load(&layer.input[first..]), weight)
+    }
+
+    /// The differing bits of any tap.
+    #[inline(always)]
+    fn compare<B: Bits>(
+        &mut self,
+        bits: B,
+        layer: &Layer<'_>,
+        ky: usize,
+        kx: usize,
+        weight: B::V,
+    ) -> B::V {
+        if self.inside_y.contains(&ky) && self.inside_x.contains(&kx) {
+            self.inside(bits, layer, ky, kx, weight)
+        } else if layer.padding == Padding::One {
+            weight
+        } else if self.differing > 0 {
+            self.differing -= 1;
+            bits.ones()
+        } else {
+            bits.zeros()
+        }
+    }
+}
+
+/// The two bits of a + b + c.
+#[inline(always)]
+fn triple<B: Bits>(bits: B, [a, b, c]: [B::V; 3]) -> (B::V, B::V) {
+    (bits.sum(a, b, c), bits.carry(a, b, c))
+}
+
+/// The two bits of a + b.
+#[inline(always)]
+fn pair<B: Bits>(bits: B, a: B::V, b: B::V) -> (B::V, B::V) {
+    (bits.xor(a, b), bits.and(a, b))
+}
+
 /// Nine bits per channel into a count of four planes.
 #[inline(always)]
 fn add_nine<B: Bits>(bits: B, t: [B::V; 9]) -> [B::V; 4] {
-    let triple = |a, b, c| (bits.sum(a, b, c), bits.carry(a, b, c));
-    let pair = |a, b| (bits.xor(a, b), bits.and(a, b));
-    let (ones_a, twos_a) = triple(t[0], t[1], t[2]);
-    let (ones_b, twos_b) = triple(t[3], t[4], t[5]);
-    let (ones_c, twos_c) = triple(t[6], t[7], t[8]);
-    let (ones, twos_d) = triple(ones_a, ones_b, ones_c);
-    let (twos_e, fours_a) = triple(twos_a, twos_b, twos_c);
-    let (twos, fours_b) = pair(twos_d, twos_e);
-    let (fours, eights) = pair(fours_a, fours_b);
+    let (ones_a, twos_a) = triple(bits, [t[0], t[1], t[2]]);
+    let (ones_b, twos_b) = triple(bits, [t[3], t[4], t[5]]);
+    let (ones_c, twos_c) = triple(bits, [t[6], t[7], t[8]]);
+    let (ones, twos_d) = triple(bits, [ones_a, ones_b, ones_c]);
+    let (twos_e, fours_a) = triple(bits, [twos_a, twos_b, twos_c]);
+    let (twos, fours_b) = pair(bits, twos_d, twos_e);
+    let (fours, eights) = pair(bits, fours_a, fours_b);
     [ones, twos, fours, eights]
 }
 
@@ -334,6 +403,7 @@ fn expand<L: Lanes, B: Bits>(
         }
         let accumulator = lanes.sub16(terms, lanes.add16(differing, differing));
         let at = At { row, column, channel, count: (layer.conv.output.c - channel).min(LANES) };
-        sink.emit16(lanes, at, [accumulator]);
+        let parameters = sink.parameters(lanes, channel);
+        sink.emit16(lanes, &[parameters], at, [accumulator]);
     }
 }

@@ -1,20 +1,20 @@
 //! From accumulators to tensors, in registers: the same for every kernel.
 //!
-//! A kernel hands over the accumulators of up to 16 channels of P neighbouring
-//! pixels ([`Sink::emit16`], [`Sink::emit32`]); they are scaled, the shortcut is
-//! added, the shifted PReLU applied, and the stream and the next layer's bits
-//! are written, in one pass. Per 16 channels the parameters are loaded once for
-//! the P pixels.
+//! A kernel hands over the accumulators of a run of channels of one pixel, in
+//! groups of 16 ([`Sink::emit16`], [`Sink::emit32`]); they are scaled, the
+//! shortcut is added, the shifted PReLU applied, and the stream and the next
+//! layer's bits are written, in one pass. The parameters of the channels are
+//! fetched once per row ([`Sink::parameters`]) and serve all its pixels.
 //!
 //! Cost per pixel and 16 channels on a machine with 16-lane registers: scale
 //! and bias 3 operations (shift, rounding multiply, add), shortcut 1 load and
-//! add, PReLU 6, sign 3; bytes moved: 2 per element of the stream read and
+//! add, PReLU 6, sign 4; bytes moved: 2 per element of the stream read and
 //! written, 1/8 for the bits. A shift that cannot saturate, known from the
 //! accumulator's bound, is one operation instead of five.
 
 use core::ops::Range;
 
-use super::lanes::{LANES, Lanes, load16_padded, load32_padded, store16_clipped};
+use super::lanes::{LANES, Lanes, Work, load16_padded, load32_padded, store16_clipped};
 use super::shortcut;
 use crate::layout::pixel_bytes;
 use crate::types::{Epilogue, Shape};
@@ -24,12 +24,24 @@ use crate::types::{Epilogue, Shape};
 pub(crate) struct At {
     /// Output row.
     pub(crate) row: usize,
-    /// Column of the first pixel.
+    /// Output column.
     pub(crate) column: usize,
     /// First channel. Per pixel, calls come in rising order of it.
     pub(crate) channel: usize,
-    /// Channels that exist, 1..=16.
+    /// Channels that exist, at least 1.
     pub(crate) count: usize,
+}
+
+/// The parameters of 16 channels; those that an epilogue lacks are 0.
+#[derive(Clone, Copy)]
+pub(crate) struct Parameters<L: Lanes> {
+    threshold: L::I32,
+    multiplier: L::I16,
+    bias: L::I16,
+    before: L::I16,
+    slope: L::I16,
+    after: L::I16,
+    sign: L::I16,
 }
 
 /// The tensors written, and how.
@@ -75,82 +87,114 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Takes 16-bit accumulators of P neighbouring pixels.
+    /// What [`Sink::emit16`] and [`Sink::emit32`] need for the channels from
+    /// `channel` on.
     #[inline(always)]
-    pub(crate) fn emit16<L: Lanes, const P: usize>(
-        &mut self,
-        lanes: L,
-        at: At,
-        accumulators: [L::I16; P],
-    ) {
+    pub(crate) fn parameters<L: Lanes>(&self, lanes: L, channel: usize) -> Parameters<L> {
+        let none = lanes.splat16(0);
+        let mut found = Parameters {
+            threshold: lanes.zero32(),
+            multiplier: none,
+            bias: none,
+            before: none,
+            slope: none,
+            after: none,
+            sign: none,
+        };
         match &self.epilogue {
-            Epilogue::Stream { shift, .. } => {
-                let shift = *shift;
-                let mut values = accumulators;
-                if shift < 0 {
-                    // A right shift by 16 rounds everything to 0.
-                    let factor = if shift == -16 { 0 } else { 1 << (15 + shift) };
-                    let factor = lanes.splat16(factor);
-                    for value in &mut values {
-                        *value = lanes.mulr16(*value, factor);
-                    }
-                } else if self.exact_shift {
-                    for value in &mut values {
-                        *value = lanes.shl16(*value, shift as u32);
-                    }
-                } else {
-                    for value in &mut values {
-                        *value = lanes.shls16(*value, shift as u32);
-                    }
+            Epilogue::Threshold { thresholds, .. } => {
+                found.threshold = load32_padded(lanes, &thresholds[channel..]);
+            }
+            Epilogue::Stream { multiplier, bias, prelu, sign, .. } => {
+                found.multiplier = load16_padded(lanes, &multiplier[channel..]);
+                found.bias = load16_padded(lanes, &bias[channel..]);
+                if let Some(prelu) = prelu {
+                    found.before = load16_padded(lanes, &prelu.before[channel..]);
+                    found.slope = load16_padded(lanes, &prelu.slope[channel..]);
+                    found.after = load16_padded(lanes, &prelu.after[channel..]);
                 }
-                self.stream(lanes, at, values);
+                if let Some(sign) = sign {
+                    found.sign = load16_padded(lanes, &sign.thresholds[channel..]);
+                }
             }
-            _ => {
-                self.emit32(lanes, at, accumulators.map(|value| lanes.widen16(value)));
-            }
+            Epilogue::Scores { .. } => {}
         }
+        found
     }
 
-    /// Takes 32-bit accumulators of P neighbouring pixels.
+    /// Takes the 16-bit accumulators of up to `16·G` channels.
     #[inline(always)]
-    pub(crate) fn emit32<L: Lanes, const P: usize>(
+    pub(crate) fn emit16<L: Lanes, const G: usize>(
         &mut self,
         lanes: L,
+        parameters: &[Parameters<L>; G],
         at: At,
-        accumulators: [L::I32; P],
+        accumulators: [L::I16; G],
+    ) {
+        let Epilogue::Stream { shift, .. } = self.epilogue else {
+            return lanes.outline(Decide { lanes, sink: self, parameters, at, accumulators });
+        };
+        let mut values = accumulators;
+        if shift < 0 {
+            // A right shift by 16 rounds everything to 0.
+            let factor = lanes.splat16(if shift == -16 { 0 } else { 1 << (15 + shift) });
+            for value in &mut values {
+                *value = lanes.mulr16(*value, factor);
+            }
+        } else if self.exact_shift {
+            for value in &mut values {
+                *value = lanes.shl16(*value, shift as u32);
+            }
+        } else {
+            for value in &mut values {
+                *value = lanes.shls16(*value, shift as u32);
+            }
+        }
+        self.stream(lanes, parameters, at, values);
+    }
+
+    /// Takes the 32-bit accumulators of up to 16 channels.
+    #[inline(always)]
+    pub(crate) fn emit32<L: Lanes>(
+        &mut self,
+        lanes: L,
+        parameters: &Parameters<L>,
+        at: At,
+        accumulator: L::I32,
+    ) {
+        let Epilogue::Stream { shift, .. } = self.epilogue else {
+            return self.decide(lanes, parameters, at, accumulator);
+        };
+        let value = lanes.saturate32(if shift < 0 {
+            lanes.rshr32(accumulator, u32::from(shift.unsigned_abs()))
+        } else {
+            lanes.shl32(accumulator, shift as u32)
+        });
+        self.stream(lanes, core::array::from_ref(parameters), at, [value]);
+    }
+
+    /// Thresholds and scores of up to 16 channels: what needs the whole
+    /// accumulator.
+    #[inline(always)]
+    fn decide<L: Lanes>(
+        &mut self,
+        lanes: L,
+        parameters: &Parameters<L>,
+        at: At,
+        accumulator: L::I32,
     ) {
         let pixel = self.pixel(at);
         match &mut self.epilogue {
-            Epilogue::Threshold { thresholds, bits } => {
-                let thresholds = load32_padded(lanes, &thresholds[at.channel..]);
-                for (p, &value) in accumulators.iter().enumerate() {
-                    let below = lanes.less32(value, thresholds);
-                    put_bits(bits, pixel + p, self.shape.c, at, below);
-                }
-            }
-            Epilogue::Stream { shift, .. } => {
-                let shift = *shift;
-                let values = accumulators.map(|value| {
-                    lanes.saturate32(if shift < 0 {
-                        lanes.rshr32(value, u32::from(shift.unsigned_abs()))
-                    } else {
-                        lanes.shl32(value, shift as u32)
-                    })
-                });
-                self.stream(lanes, at, values);
+            Epilogue::Threshold { bits, .. } => {
+                let below = lanes.less32(accumulator, parameters.threshold);
+                put_bits(bits, pixel, self.shape.c, at, below);
             }
             Epilogue::Scores { multiplier, bias, scores } => {
-                for accumulator in accumulators {
-                    let mut values = [0; LANES];
-                    lanes.store32(accumulator, &mut values);
-                    for (i, &value) in values[..at.count].iter().enumerate() {
-                        let c = at.channel + i;
-                        let score = i64::from(value) * i64::from(multiplier[c]);
-                        let score = score + i64::from(bias[c]);
-                        scores[c] = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
-                    }
-                }
+                let mut values = [0; LANES];
+                lanes.store32(accumulator, &mut values);
+                put_scores(multiplier, bias, scores, at, &values);
             }
+            Epilogue::Stream { .. } => {}
         }
     }
 
@@ -162,50 +206,151 @@ impl<'a> Sink<'a> {
 
     /// Everything after the accumulator's shift.
     #[inline(always)]
-    fn stream<L: Lanes, const P: usize>(&mut self, lanes: L, at: At, mut values: [L::I16; P]) {
+    fn stream<L: Lanes, const G: usize>(
+        &mut self,
+        lanes: L,
+        parameters: &[Parameters<L>; G],
+        at: At,
+        values: [L::I16; G],
+    ) {
+        if at.count == G * LANES {
+            self.full_stream(lanes, parameters, at, values);
+        } else {
+            lanes.outline(Partial { lanes, sink: self, parameters, at, values });
+        }
+    }
+
+    /// [`Sink::stream`] of `16·G` channels. Apart from it, because a loop over
+    /// however many channels there are would put the values in memory.
+    #[inline(always)]
+    fn full_stream<L: Lanes, const G: usize>(
+        &mut self,
+        lanes: L,
+        parameters: &[Parameters<L>; G],
+        at: At,
+        mut values: [L::I16; G],
+    ) {
         let pixel = self.pixel(at);
         let channels = self.shape.c;
-        let Epilogue::Stream { multiplier, bias, shortcut, prelu, stream, sign, .. } =
-            &mut self.epilogue
-        else {
+        let Epilogue::Stream { shortcut, prelu, stream, sign, .. } = &mut self.epilogue else {
             return;
         };
-        let parameter = |values: &[i16]| load16_padded(lanes, &values[at.channel..]);
-
-        let (factor, offset) = (parameter(multiplier), parameter(bias));
-        for value in &mut values {
-            *value = lanes.adds16(lanes.mulr16(*value, factor), offset);
+        for (value, parameters) in values.iter_mut().zip(parameters) {
+            *value = parameters.scale(lanes, *value);
         }
         if let Some(taken) = shortcut {
-            for (p, value) in values.iter_mut().enumerate() {
-                let extra = shortcut::value(lanes, taken, channels, at, at.column + p);
+            let extra = shortcut::values::<L, G>(lanes, taken, channels, at);
+            for (value, &extra) in values.iter_mut().zip(&extra) {
                 *value = lanes.adds16(*value, extra);
             }
         }
-        if let Some(prelu) = prelu {
-            let before = parameter(prelu.before);
-            let slope = parameter(prelu.slope);
-            let after = parameter(prelu.after);
-            let zero = lanes.splat16(0);
-            for value in &mut values {
-                let y = lanes.subs16(*value, before);
-                // One of the two is 0, and mulr(0, slope) is 0.
-                let positive = lanes.max16(y, zero);
-                let negative = lanes.mulr16(lanes.min16(y, zero), slope);
-                *value = lanes.adds16(lanes.add16(positive, negative), after);
+        if prelu.is_some() {
+            for (value, parameters) in values.iter_mut().zip(parameters) {
+                *value = parameters.prelu(lanes, *value);
             }
         }
         if let Some(stream) = stream {
-            for (p, &value) in values.iter().enumerate() {
-                let first = (pixel + p) * channels + at.channel;
-                store16_clipped(lanes, value, &mut stream[first..first + at.count]);
+            let to = &mut stream[pixel * channels + at.channel..][..G * LANES];
+            if let Some(to) = to.as_chunks_mut().0.first_chunk_mut::<G>() {
+                for (&value, to) in values.iter().zip(to) {
+                    lanes.store16(value, to);
+                }
             }
         }
         if let Some(sign) = sign {
-            let thresholds = parameter(sign.thresholds);
-            for (p, &value) in values.iter().enumerate() {
-                let below = lanes.less16(value, thresholds);
-                put_bits(sign.bits, pixel + p, channels, at, below);
+            for (group, (&value, parameters)) in values.iter().zip(parameters).enumerate() {
+                let below = lanes.less16(value, parameters.sign);
+                let channel = at.channel + group * LANES;
+                put_bits(sign.bits, pixel, channels, At { channel, count: LANES, ..at }, below);
+            }
+        }
+    }
+}
+
+impl<L: Lanes> Parameters<L> {
+    /// Multiplier and bias.
+    #[inline(always)]
+    fn scale(&self, lanes: L, value: L::I16) -> L::I16 {
+        lanes.adds16(lanes.mulr16(value, self.multiplier), self.bias)
+    }
+
+    /// The shifted PReLU.
+    #[inline(always)]
+    fn prelu(&self, lanes: L, value: L::I16) -> L::I16 {
+        let y = lanes.subs16(value, self.before);
+        let zero = lanes.splat16(0);
+        // One of the two is 0, and mulr(0, slope) is 0.
+        let positive = lanes.max16(y, zero);
+        let negative = lanes.mulr16(lanes.min16(y, zero), self.slope);
+        lanes.adds16(lanes.add16(positive, negative), self.after)
+    }
+}
+
+/// [`Sink::stream`] of any number of channels.
+struct Partial<'s, 'a, L: Lanes, const G: usize> {
+    lanes: L,
+    sink: &'s mut Sink<'a>,
+    parameters: &'s [Parameters<L>; G],
+    at: At,
+    values: [L::I16; G],
+}
+
+impl<L: Lanes, const G: usize> Work for Partial<'_, '_, L, G> {
+    #[inline(always)]
+    fn run(self) {
+        let Partial { lanes, sink, parameters, at, values } = self;
+        let pixel = sink.pixel(at);
+        let channels = sink.shape.c;
+        let Epilogue::Stream { shortcut, prelu, stream, sign, .. } = &mut sink.epilogue else {
+            return;
+        };
+        for (group, (&value, parameters)) in values.iter().zip(parameters).enumerate() {
+            let Some(at) = at.group(group) else { break };
+            let mut value = parameters.scale(lanes, value);
+            if let Some(taken) = shortcut {
+                let [extra] = shortcut::values::<L, 1>(lanes, taken, channels, at);
+                value = lanes.adds16(value, extra);
+            }
+            if prelu.is_some() {
+                value = parameters.prelu(lanes, value);
+            }
+            if let Some(stream) = stream {
+                let to = &mut stream[pixel * channels + at.channel..][..at.count];
+                store16_clipped(lanes, value, to);
+            }
+            if let Some(sign) = sign {
+                put_bits(sign.bits, pixel, channels, at, lanes.less16(value, parameters.sign));
+            }
+        }
+    }
+}
+
+impl At {
+    /// The 16 channels of group `group`, if any of them exist.
+    #[inline(always)]
+    pub(crate) fn group(self, group: usize) -> Option<At> {
+        let count = self.count.checked_sub(group * LANES).filter(|&count| count > 0)?;
+        Some(At { channel: self.channel + group * LANES, count: count.min(LANES), ..self })
+    }
+}
+
+/// [`Sink::emit16`] for what is not a stream, apart from it because it is rare
+/// after a binary convolution.
+struct Decide<'s, 'a, L: Lanes, const G: usize> {
+    lanes: L,
+    sink: &'s mut Sink<'a>,
+    parameters: &'s [Parameters<L>; G],
+    at: At,
+    accumulators: [L::I16; G],
+}
+
+impl<L: Lanes, const G: usize> Work for Decide<'_, '_, L, G> {
+    #[inline(always)]
+    fn run(self) {
+        for (group, &accumulator) in self.accumulators.iter().enumerate() {
+            if let Some(at) = self.at.group(group) {
+                let wide = self.lanes.widen16(accumulator);
+                self.sink.decide(self.lanes, &self.parameters[group], at, wide);
             }
         }
     }
@@ -218,6 +363,15 @@ fn pixel_bits(bits: &mut [u8], pixel: usize, channels: usize) -> &mut [u8] {
     &mut bits[pixel * bytes..(pixel + 1) * bytes]
 }
 
+/// Scores are computed once per network: no vectors needed.
+#[inline(never)]
+fn put_scores(multiplier: &[i16], bias: &[i32], scores: &mut [i32], at: At, values: &[i32; LANES]) {
+    for (c, &value) in (at.channel..).zip(&values[..at.count]) {
+        let score = i64::from(value) * i64::from(multiplier[c]) + i64::from(bias[c]);
+        scores[c] = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+    }
+}
+
 /// Writes the bits of channels `at.channel..` of one pixel and zeroes what
 /// follows them in the last byte touched; after the pixel's last channel, also
 /// the rest of the pixel. Because channels come in rising order, that leaves
@@ -225,18 +379,23 @@ fn pixel_bits(bits: &mut [u8], pixel: usize, channels: usize) -> &mut [u8] {
 #[inline(always)]
 fn put_bits(bits: &mut [u8], pixel: usize, channels: usize, at: At, below: u16) {
     let pixel = pixel_bits(bits, pixel, channels);
-    let (byte, bit) = (at.channel / 8, at.channel % 8);
-    let end = if bit == 0 && at.count == LANES {
+    let byte = at.channel / 8;
+    if at.channel.is_multiple_of(8) && at.count == LANES && at.channel + LANES < channels {
         pixel[byte..byte + 2].copy_from_slice(&below.to_le_bytes());
-        byte + 2
     } else {
-        let below = u32::from(below) & ((1 << at.count) - 1);
-        let kept = u32::from(pixel[byte]) & ((1 << bit) - 1);
-        let touched = (bit + at.count).div_ceil(8);
-        let bytes = (kept | below << bit).to_le_bytes();
-        pixel[byte..byte + touched].copy_from_slice(&bytes[..touched]);
-        byte + touched
-    };
+        put_some_bits(pixel, channels, at, below);
+    }
+}
+
+/// [`put_bits`] at the end of a pixel, or in the middle of a byte.
+#[inline(never)]
+fn put_some_bits(pixel: &mut [u8], channels: usize, at: At, below: u16) {
+    let (byte, bit) = (at.channel / 8, at.channel % 8);
+    let below = u32::from(below) & ((1 << at.count) - 1);
+    let kept = u32::from(pixel[byte]) & ((1 << bit) - 1);
+    let end = byte + (bit + at.count).div_ceil(8);
+    let bytes = (kept | below << bit).to_le_bytes();
+    pixel[byte..end].copy_from_slice(&bytes[..end - byte]);
     if at.channel + at.count == channels {
         pixel[end..].fill(0);
     }

@@ -115,14 +115,10 @@ fn tile<S: Dot, const P: usize>(
     let channels = conv.output.c;
     let depth = int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
     let stride = int8_window_bytes(&conv.window, conv.input.c);
-    let lay_out = |first: usize, length: usize, scratch: &mut [u8]| {
-        for p in 0..P {
-            let to = &mut scratch[p * stride..(p + 1) * stride];
-            window(lanes, conv, source, row, column + p, first, length, to);
-        }
-    };
     if depth <= INT8_CHUNK {
-        lay_out(0, depth, scratch);
+        for (p, to) in scratch.chunks_exact_mut(stride).take(P).enumerate() {
+            window(lanes, conv, source, row, column + p, 0, depth, to);
+        }
     }
     for first in (0..channels).step_by(INT8_LANES) {
         let count = int8_lanes(first, channels);
@@ -131,7 +127,9 @@ fn tile<S: Dot, const P: usize>(
         for part in (0..depth).step_by(INT8_CHUNK) {
             let length = (depth - part).min(INT8_CHUNK);
             if depth > INT8_CHUNK {
-                lay_out(part, length, scratch);
+                for (p, to) in scratch.chunks_exact_mut(stride).take(P).enumerate() {
+                    window(lanes, conv, source, row, column + p, part, length, to);
+                }
             }
             let mut inputs = [&[][..]; P];
             for (p, one) in inputs.iter_mut().enumerate() {
@@ -139,8 +137,11 @@ fn tile<S: Dot, const P: usize>(
             }
             products(isa, &mut sums, &block[part * count..][..length * count], count, inputs);
         }
-        let at = At { row, column, channel: first, count };
-        sink.emit32(lanes, at, sums);
+        let parameters = sink.parameters(lanes, first);
+        for (p, &sum) in sums.iter().enumerate() {
+            let at = At { row, column: column + p, channel: first, count };
+            sink.emit32(lanes, &parameters, at, sum);
+        }
     }
 }
 

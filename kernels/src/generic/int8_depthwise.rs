@@ -14,6 +14,8 @@
 //! Cost per 16 outputs of a 3×3 window: 5 pairs, and 3 (stride 1) or 6
 //! (stride 2) loads with 3 operations each to narrow.
 
+use core::ops::Range;
+
 use super::epilogue::{At, Sink};
 use super::lanes::{LANES, Lanes, Narrow, load16_padded, padded};
 use super::{Int8DepthwiseJob, taps_inside};
@@ -102,46 +104,70 @@ fn nine_taps<S: Taps, const STRIDE: usize>(
     let conv = &layer.conv;
     let window = &conv.window;
     let none = lanes.splat16(0);
-    let weight = |tap| layer.weight(lanes, tap, channel);
+    let mut weight = [none; 9];
+    for (tap, weight) in weight.iter_mut().enumerate() {
+        *weight = layer.weight(lanes, tap, channel);
+    }
     // Upper two rows column by column, then the lowest row.
     let weights = [
-        isa.pair(weight(0), weight(3)),
-        isa.pair(weight(1), weight(4)),
-        isa.pair(weight(2), weight(5)),
-        isa.pair(weight(6), weight(7)),
-        isa.pair(weight(8), none),
+        isa.pair(weight[0], weight[3]),
+        isa.pair(weight[1], weight[4]),
+        isa.pair(weight[2], weight[5]),
+        isa.pair(weight[6], weight[7]),
+        isa.pair(weight[8], none),
     ];
-    let inside_y = taps_inside(row, window.stride_h, window.pad_top, 3, conv.input.h);
-    let load = |column: usize| -> [<S::L as Lanes>::I16; 3] {
-        match column.checked_sub(window.pad_left) {
-            Some(x) if x < conv.input.w => core::array::from_fn(|ky| {
-                if inside_y.contains(&ky) {
-                    let y = row * window.stride_h + ky - window.pad_top;
-                    layer.pixel(lanes, y, x, channel)
-                } else {
-                    none
-                }
-            }),
-            _ => [none; 3],
-        }
+    let strip = Strip {
+        y: (row * window.stride_h).wrapping_sub(window.pad_top),
+        inside: taps_inside(row, window.stride_h, window.pad_top, 3, conv.input.h),
+        channel,
     };
-    let mut columns = [[none; 3]; 3];
-    for (kept, column) in columns[STRIDE..].iter_mut().zip(0..) {
-        *kept = load(column);
-    }
+    let parameters = sink.parameters(lanes, channel);
+    let mut a = [none; 3];
+    let mut b = if STRIDE == 1 { strip.column(lanes, layer, 0) } else { a };
+    let mut c = strip.column(lanes, layer, 2 - STRIDE);
     for column in 0..conv.output.w {
-        columns.rotate_left(STRIDE);
-        for (i, new) in columns.iter_mut().enumerate().skip(3 - STRIDE) {
-            *new = load(column * STRIDE + i);
+        if STRIDE == 1 {
+            (a, b) = (b, c);
+            c = strip.column(lanes, layer, column + 2);
+        } else {
+            a = c;
+            b = strip.column(lanes, layer, 2 * column + 1);
+            c = strip.column(lanes, layer, 2 * column + 2);
         }
-        let [a, b, c] = columns;
         let mut sum = lanes.zero32();
         sum = isa.add_pair(sum, a[0], a[1], weights[0]);
         sum = isa.add_pair(sum, b[0], b[1], weights[1]);
         sum = isa.add_pair(sum, c[0], c[1], weights[2]);
         sum = isa.add_pair(sum, a[2], b[2], weights[3]);
         sum = isa.add_pair(sum, c[2], none, weights[4]);
-        sink.emit32(lanes, at(conv, row, column, channel), [sum]);
+        sink.emit32(lanes, &parameters, at(conv, row, column, channel), sum);
+    }
+}
+
+/// Three rows of 16 channels, as far as they are inside the input.
+struct Strip {
+    /// Input row of the window's first; wrapped where that is outside.
+    y: usize,
+    /// The window's rows that are inside.
+    inside: Range<usize>,
+    channel: usize,
+}
+
+impl Strip {
+    /// The narrowed pixels of padded column `column`; 0 outside the input.
+    #[inline(always)]
+    fn column<L: Lanes>(&self, lanes: L, layer: &Layer<'_, L>, column: usize) -> [L::I16; 3] {
+        let mut pixels = [lanes.splat16(0); 3];
+        if let Some(x) = column.checked_sub(layer.conv.window.pad_left)
+            && x < layer.conv.input.w
+        {
+            for (ky, pixel) in pixels.iter_mut().enumerate() {
+                if self.inside.contains(&ky) {
+                    *pixel = layer.pixel(lanes, self.y.wrapping_add(ky), x, self.channel);
+                }
+            }
+        }
+        pixels
     }
 }
 
@@ -159,6 +185,7 @@ fn any_taps<S: Taps>(
     let window = &conv.window;
     let none = lanes.splat16(0);
     let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, conv.input.h);
+    let parameters = sink.parameters(lanes, channel);
     for column in 0..conv.output.w {
         let inside_x =
             taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, conv.input.w);
@@ -172,7 +199,7 @@ fn any_taps<S: Taps>(
                 sum = isa.add_pair(sum, pixel, none, isa.pair(weight, none));
             }
         }
-        sink.emit32(lanes, at(conv, row, column, channel), [sum]);
+        sink.emit32(lanes, &parameters, at(conv, row, column, channel), sum);
     }
 }
 

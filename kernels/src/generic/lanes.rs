@@ -7,8 +7,21 @@
 /// Channels in a vector of [`Lanes`].
 pub(crate) const LANES: usize = 16;
 
+/// A piece of work that becomes a function of its own, see [`Outline`].
+pub(crate) trait Work {
+    /// Does it. Implementations are `#[inline(always)]`.
+    fn run(self);
+}
+
+/// Compiling a piece of work with an instruction set's instructions, apart from
+/// its caller: loops that do not share a function do not compete for registers.
+pub(crate) trait Outline: Copy {
+    /// Calls [`Work::run`].
+    fn outline(self, work: impl Work);
+}
+
 /// 16 lanes of `i16` and of `i32`.
-pub(crate) trait Lanes: Copy {
+pub(crate) trait Lanes: Outline {
     /// 16 lanes of 16 bits, in channel order.
     type I16: Copy;
     /// 16 lanes of 32 bits, in an order of the implementor's own choosing:
@@ -102,12 +115,17 @@ pub(crate) struct Narrow<L: Lanes> {
 pub(crate) fn padded<T: Copy + Default>(from: &[T]) -> [T; LANES] {
     match from.first_chunk() {
         Some(whole) => *whole,
-        None => {
-            let mut buffer = [T::default(); LANES];
-            buffer[..from.len()].copy_from_slice(from);
-            buffer
-        }
+        None => completed(from),
     }
+}
+
+/// Fewer than 16 elements, and zeros.
+#[cold]
+#[inline(never)]
+fn completed<T: Copy + Default>(from: &[T]) -> [T; LANES] {
+    let mut buffer = [T::default(); LANES];
+    buffer[..from.len()].copy_from_slice(from);
+    buffer
 }
 
 /// [`Lanes::load16`] that reads 0 past the end of the slice.
@@ -115,7 +133,7 @@ pub(crate) fn padded<T: Copy + Default>(from: &[T]) -> [T; LANES] {
 pub(crate) fn load16_padded<L: Lanes>(lanes: L, from: &[i16]) -> L::I16 {
     match from.first_chunk() {
         Some(whole) => lanes.load16(whole),
-        None => lanes.load16(&padded(from)),
+        None => lanes.load16(&completed(from)),
     }
 }
 
@@ -124,7 +142,7 @@ pub(crate) fn load16_padded<L: Lanes>(lanes: L, from: &[i16]) -> L::I16 {
 pub(crate) fn load32_padded<L: Lanes>(lanes: L, from: &[i32]) -> L::I32 {
     match from.first_chunk() {
         Some(whole) => lanes.load32(whole),
-        None => lanes.load32(&padded(from)),
+        None => lanes.load32(&completed(from)),
     }
 }
 

@@ -4,7 +4,9 @@
 //! entry point (a `#[target_feature]` function) is the only place where it is
 //! compiled, with that set's instructions. Values of the vector traits'
 //! implementors are proofs that the CPU has the instructions; that is what
-//! makes the traits' methods safe to call.
+//! makes the traits' methods safe to call. For the same reason no closure here
+//! handles a vector, and none is passed to `map` or `from_fn`: a function of
+//! its own is compiled without the instructions, and then each is a call.
 
 pub(crate) mod binary_conv;
 pub(crate) mod binary_depthwise;

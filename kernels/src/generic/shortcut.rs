@@ -1,101 +1,121 @@
 //! The parameter-free shortcut: pool, regroup channels, shift.
 //!
-//! In nearly every layer a lane's source channels are as contiguous as its own,
-//! and the number of elements is 1, 2, 4 or 8: then it is vector adds and one
-//! rounding shift. Anything else (channels that wrap within 16, means over 3 or
-//! 9 elements) takes the scalar path, one channel at a time.
+//! A shortcut of the output's own shape is one load. In nearly every other
+//! layer a lane's source channels are as contiguous as its own, and the number
+//! of elements is 2, 4 or 8: then it is vector adds and one rounding shift.
+//! Anything else (channels that wrap within 16, means over 3 or 9 elements)
+//! takes the scalar path, one channel at a time.
 
 use core::ops::Range;
 
 use super::epilogue::At;
-use super::lanes::{LANES, Lanes, load16_padded};
+use super::lanes::{LANES, Lanes, Work, load16_padded};
 use super::pool::rdiv;
 use crate::types::Shortcut;
 
-/// What the shortcut adds to channels `at.channel..` (of `channels`) of the
-/// output pixel in row `at.row` and the given column.
+/// What the shortcut adds to the channels at `at` (of `channels`): all of
+/// them if G is above 1.
 #[inline(always)]
-pub(crate) fn value<L: Lanes>(
+pub(crate) fn values<L: Lanes, const G: usize>(
     lanes: L,
     taken: &Shortcut<'_>,
     channels: usize,
     at: At,
-    column: usize,
-) -> L::I16 {
-    let shape = taken.shape;
-    let mean = if taken.pool == 1 && shape.c == channels {
-        let first = (at.row * shape.w + column) * channels + at.channel;
-        load16_padded(lanes, &taken.values[first..])
-    } else {
-        pooled(lanes, taken, channels, at, column)
-    };
-    if taken.shift < 0 {
-        // A rounding right shift by r is a rounding multiplication by 2^(15−r).
-        lanes.mulr16(mean, lanes.splat16(1 << (15 + taken.shift)))
-    } else if taken.shift > 0 {
-        lanes.shls16(mean, taken.shift as u32)
-    } else {
-        mean
-    }
-}
-
-/// The mean over pixels and channels.
-#[inline(always)]
-fn pooled<L: Lanes>(
-    lanes: L,
-    taken: &Shortcut<'_>,
-    channels: usize,
-    at: At,
-    column: usize,
-) -> L::I16 {
-    let shape = taken.shape;
-    let pool = taken.pool;
-    let rows = at.row * pool..(at.row * pool + pool).min(shape.h);
-    let columns = column * pool..(column * pool + pool).min(shape.w);
-
-    let first = at.channel % shape.c;
-    let (aligned, repeats) = if shape.c >= channels {
-        (shape.c.is_multiple_of(channels), shape.c / channels)
-    } else {
-        (first + at.count <= shape.c, 1)
-    };
-    let elements = rows.len() * columns.len() * repeats;
-    if !(aligned && elements.is_power_of_two() && elements <= 1 << 15) {
-        let means = one_by_one(taken, channels, at, rows, columns);
-        return lanes.load16(&means);
-    }
-    let mut sum = lanes.zero32();
-    for row in rows {
-        for column in columns.clone() {
-            let pixel = (row * shape.w + column) * shape.c;
-            for repeat in 0..repeats {
-                let from = pixel + first + repeat * channels;
-                let values = load16_padded(lanes, &taken.values[from..]);
-                sum = lanes.add32(sum, lanes.widen16(values));
+) -> [L::I16; G] {
+    let mut values = [lanes.splat16(0); G];
+    if taken.pool == 1 && taken.shape.c == channels {
+        let first = (at.row * taken.shape.w + at.column) * channels + at.channel;
+        let from = &taken.values[first..];
+        if G == 1 {
+            values[0] = load16_padded(lanes, from);
+        } else if let Some(from) = from[..G * LANES].as_chunks().0.first_chunk::<G>() {
+            for (value, from) in values.iter_mut().zip(from) {
+                *value = lanes.load16(from);
             }
         }
+    } else {
+        let mut means = [[0; LANES]; G];
+        lanes.outline(Pooled { lanes, taken, channels, at, means: &mut means });
+        for (value, means) in values.iter_mut().zip(&means) {
+            *value = lanes.load16(means);
+        }
     }
-    match elements.trailing_zeros() {
-        0 => lanes.saturate32(sum),
-        shift => lanes.saturate32(lanes.rshr32(sum, shift)),
+    if taken.shift < 0 {
+        // A rounding right shift by r is a rounding multiplication by 2^(15−r).
+        let factor = lanes.splat16(1 << (15 + taken.shift));
+        for value in &mut values {
+            *value = lanes.mulr16(*value, factor);
+        }
+    } else if taken.shift > 0 {
+        for value in &mut values {
+            *value = lanes.shls16(*value, taken.shift as u32);
+        }
+    }
+    values
+}
+
+/// Means over pixels and channels.
+struct Pooled<'l, 'a, L> {
+    lanes: L,
+    taken: &'l Shortcut<'a>,
+    channels: usize,
+    at: At,
+    /// One per group of 16 channels.
+    means: &'l mut [[i16; LANES]],
+}
+
+impl<L: Lanes> Work for Pooled<'_, '_, L> {
+    #[inline(always)]
+    fn run(self) {
+        let Pooled { lanes, taken, channels, at, means } = self;
+        let (shape, pool) = (taken.shape, taken.pool);
+        let rows = at.row * pool..(at.row * pool + pool).min(shape.h);
+        let columns = at.column * pool..(at.column * pool + pool).min(shape.w);
+        for (group, means) in means.iter_mut().enumerate() {
+            let Some(at) = at.group(group) else { break };
+            let first = at.channel % shape.c;
+            let (aligned, repeats) = if shape.c >= channels {
+                (shape.c.is_multiple_of(channels), shape.c / channels)
+            } else {
+                (first + at.count <= shape.c, 1)
+            };
+            let elements = rows.len() * columns.len() * repeats;
+            if !(aligned && elements.is_power_of_two() && elements <= 1 << 15) {
+                one_by_one(taken, channels, at, rows.clone(), columns.clone(), means);
+                continue;
+            }
+            let mut sum = lanes.zero32();
+            for row in rows.clone() {
+                for column in columns.clone() {
+                    let pixel = (row * shape.w + column) * shape.c;
+                    for repeat in 0..repeats {
+                        let from = pixel + first + repeat * channels;
+                        let values = load16_padded(lanes, &taken.values[from..]);
+                        sum = lanes.add32(sum, lanes.widen16(values));
+                    }
+                }
+            }
+            if elements > 1 {
+                sum = lanes.rshr32(sum, elements.trailing_zeros());
+            }
+            lanes.store16(lanes.saturate32(sum), means);
+        }
     }
 }
 
-/// The means of up to 16 channels, whatever the geometry.
-#[inline(never)]
+/// The means of up to 16 channels of one pixel, whatever the geometry.
 fn one_by_one(
     taken: &Shortcut<'_>,
     channels: usize,
     at: At,
     rows: Range<usize>,
     columns: Range<usize>,
-) -> [i16; LANES] {
+    means: &mut [i16; LANES],
+) {
     let shape = taken.shape;
-    let mut means = [0; LANES];
-    for (i, mean) in means[..at.count].iter_mut().enumerate() {
-        let channel = at.channel + i;
-        let (first, step) =
-            if shape.c >= channels { (channel, channels) } else { (channel % shape.c, shape.c) };
+    for (channel, mean) in (at.channel..).zip(&mut means[..at.count]) {
+        // With fewer channels in than out, the first is the only one.
+        let (first, step) = (channel % shape.c, channels);
         let (mut sum, mut elements) = (0i64, 0);
         for row in rows.clone() {
             for column in columns.clone() {
@@ -109,5 +129,4 @@ fn one_by_one(
         // A mean of 16-bit values is one.
         *mean = rdiv(sum, elements) as i16;
     }
-    means
 }

@@ -27,7 +27,6 @@ impl Popcount for Portable {
     type Weights = [u64; 2];
     type Input = u64;
     const VECTOR: usize = 16;
-    const TILE: usize = 1;
 
     #[inline(always)]
     fn lanes(self) -> Portable {

@@ -6,6 +6,7 @@ mod int8_conv;
 mod int8_depthwise;
 mod lanes;
 
+use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
 use crate::isa::Isa;
 use crate::table::Table;
@@ -13,6 +14,13 @@ use crate::table::Table;
 /// Needs nothing of the CPU.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
+
+impl Outline for Portable {
+    #[inline(never)]
+    fn outline(self, work: impl Work) {
+        work.run();
+    }
+}
 
 pub(crate) static TABLE: Table = Table {
     isa: Isa::Portable,
@@ -24,7 +32,7 @@ pub(crate) static TABLE: Table = Table {
 };
 
 fn binary_conv(job: BinaryJob<'_>) {
-    generic::binary_conv::run(Portable, job);
+    generic::binary_conv::run::<Portable, 1>(Portable, job);
 }
 
 fn binary_depthwise(job: BinaryJob<'_>) {

@@ -20,32 +20,40 @@ impl Dot for Avx2 {
         // SAFETY: `self` proves AVX2; 16 bytes each are read from 0, 16, 32
         // and 48 of 64.
         unsafe {
-            let quarter = |i: usize| _mm_loadu_si128(from.as_ptr().add(16 * i).cast());
-            let channels = [
-                _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(quarter(0)), quarter(2)),
-                _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(quarter(1)), quarter(3)),
-            ];
+            let from: *const __m128i = from.as_ptr().cast();
+            let low = _mm256_loadu2_m128i(from.add(2), from);
+            let high = _mm256_loadu2_m128i(from.add(3), from.add(1));
             // Each byte to the upper half of 16 bits; the shift extends its sign.
             let first = _mm256_broadcastsi128_si256(_mm_setr_epi8(
                 -1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13,
             ));
             let second = _mm256_add_epi8(first, _mm256_set1_epi16(0x0200));
-            [first, second].map(|pair| {
-                channels.map(|bytes| _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(bytes, pair)))
-            })
+            [
+                [
+                    _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(low, first)),
+                    _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(high, first)),
+                ],
+                [
+                    _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(low, second)),
+                    _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(high, second)),
+                ],
+            ]
         }
     }
     #[inline(always)]
     fn dot(self, sum: [__m256i; 2], weights: [[__m256i; 2]; 2], x: &[u8; 8]) -> [__m256i; 2] {
-        let pair = |i: usize| i32::from_ne_bytes([x[i], x[i + 1], x[i + 2], x[i + 3]]);
+        let [a, b, c, d, e, f, g, h] = *x;
         // SAFETY: `self` proves AVX2.
         unsafe {
-            let x = [_mm256_set1_epi32(pair(0)), _mm256_set1_epi32(pair(4))];
+            let first = _mm256_set1_epi32(i32::from_ne_bytes([a, b, c, d]));
+            let second = _mm256_set1_epi32(i32::from_ne_bytes([e, f, g, h]));
             let mut sum = sum;
-            for (register, sum) in sum.iter_mut().enumerate() {
-                let first = _mm256_madd_epi16(weights[0][register], x[0]);
-                let second = _mm256_madd_epi16(weights[1][register], x[1]);
-                *sum = _mm256_add_epi32(*sum, _mm256_add_epi32(first, second));
+            for register in 0..2 {
+                let products = _mm256_add_epi32(
+                    _mm256_madd_epi16(weights[0][register], first),
+                    _mm256_madd_epi16(weights[1][register], second),
+                );
+                sum[register] = _mm256_add_epi32(sum[register], products);
             }
             sum
         }

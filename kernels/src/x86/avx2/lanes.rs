@@ -168,7 +168,7 @@ impl Lanes for Avx2 {
         // SAFETY: `self` proves AVX2.
         unsafe {
             let count = _mm_cvtsi32_si128(count as i32);
-            a.map(|a| _mm256_sll_epi32(a, count))
+            [_mm256_sll_epi32(a[0], count), _mm256_sll_epi32(a[1], count)]
         }
     }
     #[inline(always)]
@@ -177,7 +177,8 @@ impl Lanes for Avx2 {
         unsafe {
             let half = _mm256_set1_epi32(1 << (count - 1));
             let count = _mm_cvtsi32_si128(count as i32);
-            a.map(|a| _mm256_sra_epi32(_mm256_add_epi32(a, half), count))
+            let [low, high] = self.add32(a, [half; 2]);
+            [_mm256_sra_epi32(low, count), _mm256_sra_epi32(high, count)]
         }
     }
     #[inline(always)]

@@ -6,6 +6,7 @@ mod int8_conv;
 mod int8_depthwise;
 mod lanes;
 
+use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
 use crate::isa::Isa;
 use crate::table::Table;
@@ -19,6 +20,19 @@ impl Avx2 {
     #[target_feature(enable = "avx2")]
     pub(in crate::x86) fn here() -> Avx2 {
         Avx2(())
+    }
+}
+
+impl Outline for Avx2 {
+    #[inline(always)]
+    fn outline(self, work: impl Work) {
+        #[inline(never)]
+        #[target_feature(enable = "avx2")]
+        fn outlined(work: impl Work) {
+            work.run();
+        }
+        // SAFETY: `self` proves AVX2.
+        unsafe { outlined(work) }
     }
 }
 
@@ -42,7 +56,7 @@ pub(crate) fn table() -> Option<&'static Table> {
 
 #[target_feature(enable = "avx2")]
 fn binary_conv(job: BinaryJob<'_>) {
-    generic::binary_conv::run(Avx2::here(), job);
+    generic::binary_conv::run::<Avx2, 3>(Avx2::here(), job);
 }
 
 #[target_feature(enable = "avx2")]
