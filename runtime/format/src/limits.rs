@@ -7,8 +7,8 @@
 pub const FILE_BYTES: usize = 1 << 30;
 /// Tensors of a network, the image included.
 pub const TENSORS: usize = 1024;
-/// Layers of a network.
-pub const LAYERS: usize = 1024;
+/// Layers of a network. Each writes a tensor of its own.
+pub const LAYERS: usize = TENSORS - 1;
 /// Rows or columns of a tensor.
 pub const SIDE: u16 = 4096;
 /// Channels of a tensor.

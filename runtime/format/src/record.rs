@@ -189,9 +189,6 @@ impl Record {
         let bits = cursor.u16()?;
         let has_bits = matches!(tail, Tail::Threshold | Tail::Stream);
         unused(has_bits, bits.into(), at::BITS)?;
-        if is_stream && output == 0 && bits == 0 {
-            return Err(fail(ErrorKind::NoOutput, at::OUTPUT));
-        }
 
         let tensor = cursor.u16()?;
         let pool = cursor.u8()?;

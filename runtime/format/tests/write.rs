@@ -3,8 +3,8 @@
 mod common;
 
 use bitat_format::model::{Epilogue, Layer, Model, Operation};
-use bitat_format::{ErrorKind as K, Fault, write};
-use common::everything;
+use bitat_format::{ErrorKind as K, Fault, FileBuffer, Kind, Tensor, View, limits, write};
+use common::{bare, everything};
 
 type Break = fn(&mut Model);
 
@@ -109,4 +109,78 @@ fn a_wrong_length_is_the_callers_fault() {
     let mut model = everything();
     model.input.zero.clear();
     assert_eq!(write(&model).unwrap_err().fault(), Fault::Caller);
+}
+
+/// The last layer of `bare`, on top of whatever a test puts below it.
+fn classifier_on(input: u16, channels: usize, scores: u16) -> Layer {
+    let mut layer = bare().layers.remove(0);
+    layer.input = input;
+    let Operation::Int8Conv { window, weights, epilogue, .. } = &mut layer.operation else {
+        panic!("the layer of bare is a convolution");
+    };
+    (window.kernel_h, *weights) = (1, vec![1; 2 * channels]);
+    let Epilogue::Scores { scores: written, .. } = epilogue else {
+        panic!("the layer of bare writes scores");
+    };
+    *written = scores;
+    layer
+}
+
+#[test]
+fn as_many_tensors_and_layers_as_may_be() {
+    let mut model = bare();
+    let scores = model.tensors.remove(1);
+    let one = Tensor { kind: Kind::Stream, height: 1, width: 1, channels: 1, frac: 0 };
+    model.tensors[0].height = 1;
+    model.tensors.resize(limits::TENSORS - 1, one);
+    model.tensors.push(scores);
+    model.layers.clear();
+    for id in 1..limits::TENSORS as u16 - 1 {
+        let mut layer = classifier_on(id - 1, 1, 0);
+        if let Operation::Int8Conv { weights, epilogue, .. } = &mut layer.operation {
+            weights.truncate(1);
+            *epilogue = Epilogue::Stream {
+                shift: 0,
+                multiplier: vec![1],
+                bias: vec![0],
+                shortcut: None,
+                prelu: None,
+                stream: Some(id),
+                sign: None,
+            };
+        }
+        model.layers.push(layer);
+    }
+    let last = limits::TENSORS as u16 - 1;
+    model.layers.push(classifier_on(last - 1, 1, last));
+    assert_eq!(model.layers.len(), limits::LAYERS);
+    let file = FileBuffer::new(&write(&model).unwrap());
+    assert_eq!(View::parse(&file).unwrap().to_model(), model);
+}
+
+#[test]
+fn an_image_as_large_as_may_be() {
+    let mut model = bare();
+    let side = limits::SIDE;
+    model.tensors[0] = Tensor { height: side, width: side, channels: 16, ..model.tensors[0] };
+    model.input.zero = vec![0; 16];
+    model.input.mean = vec![0.0; 16];
+    model.input.std = vec![1.0; 16];
+    model.layers[0] = classifier_on(0, 16, 1);
+    assert_eq!(model.tensors[0].bytes() as u64, limits::TENSOR_BYTES);
+    let file = FileBuffer::new(&write(&model).unwrap());
+    assert_eq!(View::parse(&file).unwrap().to_model(), model);
+
+    model.tensors[0].channels = 17;
+    let error = write(&model).unwrap_err();
+    assert_eq!((error.kind, error.offset), (K::Limit, 48));
+}
+
+#[test]
+fn names_as_long_as_may_be() {
+    let mut model = everything();
+    model.name = "é".repeat(limits::NAME_BYTES / 2);
+    model.classes[4] = "n".repeat(limits::NAME_BYTES);
+    let file = FileBuffer::new(&write(&model).unwrap());
+    assert_eq!(View::parse(&file).unwrap().to_model(), model);
 }

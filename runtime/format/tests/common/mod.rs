@@ -285,11 +285,13 @@ pub(crate) fn bare() -> Model {
     }
 }
 
-/// Means over so many elements that one step more could overflow.
-pub(crate) fn long_means() -> Model {
-    let pointwise = |narrow, weights: usize, epilogue| Operation::Int8Conv {
+/// Means over so many elements that one more could overflow: 217 × 151 = 32767
+/// pixels in one of two layers that take a mean, pool² · `channels` in the other.
+pub(crate) fn long_means(channels: u16, pool: u8) -> Model {
+    let wide = usize::from(channels);
+    let pointwise = |weights: usize, epilogue| Operation::Int8Conv {
         window: window([1, 1], [1, 1], [0, 0]),
-        narrow,
+        narrow: 0,
         weights: int8(weights, 1),
         epilogue,
     };
@@ -302,21 +304,21 @@ pub(crate) fn long_means() -> Model {
         stream: Some(stream),
         sign: None,
     };
-    let shortcut = Shortcut { tensor: 1, pool: 127, shift: 0 };
+    let shortcut = Shortcut { tensor: 1, pool, shift: 0 };
     let scores = Epilogue::Scores { multiplier: vec![1], bias: vec![0], scores: 4 };
     Model {
         tensors: vec![
-            tensor(Kind::Image, 200, 160, 1, 0),
-            tensor(Kind::Stream, 200, 160, 2, 0),
-            tensor(Kind::Stream, 1, 1, 2, 0),
+            tensor(Kind::Image, 217, 151, 1, 0),
+            tensor(Kind::Stream, 217, 151, channels, 0),
+            tensor(Kind::Stream, 1, 1, channels, 0),
             tensor(Kind::Stream, 1, 1, 1, 0),
             tensor(Kind::Scores, 1, 1, 1, 0),
         ],
         layers: vec![
-            layer("", 0, pointwise(0, 2, stream(2, None, 1))),
+            layer("", 0, pointwise(wide, stream(wide, None, 1))),
             layer("", 1, Operation::GlobalAveragePool { shift: 0, output: 2 }),
-            layer("", 2, pointwise(0, 2, stream(1, Some(shortcut), 3))),
-            layer("", 3, pointwise(0, 1, scores)),
+            layer("", 2, pointwise(wide, stream(1, Some(shortcut), 3))),
+            layer("", 3, pointwise(1, scores)),
         ],
         ..bare()
     }
