@@ -7,13 +7,13 @@ use crate::record::{self, Op, Record, Tail};
 use crate::types::{Kind, Tensor, TensorId};
 use crate::{limits, tensor_table};
 
-/// What the sizes of a layer's blobs follow from. Only
-/// [`Geometry::of`] makes one, so every product here has been bounded.
+/// What the sizes of a layer's blobs follow from. Only [`Geometry::of`] makes
+/// one, so every product of these numbers has been bounded.
 pub(crate) struct Geometry {
     pub(crate) input: Tensor,
     /// Shape of what is written (the stream's, the bits' or the scores').
     pub(crate) output: Tensor,
-    /// Rows × columns of the window.
+    /// Rows × columns of the window; 0 for the pool.
     pub(crate) taps: usize,
     /// Largest |accumulator|; 0 for the pool.
     pub(crate) acc: u64,
@@ -27,119 +27,160 @@ impl Geometry {
         record: &Record,
         start: usize,
     ) -> Result<Geometry, Error> {
-        let fail = |kind, field| Error::new(kind, start + field);
-        let tensor = |id: TensorId, kind: Kind, field: usize| {
-            if id >= header.tensors {
-                return Err(fail(ErrorKind::Tensor, field));
-            }
-            let tensor = tensor_table::read(bytes, header, id)?;
-            if tensor.kind != kind {
-                return Err(fail(ErrorKind::Kind, field));
-            }
-            Ok(tensor)
+        let layer = Layer { bytes, header, record, start };
+        let input = layer.input()?;
+        let (output, field) = layer.output()?;
+        let acc = if record.op == Op::GlobalAveragePool {
+            layer.check_pool(&input, &output)?;
+            0
+        } else {
+            layer.check_shapes(&input, &output, field)?;
+            layer.accumulator(&input)?
         };
-
-        // Tensors and their kinds.
-        let input = match record.op {
-            Op::Int8Conv if record.input == 0 => tensor(0, Kind::Image, record::at::INPUT)?,
-            Op::Int8Conv | Op::Int8Depthwise | Op::GlobalAveragePool => {
-                tensor(record.input, Kind::Stream, record::at::INPUT)?
-            }
-            Op::BinaryConv | Op::BinaryDepthwise => {
-                tensor(record.input, Kind::Bits, record::at::INPUT)?
-            }
-        };
-        if input.kind == Kind::Image && record.narrow != 0 {
-            return Err(fail(ErrorKind::Reserved, record::at::NARROW));
+        if let Some(shortcut) = record.shortcut {
+            let from = layer.tensor(shortcut.tensor, Kind::Stream, record::at::SHORTCUT)?;
+            layer.check_shortcut(&from, &output, shortcut.pool)?;
         }
-        let main = match record.tail {
+        Ok(Geometry { input, output, taps: record.window.taps(), acc })
+    }
+}
+
+/// A record on its way to a [`Geometry`].
+struct Layer<'a> {
+    bytes: &'a [u8],
+    header: &'a Header,
+    record: &'a Record,
+    start: usize,
+}
+
+impl Layer<'_> {
+    fn fail<T>(&self, kind: ErrorKind, field: usize) -> Result<T, Error> {
+        Err(Error::new(kind, self.start + field))
+    }
+
+    /// The tensor that `field` names (S1), which must be of a kind (S2).
+    fn tensor(&self, id: TensorId, kind: Kind, field: usize) -> Result<Tensor, Error> {
+        if id >= self.header.tensors {
+            return self.fail(ErrorKind::Tensor, field);
+        }
+        let tensor = tensor_table::read(self.bytes, self.header, id)?;
+        if tensor.kind != kind {
+            return self.fail(ErrorKind::Kind, field);
+        }
+        Ok(tensor)
+    }
+
+    fn input(&self) -> Result<Tensor, Error> {
+        let kind = match self.record.op {
+            Op::Int8Conv if self.record.input == 0 => Kind::Image,
+            Op::Int8Conv | Op::Int8Depthwise | Op::GlobalAveragePool => Kind::Stream,
+            Op::BinaryConv | Op::BinaryDepthwise => Kind::Bits,
+        };
+        // Only a stream is narrowed.
+        if kind == Kind::Image && self.record.narrow != 0 {
+            return self.fail(ErrorKind::Reserved, record::at::NARROW);
+        }
+        self.tensor(self.record.input, kind, record::at::INPUT)
+    }
+
+    /// One of the tensors written, and the field that names it.
+    fn output(&self) -> Result<(Tensor, usize), Error> {
+        let Record { tail, output, bits, .. } = *self.record;
+        let main = match tail {
             Tail::Threshold => None,
-            Tail::Stream if record.output == 0 => None,
-            Tail::Stream | Tail::None => {
-                Some(tensor(record.output, Kind::Stream, record::at::OUTPUT)?)
+            Tail::Stream if output == 0 => None,
+            Tail::Stream | Tail::None => Some(Kind::Stream),
+            Tail::Scores => Some(Kind::Scores),
+        };
+        let main = match main {
+            Some(kind) => Some(self.tensor(output, kind, record::at::OUTPUT)?),
+            None => None,
+        };
+        let bits = match tail {
+            Tail::Stream if bits == 0 => None,
+            Tail::Threshold | Tail::Stream => {
+                Some(self.tensor(bits, Kind::Bits, record::at::BITS)?)
             }
-            Tail::Scores => Some(tensor(record.output, Kind::Scores, record::at::OUTPUT)?),
+            Tail::None | Tail::Scores => None,
         };
-        let has_bits = record.tail == Tail::Threshold || record.bits != 0;
-        let bits = match has_bits {
-            true => Some(tensor(record.bits, Kind::Bits, record::at::BITS)?),
-            false => None,
-        };
-        let (output, output_field) = match (main, bits) {
+        match (main, bits) {
             (Some(main), Some(bits)) if !main.same_shape(&bits) => {
-                return Err(fail(ErrorKind::Shape, record::at::BITS));
+                self.fail(ErrorKind::Shape, record::at::BITS)
             }
-            (Some(main), _) => (main, record::at::OUTPUT),
-            (None, Some(bits)) => (bits, record::at::BITS),
-            (None, None) => return Err(fail(ErrorKind::NoOutput, record::at::OUTPUT)),
-        };
+            (Some(main), _) => Ok((main, record::at::OUTPUT)),
+            (None, Some(bits)) => Ok((bits, record::at::BITS)),
+            (None, None) => self.fail(ErrorKind::NoOutput, record::at::OUTPUT),
+        }
+    }
 
-        // Shapes.
-        let [c_in, c_out] = [input.channels, output.channels];
-        if record.op == Op::GlobalAveragePool {
-            if output.pixels() != 1 || c_in != c_out {
-                return Err(fail(ErrorKind::Shape, output_field));
-            }
-            if (input.pixels() as u64) << record.shift > limits::MEAN_ELEMENTS {
-                return Err(fail(ErrorKind::Overflow, record::at::SHIFT));
-            }
-            return Ok(Geometry { input, output, taps: 0, acc: 0 });
+    fn check_pool(&self, input: &Tensor, output: &Tensor) -> Result<(), Error> {
+        if output.pixels() != 1 || input.channels != output.channels {
+            return self.fail(ErrorKind::Shape, record::at::OUTPUT);
         }
-        if record.op.is_depthwise() && c_in != c_out {
-            return Err(fail(ErrorKind::Shape, output_field));
+        // Both factors are small enough for u64: M4 and R8.
+        if (input.pixels() as u64) << self.record.shift > limits::MEAN_ELEMENTS {
+            return self.fail(ErrorKind::Overflow, record::at::SHIFT);
         }
-        let groups = record.groups;
-        if c_in % groups != 0
-            || c_out % groups != 0
-            || (groups > 1 && !(c_in / groups).is_multiple_of(8))
-        {
-            return Err(fail(ErrorKind::Shape, record::at::GROUPS));
-        }
-        let w = &record.window;
-        if !touches(output.height, w.stride_h, input.height, w.pad_top)
-            || !touches(output.width, w.stride_w, input.width, w.pad_left)
-        {
-            return Err(fail(ErrorKind::Shape, output_field));
-        }
+        Ok(())
+    }
 
-        // Bounds.
-        let per_tap = match record.op.is_depthwise() {
-            true => 1,
-            false => c_in / groups,
-        };
-        let k = w.taps() as u64 * u64::from(per_tap);
+    /// Channels, groups and windows; `field` names the output.
+    fn check_shapes(&self, input: &Tensor, output: &Tensor, field: usize) -> Result<(), Error> {
+        let (c_in, c_out, groups) = (input.channels, output.channels, self.record.groups);
+        if self.record.op.is_depthwise() && c_in != c_out {
+            return self.fail(ErrorKind::Shape, field);
+        }
+        let divided = c_in.is_multiple_of(groups) && c_out.is_multiple_of(groups);
+        if !divided || (groups > 1 && !(c_in / groups).is_multiple_of(8)) {
+            return self.fail(ErrorKind::Shape, record::at::GROUPS);
+        }
+        let w = &self.record.window;
+        let down = touches(output.height, w.stride_h, input.height, w.pad_top);
+        let right = touches(output.width, w.stride_w, input.width, w.pad_left);
+        if !down || !right {
+            return self.fail(ErrorKind::Shape, field);
+        }
+        Ok(())
+    }
+
+    /// The largest |accumulator|, within its bounds.
+    fn accumulator(&self, input: &Tensor) -> Result<u64, Error> {
+        let Record { op, tail, groups, shift, window, .. } = *self.record;
+        let per_tap = if op.is_depthwise() { 1 } else { input.channels / groups };
+        let k = window.taps() as u64 * u64::from(per_tap);
         let product = match input.kind {
             Kind::Image => limits::IMAGE_PRODUCT,
             Kind::Stream => limits::STREAM_PRODUCT,
             Kind::Bits | Kind::Scores => 1,
         };
         let acc = k * product;
-        if acc > limits::ACC || (record.op.is_binary() && k > limits::BINARY_K) {
-            return Err(fail(ErrorKind::Overflow, record::at::WINDOW));
+        if acc > limits::ACC || (op.is_binary() && k > limits::BINARY_K) {
+            return self.fail(ErrorKind::Overflow, record::at::WINDOW);
         }
-        if record.tail == Tail::Stream && acc << record.shift.max(0) > i32::MAX as u64 {
-            return Err(fail(ErrorKind::Overflow, record::at::SHIFT));
+        if tail == Tail::Stream && acc << shift.max(0) > i32::MAX as u64 {
+            return self.fail(ErrorKind::Overflow, record::at::SHIFT);
         }
-        if let Some(shortcut) = record.shortcut {
-            let from = tensor(shortcut.tensor, Kind::Stream, record::at::SHORTCUT)?;
-            if !touches(output.height, shortcut.pool, from.height, 0)
-                || !touches(output.width, shortcut.pool, from.width, 0)
-            {
-                return Err(fail(ErrorKind::Shape, record::at::SHORTCUT));
-            }
-            let rows = u64::from(from.height.min(shortcut.pool.into()));
-            let columns = u64::from(from.width.min(shortcut.pool.into()));
-            let channels = u64::from(from.channels.div_ceil(c_out));
-            if rows * columns * channels > limits::MEAN_ELEMENTS {
-                return Err(fail(ErrorKind::Overflow, record::at::SHORTCUT_POOL));
-            }
+        Ok(acc)
+    }
+
+    fn check_shortcut(&self, from: &Tensor, output: &Tensor, pool: u8) -> Result<(), Error> {
+        let down = touches(output.height, pool, from.height, 0);
+        let right = touches(output.width, pool, from.width, 0);
+        if !down || !right {
+            return self.fail(ErrorKind::Shape, record::at::SHORTCUT);
         }
-        Ok(Geometry { input, output, taps: w.taps(), acc })
+        let rows = u64::from(from.height.min(pool.into()));
+        let columns = u64::from(from.width.min(pool.into()));
+        let channels = u64::from(from.channels.div_ceil(output.channels));
+        if rows * columns * channels > limits::MEAN_ELEMENTS {
+            return self.fail(ErrorKind::Overflow, record::at::SHORTCUT_POOL);
+        }
+        Ok(())
     }
 }
 
 /// True if the last of `count` windows, `stride` apart, begins before the end
-/// of an input of `length` that starts `pad` after the first window.
+/// of an input of `length` that starts `pad` after the first window does.
 fn touches(count: u16, stride: u8, length: u16, pad: u8) -> bool {
     (u32::from(count) - 1) * u32::from(stride) < u32::from(length) + u32::from(pad)
 }
