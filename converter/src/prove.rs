@@ -14,6 +14,7 @@
 
 use std::collections::HashMap;
 
+use bitat_format::model::{Epilogue, Operation};
 use bitat_format::{FileBuffer, Kind};
 
 use bitat_graph::{Graph, NodeId, Op, evaluate_watched};
@@ -214,7 +215,8 @@ fn layer_by_layer(
         let wrong = match trace.tensor(tensor as u16) {
             Some(Expected::Stream(stream)) => {
                 let unit = f64::from(-lowered.model.tensors[tensor].frac).exp2();
-                let wrong = differing(value, stream, unit, &mut worst);
+                let most = UNITS + shortcut_units(lowered, tensor as u16);
+                let wrong = differing(value, stream, unit, most, &mut worst);
                 for (v, s) in value.iter_mut().zip(stream) {
                     *v = (f64::from(*s) * unit) as f32;
                 }
@@ -258,12 +260,28 @@ fn layer_by_layer(
     }
 }
 
+/// What the shortcut of the layer that writes `tensor` adds to [`UNITS`]: half
+/// a unit of a coarser source stream, where its mean is rounded in those units.
+fn shortcut_units(lowered: &Lowered, tensor: u16) -> f64 {
+    let shortcut = lowered.model.layers.iter().find_map(|layer| match &layer.operation {
+        Operation::Int8Conv { epilogue, .. }
+        | Operation::Int8Depthwise { epilogue, .. }
+        | Operation::BinaryConv { epilogue, .. }
+        | Operation::BinaryDepthwise { epilogue, .. } => match epilogue {
+            Epilogue::Stream { shortcut, stream, .. } if *stream == Some(tensor) => *shortcut,
+            _ => None,
+        },
+        Operation::GlobalAveragePool { .. } => None,
+    });
+    shortcut.map_or(0.0, |s| 0.5 * f64::from(s.shift.max(0)).exp2())
+}
+
 /// Counts the values of a stream that differ by more than its epilogue's roundings.
-fn differing(trained: &[f32], stream: &[i16], unit: f64, worst: &mut f64) -> usize {
+fn differing(trained: &[f32], stream: &[i16], unit: f64, most: f64, worst: &mut f64) -> usize {
     let mut wrong = 0;
     for (v, s) in trained.iter().zip(stream) {
         let units = (f64::from(*v) / unit - f64::from(*s)).abs();
-        if units > UNITS {
+        if units > most {
             wrong += 1;
         } else {
             *worst = worst.max(units);

@@ -39,8 +39,8 @@ pub struct Facts<'a> {
     pub std: &'a [f32],
     /// What one unit of the graph's input is in pixels.
     pub input_scale: f32,
-    /// Per node, the largest absolute value seen on calibration data.
-    pub ranges: &'a [f32],
+    /// Per node and channel, the largest absolute value seen on calibration data.
+    pub ranges: &'a [Vec<f32>],
 }
 
 /// The packed model, and which graph node each of its tensors holds.
@@ -214,10 +214,9 @@ impl<'a> Lowering<'a> {
         let from = i32::from(self.tensors[usize::from(input)].frac);
         let (low, high) = self.narrow_limits(id);
         let shape = self.graph.nodes[node.inputs[0]].shape;
-        let sum_bits = ((shape.h * shape.w) as f64).log2().ceil() as i32;
-        let wanted =
-            frac_for(f64::from(self.facts.ranges[id]) * HEADROOM, 32767.0).min(high).max(low);
-        let shift = (wanted - from).clamp(0, (15 - sum_bits).clamp(0, 8));
+        let wanted = frac_for(self.range(id) * HEADROOM, 32767.0).min(high).max(low);
+        let room = frac_for((shape.h * shape.w) as f64, 32767.0);
+        let shift = (wanted - from).min(room).clamp(0, 8);
         let output = self.tensor(id, Kind::Stream, from + shift)?;
         self.layers.push(Layer {
             name: node.name.clone(),
@@ -308,18 +307,19 @@ impl<'a> Lowering<'a> {
         });
         let widest = |values: &[f64]| values.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         let margin = prelu.as_ref().map_or(0.0, |p| widest(&p[0]).max(widest(&p[2])));
-        let largest = tail
-            .passed
-            .iter()
-            .map(|&n| f64::from(self.facts.ranges[n]))
-            .fold(widest(offset).min(1e3), f64::max);
+        let largest =
+            tail.passed.iter().map(|&n| self.range(n)).fold(widest(offset).min(1e3), f64::max);
         let (low, high) = self.narrow_limits(end);
         let wanted = frac_for((largest + margin) * HEADROOM, 32767.0).min(high).max(low);
-        let smallest_unit =
-            weights.scale.iter().copied().filter(|s| *s > 0.0).fold(f64::MAX, f64::min);
         let acc_bound = weights
             .acc_bound(matches!(self.graph.nodes[self.graph.nodes[conv].inputs[0]].op, Op::Input));
-        let acc_seen = (f64::from(self.facts.ranges[conv]) / (smallest_unit * unit)).min(acc_bound);
+        let acc_seen = self.facts.ranges[conv]
+            .iter()
+            .zip(&weights.scale)
+            .filter(|(_, scale)| **scale > 0.0)
+            .map(|(range, scale)| f64::from(*range) / (scale * unit))
+            .fold(0.0, f64::max)
+            .min(acc_bound);
         let scale = fixed::scale(gain, offset, acc_seen, acc_bound, wanted, low);
         let shortcut = match tail.shortcut {
             None => None,
@@ -386,6 +386,11 @@ impl<'a> Lowering<'a> {
             Op::Narrow { frac } => (low.max(frac), high.min(frac + 8)),
             _ => (low, high),
         })
+    }
+
+    /// The largest absolute value seen of a node.
+    fn range(&self, id: NodeId) -> f64 {
+        self.facts.ranges[id].iter().fold(0.0, |m, r| m.max(f64::from(*r)))
     }
 
     fn thresholds(&self, sign: NodeId) -> Vec<f64> {

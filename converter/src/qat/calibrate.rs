@@ -74,8 +74,8 @@ pub fn unfold_norms(
     Ok(())
 }
 
-/// Per node, the largest absolute value over the images, with the batch norms
-/// of `mode`.
+/// Per node and channel, the largest absolute value over the images, with the
+/// batch norms of `mode`.
 ///
 /// # Errors
 /// If the graph cannot be executed.
@@ -84,15 +84,20 @@ pub fn ranges(
     binarizer: &dyn Binarizer,
     images: &Images,
     mode: Mode,
-) -> Result<Vec<f32>, Error> {
+) -> Result<Vec<Vec<f32>>, Error> {
     const BATCH: usize = 32;
     let mut net = Net::new(graph, BATCH, Purpose::Inspect, &[])?;
     let per_image = images.pixels.len() / images.count;
-    let mut ranges = vec![0.0f32; graph.nodes.len()];
+    let mut ranges: Vec<Vec<f32>> =
+        graph.nodes.iter().map(|node| vec![0.0; node.shape.c]).collect();
     for chunk in images.pixels.chunks(BATCH * per_image) {
         net.forward(graph, binarizer, chunk, chunk.len() / per_image, mode);
         for (id, range) in ranges.iter_mut().enumerate() {
-            *range = net.activation(id).iter().fold(*range, |m, v| m.max(v.abs()));
+            for pixel in net.activation(id).chunks_exact(range.len()) {
+                for (largest, v) in range.iter_mut().zip(pixel) {
+                    *largest = largest.max(v.abs());
+                }
+            }
         }
     }
     Ok(ranges)
