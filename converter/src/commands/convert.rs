@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::options::{DataArgs, PreprocessArgs, TrainingArgs, binary_recipe};
+use super::options::{DataArgs, PreprocessArgs, TrainingArgs, binary_recipe, read_names};
 use super::{Context, network, write_whole};
 use crate::Error;
 use crate::learn::fit::Surroundings;
@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Make layers binary in N stages, bottom to top, instead of all at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     stages: u8,
+    /// Class names to keep in the file, one a line [default: the data's]
+    #[arg(long, value_name = "FILE")]
+    names: Option<PathBuf>,
     #[command(flatten)]
     training: TrainingArgs,
 }
@@ -49,6 +52,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let (float, preprocess) = merge_input_affine(&float, preprocess)?;
     let train = args.training.train(&args.data.data)?;
     let test = args.data.test()?;
+    let names = args.names.as_deref().map(read_names).transpose()?;
+    if let (Some(names), Some(path)) = (&names, &args.names)
+        && names.len() != test.classes().len()
+    {
+        return Err(Error::file(
+            path,
+            format!("has {} names but the data has {} classes", names.len(), test.classes().len()),
+        ));
+    }
     let mut recipe = args.training.recipe(train.len(), &binary_recipe())?;
     recipe.stages = usize::from(args.stages.max(1));
     let checkpoints = Checkpoints::new(args.training.checkpoint(&args.output));
@@ -57,7 +69,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         preprocess: &preprocess,
         train: &train,
         test: &test,
-        classes: None,
+        classes: names.as_deref(),
         options: &rewrite::Options { binary_depthwise, keep: args.keep.clone() },
         recipe: &recipe,
     };

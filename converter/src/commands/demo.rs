@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Optimiser steps of the short conversion
-    #[arg(long, value_name = "N", default_value_t = 500)]
+    #[arg(long, value_name = "N", default_value_t = 800)]
     steps: u32,
     /// Test with N images only
     #[arg(long, value_name = "N")]

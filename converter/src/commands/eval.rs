@@ -78,8 +78,8 @@ fn confusion_table(scores: &Scores, names: &[String]) -> String {
         let mut header = vec![("true \\ given", Align::Left)];
         header.extend(columns.iter().map(|c| (c.as_str(), Align::Right)));
         let mut table = Table::new(&header);
-        for t in 0..scores.classes {
-            let mut row = vec![format!("{t} {}", names[t])];
+        for (t, name) in names.iter().enumerate() {
+            let mut row = vec![format!("{t} {name}")];
             row.extend((0..scores.classes).map(|p| at(t, p).to_string()));
             table.row(&row);
         }

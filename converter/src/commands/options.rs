@@ -86,6 +86,12 @@ pub(super) fn open(dir: &Path, split: Split, limit: Option<usize>) -> Result<Arc
     Ok(Arc::new(data))
 }
 
+/// Class names, one a line.
+pub(super) fn read_names(path: &Path) -> Result<Vec<String>, Error> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
+    Ok(text.lines().map(|l| l.trim().to_owned()).collect())
+}
+
 /// How long and how to train.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TrainingArgs {

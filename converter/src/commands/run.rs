@@ -1,11 +1,11 @@
 //! `bitat run FILE IMAGE…`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bitat_data::{Crop, Fit, read_image};
 use bitat_engine::{Mode, Net, PlainSte, Purpose};
 
-use super::options::PreprocessArgs;
+use super::options::{PreprocessArgs, read_names};
 use super::{Context, network};
 use crate::Error;
 use crate::learn::evaluate::top;
@@ -105,9 +105,4 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         results.push(json);
     }
     context.finish(Json::object().with("results", Json::array(results)), &text)
-}
-
-fn read_names(path: &Path) -> Result<Vec<String>, Error> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
-    Ok(text.lines().map(|l| l.trim().to_owned()).collect())
 }

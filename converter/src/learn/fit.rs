@@ -314,7 +314,7 @@ impl<'a> Run<'a> {
             order: Order::Shuffled { seed: self.recipe.seed },
             fit: self.material.fit,
             preprocess: self.material.preprocess.clone(),
-            augment: self.recipe.augment.clone(),
+            augment: self.recipe.augment,
             workers: 1,
         };
         let start = Position { epoch: step / per_epoch, batch: step % per_epoch };
