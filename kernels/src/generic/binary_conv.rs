@@ -22,9 +22,13 @@
 //! pixel: [`Popcount::input`] once and [`Popcount::count`] once per vector;
 //! [`Popcount::weights`] is shared by the P pixels.
 
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
+
 use core::ops::Range;
 
-use super::epilogue::{At, Sink};
+use super::epilogue::{At, Parameters, Row, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
 use super::{BinaryJob, taps_inside};
 use crate::layout::{BINARY_LANES, binary_group_bytes, binary_lanes, binary_steps, pixel_bytes};
@@ -70,6 +74,7 @@ pub(crate) trait Popcount: Outline {
 }
 
 /// What stays the same for all of a layer.
+#[derive(Clone, Copy)]
 struct Layer<'a> {
     conv: Conv,
     padding: Padding,
@@ -83,6 +88,7 @@ struct Layer<'a> {
 }
 
 /// Up to 64 output channels.
+#[derive(Clone, Copy)]
 struct Block<'a> {
     weights: &'a [u8],
     /// Bytes per step in `weights`.
@@ -138,7 +144,7 @@ pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) {
     }
 }
 
-/// One row of one block, pixel by pixel where it is narrower than a tile.
+/// One row of one block.
 #[inline(always)]
 fn line<'a, S: Popcount, const P: usize, const N: usize>(
     isa: S,
@@ -147,77 +153,178 @@ fn line<'a, S: Popcount, const P: usize, const N: usize>(
     sink: &mut Sink<'a>,
     row: usize,
 ) {
-    let short = block.weights.len() <= STEPS_PER_BYTE * block.stride;
-    if layer.conv.output.w < P {
-        isa.outline(Line::<S, 1, N, true> { isa, layer, block, sink, row });
-    } else if short {
-        isa.outline(Line::<S, P, N, false> { isa, layer, block, sink, row });
+    let window = &layer.conv.window;
+    let height = layer.conv.input.h;
+    let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, height);
+    // Rows that read +1 are left to the general tile.
+    let plain = layer.padding == Padding::Zero || inside.len() == window.kernel_h;
+    let mut line = Line { isa, layer: *layer, block: *block, sink, row, inside };
+    if layer.conv.output.w < P || !plain {
+        isa.outline(Singly::<S, N>(&mut line));
+    } else if block.weights.len() <= STEPS_PER_BYTE * block.stride {
+        isa.outline(Tiles::<S, P, N, 0>(&mut line));
     } else {
-        isa.outline(Line::<S, P, N, true> { isa, layer, block, sink, row });
+        isa.outline(Tiles::<S, P, N, 1>(&mut line));
     }
 }
 
-/// One row of one block in tiles of P pixels, at least P wide. The last tile
-/// overlaps the one before it where the width is no multiple of P: the same
-/// values are written twice. `LONG` where more than [`STEPS_PER_BYTE`] steps
-/// make a sum.
-struct Line<'l, 'a, S, const P: usize, const N: usize, const LONG: bool> {
+/// What one row of one block needs.
+struct Line<'l, 'a, S> {
     isa: S,
-    layer: &'l Layer<'a>,
-    block: &'l Block<'a>,
+    layer: Layer<'a>,
+    block: Block<'a>,
     sink: &'l mut Sink<'a>,
     row: usize,
+    /// Rows of the window inside the input.
+    inside: Range<usize>,
 }
 
-impl<S: Popcount, const P: usize, const N: usize, const LONG: bool> Work
-    for Line<'_, '_, S, P, N, LONG>
+/// The parameters of a block.
+type BlockParameters<S> = [Parameters<<S as Popcount>::L>; GROUPS];
+
+impl<S: Popcount> Line<'_, '_, S> {
+    #[inline(always)]
+    fn parameters(&self) -> BlockParameters<S> {
+        let lanes = self.isa.lanes();
+        let mut parameters = [self.sink.parameters(lanes, self.block.channel); GROUPS];
+        for (group, parameters) in parameters.iter_mut().enumerate().skip(1) {
+            if group * LANES < self.block.count {
+                *parameters = self.sink.parameters(lanes, self.block.channel + group * LANES);
+            }
+        }
+        parameters
+    }
+}
+
+/// A row in tiles of P pixels, at least P wide. The last tile overlaps the one
+/// before it where the width is no multiple of P: the same values are written
+/// twice. W is 1 where more than [`STEPS_PER_BYTE`] steps make a sum, else 0.
+struct Tiles<'t, 'l, 'a, S, const P: usize, const N: usize, const W: usize>(
+    &'t mut Line<'l, 'a, S>,
+);
+
+impl<S: Popcount, const P: usize, const N: usize, const W: usize> Work
+    for Tiles<'_, '_, '_, S, P, N, W>
 {
     #[inline(always)]
     fn run(self) {
-        let Line { isa, layer, block, sink, row } = self;
+        let parameters = self.0.parameters();
+        let Line { isa, layer, block, row, .. } = *self.0;
+        let inside = self.0.inside.clone();
+        let mut out = self.0.sink.row(row);
         let lanes = isa.lanes();
-        let window = &layer.conv.window;
-        let height = layer.conv.input.h;
-        let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, height);
-        let mut parameters = [sink.parameters(lanes, block.channel); GROUPS];
-        for (group, parameters) in parameters.iter_mut().enumerate().skip(1) {
-            if group * LANES < block.count {
-                *parameters = sink.parameters(lanes, block.channel + group * LANES);
-            }
-        }
-        let rows = match layer.padding {
-            Padding::One => window.kernel_h,
-            Padding::Zero => inside.len(),
+        let window = layer.conv.window;
+        let width = layer.conv.input.w;
+        let terms = inside.len() * window.kernel_w * layer.channels;
+        let terms = lanes.splat16(terms as i16);
+        // Taps of a row that lie end to end, in the input as in the weights,
+        // are one long tap.
+        let (taps, steps) = if layer.steps == layer.pixel {
+            (1, layer.steps * window.kernel_w)
+        } else {
+            (window.kernel_w, layer.steps)
         };
-        let whole_terms = rows * window.kernel_w * layer.channels;
-        let width = layer.conv.output.w;
-        for column in (0..width).step_by(P) {
-            let column = column.min(width - P);
-            let tile = Tile { layer, block, row, column, inside: &inside };
-            let counter = tile.count::<S, P, N, LONG>(isa);
-            let whole = tile.is_whole::<P>();
+        let tap_weights = steps * block.stride;
+        let first_weight = inside.start * taps * tap_weights;
+        let first_row = (row * window.stride_h + inside.start).wrapping_sub(window.pad_top);
+        let last = (P - 1) * window.stride_w + window.kernel_w - 1;
+
+        for column in (0..layer.conv.output.w).step_by(P) {
+            let column = column.min(layer.conv.output.w - P);
+            // Wraps for a column left of the input.
+            let x = (column * window.stride_w).wrapping_sub(window.pad_left);
+            if x >= width || x + last >= width {
+                let (layer, block) = (&layer, &block);
+                let (inside, row) = (&inside, row);
+                let tile = Tile { layer, block, row, column, inside };
+                let (out, parameters) = (out.reborrow(), &parameters);
+                isa.outline(Border::<S, P, N> { isa, tile, out, parameters });
+                continue;
+            }
+            let mut counter = Counter::<S, P, N, W>::new(isa);
+            let mut pixel = (first_row * width + x) * layer.pixel + block.byte;
+            let mut weight = first_weight;
+            for _ in 0..inside.len() {
+                for tap in 0..taps {
+                    let mut inputs = [&[][..]; P];
+                    for p in 0..P {
+                        let first = pixel + (tap + p * window.stride_w) * layer.pixel;
+                        inputs[p] = &layer.input[first..first + steps];
+                    }
+                    let weights = &block.weights[weight..weight + tap_weights];
+                    counter.add(isa, inputs, weights, block.stride);
+                    weight += tap_weights;
+                }
+                pixel += width * layer.pixel;
+            }
             for p in 0..P {
-                let terms = if whole { whole_terms } else { tile.terms(p) };
-                let terms = lanes.splat16(terms as i16);
                 let mut accumulators = counter.sums(isa, p);
                 for sum in &mut accumulators {
                     *sum = lanes.sub16(terms, lanes.add16(*sum, *sum));
                 }
-                let at = At { row, column: column + p, channel: block.channel, count: block.count };
-                sink.emit16(lanes, &parameters, at, accumulators);
+                let at = At { column: column + p, channel: block.channel, count: block.count };
+                out.emit16(lanes, &parameters, at, accumulators);
             }
+        }
+    }
+}
+
+/// A row pixel by pixel: one that is narrower than a tile, or reads +1 above or
+/// below the input.
+struct Singly<'t, 'l, 'a, S, const N: usize>(&'t mut Line<'l, 'a, S>);
+
+impl<S: Popcount, const N: usize> Work for Singly<'_, '_, '_, S, N> {
+    #[inline(always)]
+    fn run(self) {
+        let parameters = &self.0.parameters();
+        let Line { isa, layer, block, row, ref inside, .. } = *self.0;
+        let (layer, block) = (&layer, &block);
+        let mut out = self.0.sink.row(row);
+        for column in 0..layer.conv.output.w {
+            let tile = Tile { layer, block, row, column, inside };
+            let out = out.reborrow();
+            Border::<S, 1, N> { isa, tile, out, parameters }.run();
+        }
+    }
+}
+
+/// A tile of which some taps may lie outside the input.
+struct Border<'t, 'a, S: Popcount, const P: usize, const N: usize> {
+    isa: S,
+    tile: Tile<'t, 'a>,
+    out: Row<'t>,
+    parameters: &'t BlockParameters<S>,
+}
+
+impl<S: Popcount, const P: usize, const N: usize> Work for Border<'_, '_, S, P, N> {
+    #[inline(always)]
+    fn run(self) {
+        let Border { isa, tile, mut out, parameters } = self;
+        let lanes = isa.lanes();
+        let Tile { block, column, .. } = tile;
+        let mut counter = Counter::<S, P, N, 1>::new(isa);
+        tile.count(isa, &mut counter);
+        for p in 0..P {
+            let terms = lanes.splat16(tile.terms(p) as i16);
+            let mut accumulators = counter.sums(isa, p);
+            for sum in &mut accumulators {
+                *sum = lanes.sub16(terms, lanes.add16(*sum, *sum));
+            }
+            let at = At { column: column + p, channel: block.channel, count: block.count };
+            out.emit16(lanes, parameters, at, accumulators);
         }
     }
 }
 
 /// Some neighbouring pixels of one block.
-struct Tile<'l, 'a> {
-    layer: &'l Layer<'a>,
-    block: &'l Block<'a>,
+#[derive(Clone, Copy)]
+struct Tile<'t, 'a> {
+    layer: &'t Layer<'a>,
+    block: &'t Block<'a>,
     row: usize,
     column: usize,
     /// Rows of the window inside the input.
-    inside: &'l Range<usize>,
+    inside: &'t Range<usize>,
 }
 
 impl<'a> Tile<'_, 'a> {
@@ -241,94 +348,64 @@ impl<'a> Tile<'_, 'a> {
         taps * self.layer.channels
     }
 
-    /// Whether all columns of the windows of P pixels lie inside the input.
+    /// The bits that tap (`ky`, `kx`) of pixel `p` reads, if it is inside.
     #[inline(always)]
-    fn is_whole<const P: usize>(&self) -> bool {
-        let last = self.layer.conv.window.kernel_w - 1;
-        self.input_column(0, 0).is_some() && self.input_column(P - 1, last).is_some()
-    }
-
-    /// The input column of tap `kx` of pixel `p`, if there is one.
-    #[inline(always)]
-    fn input_column(&self, p: usize, kx: usize) -> Option<usize> {
-        let window = &self.layer.conv.window;
-        let x = ((self.column + p) * window.stride_w + kx).checked_sub(window.pad_left)?;
-        (x < self.layer.conv.input.w).then_some(x)
-    }
-
-    /// `steps` bytes of the input from pixel (y, x) on.
-    #[inline(always)]
-    fn input(&self, y: usize, x: usize, steps: usize) -> &'a [u8] {
+    fn input(&self, p: usize, ky: usize, kx: usize) -> Option<&'a [u8]> {
         let layer = self.layer;
+        let window = &layer.conv.window;
+        // Wraps for a column left of the input.
+        let x = ((self.column + p) * window.stride_w + kx).wrapping_sub(window.pad_left);
+        if !self.inside.contains(&ky) || x >= layer.conv.input.w {
+            return None;
+        }
+        let y = self.row * window.stride_h + ky - window.pad_top;
         let first = (y * layer.conv.input.w + x) * layer.pixel + self.block.byte;
-        &layer.input[first..first + steps]
+        Some(&layer.input[first..first + layer.steps])
     }
 
     /// Counts the differing bits of P pixels.
     #[inline(always)]
-    fn count<S: Popcount, const P: usize, const N: usize, const LONG: bool>(
+    fn count<S: Popcount, const P: usize, const N: usize>(
         &self,
         isa: S,
-    ) -> Counter<S, P, N, LONG> {
+        counter: &mut Counter<S, P, N, 1>,
+    ) {
         let Tile { layer, block, .. } = *self;
         let window = &layer.conv.window;
-        let mut counter = Counter::new(isa);
-        let whole = self.is_whole::<P>();
-        // Taps of a row that lie end to end, in the input as in the weights,
-        // are one long tap.
-        let (taps, steps) = if whole && layer.steps == layer.pixel {
-            (1, layer.steps * window.kernel_w)
-        } else {
-            (window.kernel_w, layer.steps)
-        };
-        for ky in 0..window.kernel_h {
-            let inside = self.inside.contains(&ky);
-            if !inside && layer.padding == Padding::Zero {
-                continue;
+        let taps = block.weights.chunks_exact(layer.steps * block.stride);
+        for (tap, weights) in taps.enumerate() {
+            let (ky, kx) = (tap / window.kernel_w, tap % window.kernel_w);
+            let mut inputs = [None; P];
+            let mut all = [&[][..]; P];
+            for p in 0..P {
+                inputs[p] = self.input(p, ky, kx);
+                all[p] = inputs[p].unwrap_or_default();
             }
-            // Wraps for a row outside, which is not used then.
-            let y = (self.row * window.stride_h + ky).wrapping_sub(window.pad_top);
-            for kx in 0..taps {
-                let first = (ky * taps + kx) * steps * block.stride;
-                let weights = &block.weights[first..first + steps * block.stride];
-                let ends = (self.input_column(0, kx), self.input_column(P - 1, kx));
-                if let (true, (Some(x), Some(_))) = (inside, ends) {
-                    let mut inputs = [&[][..]; P];
-                    for (p, input) in inputs.iter_mut().enumerate() {
-                        *input = self.input(y, x + p * window.stride_w, steps);
-                    }
-                    counter.all(isa, inputs, weights, block.stride);
-                } else {
-                    let mut inputs = [None; P];
-                    for (p, input) in inputs.iter_mut().enumerate() {
-                        if let (true, Some(x)) = (inside, self.input_column(p, kx)) {
-                            *input = Some(self.input(y, x, steps));
-                        }
-                    }
-                    counter.each(isa, inputs, layer.padding, weights, block.stride);
-                }
+            if inputs.iter().all(Option::is_some) {
+                counter.add(isa, all, weights, block.stride);
+            } else if layer.padding == Padding::One || inputs.iter().any(Option::is_some) {
+                counter.add_some(isa, inputs, layer.padding, weights, block.stride);
             }
         }
-        counter
     }
 }
 
 /// The counters of a tile: N registers of bytes per pixel, widened into
 /// 16 bits in time.
-struct Counter<S: Popcount, const P: usize, const N: usize, const LONG: bool> {
+struct Counter<S: Popcount, const P: usize, const N: usize, const W: usize> {
     bytes: [[S::Counts; N]; P],
-    /// In use if `LONG`.
-    wide: [[<S::L as Lanes>::I16; GROUPS]; P],
+    /// None or one per pixel.
+    wide: [[[<S::L as Lanes>::I16; GROUPS]; P]; W],
     /// Steps since the last widening.
     used: usize,
 }
 
-impl<S: Popcount, const P: usize, const N: usize, const LONG: bool> Counter<S, P, N, LONG> {
+impl<S: Popcount, const P: usize, const N: usize, const W: usize> Counter<S, P, N, W> {
     #[inline(always)]
     fn new(isa: S) -> Self {
         Counter {
             bytes: [[isa.zero(); N]; P],
-            wide: [[isa.lanes().splat16(0); GROUPS]; P],
+            wide: [[[isa.lanes().splat16(0); GROUPS]; P]; W],
             used: 0,
         }
     }
@@ -338,58 +415,53 @@ impl<S: Popcount, const P: usize, const N: usize, const LONG: bool> Counter<S, P
     fn sums(&self, isa: S, p: usize) -> [<S::L as Lanes>::I16; GROUPS] {
         let lanes = isa.lanes();
         let parts = S::VECTOR / LANES;
-        let mut sums = self.wide[p];
-        for (group, sum) in sums.iter_mut().enumerate().take(N * parts) {
-            let more = isa.widen(self.bytes[p][group / parts], group % parts);
-            *sum = if LONG { lanes.add16(*sum, more) } else { more };
+        let mut sums = [lanes.splat16(0); GROUPS];
+        for group in 0..N * parts {
+            let bytes = isa.widen(self.bytes[p][group / parts], group % parts);
+            sums[group] = if W == 1 { lanes.add16(self.wide[0][p][group], bytes) } else { bytes };
         }
         sums
     }
 
-    /// Empties the byte counters into the wide ones.
-    #[inline(always)]
-    fn widen(&mut self, isa: S) {
-        for p in 0..P {
-            self.wide[p] = self.sums(isa, p);
-        }
-        self.bytes = [[isa.zero(); N]; P];
-        self.used = 0;
-    }
-
-    /// How many of `left` steps may be taken at once.
+    /// How many of `left` steps may be taken at once; empties the byte counters
+    /// into the wide ones where they are full.
     #[inline(always)]
     fn take(&mut self, isa: S, left: usize) -> usize {
-        if !LONG {
+        if W == 0 {
             return left;
         }
         if self.used == STEPS_PER_BYTE {
-            self.widen(isa);
+            for p in 0..P {
+                self.wide[0][p] = self.sums(isa, p);
+                self.bytes[p] = [isa.zero(); N];
+            }
+            self.used = 0;
         }
         let take = left.min(STEPS_PER_BYTE - self.used);
         self.used += take;
         take
     }
 
-    /// A tap that lies inside the input for all pixels.
+    /// Takes steps that lie inside the input for all pixels.
     #[inline(always)]
-    fn all(&mut self, isa: S, inputs: [&[u8]; P], weights: &[u8], stride: usize) {
+    fn add(&mut self, isa: S, inputs: [&[u8]; P], weights: &[u8], stride: usize) {
         let steps = inputs[0].len();
         let mut done = 0;
         while done < steps {
             let take = self.take(isa, steps - done);
             let mut part = [&[][..]; P];
-            for (part, input) in part.iter_mut().zip(&inputs) {
-                *part = &input[done..done + take];
+            for p in 0..P {
+                part[p] = &inputs[p][done..done + take];
             }
-            count::<S, P, N>(isa, &mut self.bytes, part, &weights[done * stride..], stride);
+            self.bytes = count(isa, self.bytes, part, &weights[done * stride..], stride);
             done += take;
         }
     }
 
-    /// A tap that lies outside the input (`None`) for some pixels. All of them
-    /// use up the same number of steps.
+    /// Takes steps that lie outside the input (`None`) for some pixels. All of
+    /// them use up the same number of steps.
     #[inline(always)]
-    fn each(
+    fn add_some(
         &mut self,
         isa: S,
         inputs: [Option<&[u8]>; P],
@@ -402,15 +474,14 @@ impl<S: Popcount, const P: usize, const N: usize, const LONG: bool> Counter<S, P
         let mut done = 0;
         while done < steps {
             let take = self.take(isa, steps - done);
-            for (bytes, input) in self.bytes.iter_mut().zip(inputs) {
-                let part = match input {
+            for p in 0..P {
+                let part = match inputs[p] {
                     Some(bits) => &bits[done..done + take],
                     None if padding == Padding::One => &OUTSIDE[..take],
                     None => continue,
                 };
-                let mut one = [*bytes];
-                count::<S, 1, N>(isa, &mut one, [part], &weights[done * stride..], stride);
-                *bytes = one[0];
+                let weights = &weights[done * stride..];
+                [self.bytes[p]] = count(isa, [self.bytes[p]], [part], weights, stride);
             }
             done += take;
         }
@@ -422,19 +493,19 @@ impl<S: Popcount, const P: usize, const N: usize, const LONG: bool> Counter<S, P
 #[inline(always)]
 fn count<S: Popcount, const P: usize, const N: usize>(
     isa: S,
-    bytes: &mut [[S::Counts; N]; P],
+    bytes: [[S::Counts; N]; P],
     inputs: [&[u8]; P],
     weights: &[u8],
     stride: usize,
-) {
-    let steps = inputs[0].len();
-    let mut counts = *bytes;
+) -> [[S::Counts; N]; P] {
+    let mut counts = bytes;
     if stride == N * S::VECTOR {
-        for (k, row) in weights.chunks_exact(N * S::VECTOR).take(steps).enumerate() {
-            step::<S, P, N>(isa, &mut counts, inputs, k, row);
+        let rows = weights.chunks_exact(N * S::VECTOR);
+        for (k, (row, _)) in rows.zip(inputs[0]).enumerate() {
+            step(isa, &mut counts, inputs, k, row);
         }
     } else {
-        for k in 0..steps {
+        for k in 0..inputs[0].len() {
             // Lanes past the block's last read what follows, and are dropped by
             // the epilogue; where nothing follows, they read 0.
             let row = &weights[k * stride..];
@@ -446,10 +517,10 @@ fn count<S: Popcount, const P: usize, const N: usize>(
                     &buffer[..N * S::VECTOR]
                 }
             };
-            step::<S, P, N>(isa, &mut counts, inputs, k, row);
+            step(isa, &mut counts, inputs, k, row);
         }
     }
-    *bytes = counts;
+    counts
 }
 
 /// One step of P pixels.
@@ -462,13 +533,13 @@ fn step<S: Popcount, const P: usize, const N: usize>(
     row: &[u8],
 ) {
     let mut weights = [isa.weights(row); N];
-    for (n, weights) in weights.iter_mut().enumerate().skip(1) {
-        *weights = isa.weights(&row[n * S::VECTOR..]);
+    for n in 1..N {
+        weights[n] = isa.weights(&row[n * S::VECTOR..]);
     }
-    for (counts, input) in counts.iter_mut().zip(inputs) {
-        let input = isa.input(input[k]);
-        for (count, &weights) in counts.iter_mut().zip(&weights) {
-            *count = isa.count(*count, weights, input);
+    for p in 0..P {
+        let input = isa.input(inputs[p][k]);
+        for n in 0..N {
+            counts[p][n] = isa.count(counts[p][n], weights[n], input);
         }
     }
 }

@@ -28,8 +28,8 @@
 
 use core::ops::Range;
 
-use super::epilogue::{At, Sink};
-use super::lanes::{LANES, Lanes};
+use super::epilogue::{At, Parameters, Row, Sink};
+use super::lanes::{LANES, Lanes, Work};
 use super::{BinaryJob, taps_inside};
 use crate::layout::{count_planes, pixel_bytes};
 use crate::types::{Conv, Padding};
@@ -154,21 +154,22 @@ pub(crate) fn run<L: Lanes, B: Bits>(lanes: L, wide: B, job: BinaryJob<'_>) {
         pixel,
     };
     let nine = (conv.window.kernel_h, conv.window.kernel_w) == (3, 3);
+    let (layer, sink) = (&layer, &mut sink);
     for row in job.rows {
         let mut byte = 0;
         while byte + B::BYTES <= pixel {
             if nine {
-                line::<L, B, true>(lanes, wide, &layer, &mut sink, row, byte);
+                lanes.outline(Line::<L, B, true> { lanes, bits: wide, layer, sink, row, byte });
             } else {
-                line::<L, B, false>(lanes, wide, &layer, &mut sink, row, byte);
+                lanes.outline(Line::<L, B, false> { lanes, bits: wide, layer, sink, row, byte });
             }
             byte += B::BYTES;
         }
         while byte < pixel {
             if nine {
-                line::<L, Word, true>(lanes, Word, &layer, &mut sink, row, byte);
+                lanes.outline(Line::<L, Word, true> { lanes, bits: Word, layer, sink, row, byte });
             } else {
-                line::<L, Word, false>(lanes, Word, &layer, &mut sink, row, byte);
+                lanes.outline(Line::<L, Word, false> { lanes, bits: Word, layer, sink, row, byte });
             }
             byte += Word::BYTES;
         }
@@ -197,6 +198,22 @@ fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [
 }
 
 /// One row of the channels that start at `byte` and fill a register.
+struct Line<'l, 'a, L, B, const NINE: bool> {
+    lanes: L,
+    bits: B,
+    layer: &'l Layer<'a>,
+    sink: &'l mut Sink<'a>,
+    row: usize,
+    byte: usize,
+}
+
+impl<L: Lanes, B: Bits, const NINE: bool> Work for Line<'_, '_, L, B, NINE> {
+    #[inline(always)]
+    fn run(self) {
+        line::<L, B, NINE>(self.lanes, self.bits, self.layer, self.sink, self.row, self.byte);
+    }
+}
+
 #[inline(always)]
 fn line<L: Lanes, B: Bits, const NINE: bool>(
     lanes: L,
@@ -210,6 +227,15 @@ fn line<L: Lanes, B: Bits, const NINE: bool>(
     let window = &conv.window;
     let taps = window.kernel_h * window.kernel_w;
     let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, conv.input.h);
+    let channel = byte * 8;
+    let channels = (conv.output.c - channel).min(B::BYTES * 8);
+    let mut parameters = [sink.parameters(lanes, channel); GROUPS];
+    for (group, parameters) in parameters.iter_mut().enumerate() {
+        if group * LANES < channels {
+            *parameters = sink.parameters(lanes, channel + group * LANES);
+        }
+    }
+    let mut out = sink.row(row);
     let mut nine_weights = [bits.zeros(); 9];
     if NINE {
         for (tap, weight) in nine_weights.iter_mut().enumerate() {
@@ -266,7 +292,8 @@ fn line<L: Lanes, B: Bits, const NINE: bool>(
         // A constant for the nine taps, so that their planes stay in registers.
         let planes = if NINE { 4 } else { planes };
         if layer.thresholds.is_empty() {
-            expand(lanes, bits, layer, sink, row, column, byte, terms, &count[..planes]);
+            let at = At { column, channel, count: channels };
+            expand(lanes, bits, &mut out, &parameters, at, terms, &count[..planes]);
         } else {
             let first = (terms % 2) * planes * pixel + byte;
             let mut below = bits.ones();
@@ -274,7 +301,7 @@ fn line<L: Lanes, B: Bits, const NINE: bool>(
                 let threshold = bits.load(&layer.thresholds[first + plane * pixel..]);
                 below = bits.greater(count, threshold, below);
             }
-            bits.store(below, &mut sink.threshold_pixel(row, column)[byte..]);
+            bits.store(below, &mut out.pixel_bits(column)[byte..]);
         }
     }
 }
@@ -371,39 +398,33 @@ fn add_two<B: Bits>(bits: B, count: &mut [B::V], a: B::V, b: B::V) {
     }
 }
 
+/// Groups of 16 channels in the largest register.
+const GROUPS: usize = 32;
+
 /// Hands a register's counts to the epilogue, 16 channels at a time.
-#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn expand<L: Lanes, B: Bits>(
     lanes: L,
     bits: B,
-    layer: &Layer<'_>,
-    sink: &mut Sink<'_>,
-    row: usize,
-    column: usize,
-    byte: usize,
+    out: &mut Row<'_>,
+    parameters: &[Parameters<L>; GROUPS],
+    at: At,
     terms: usize,
     count: &[B::V],
 ) {
-    // 64 bytes hold the largest register.
-    let mut planes = [[0u8; 64]; PLANES];
+    let mut planes = [[0u8; GROUPS * LANES / 8]; PLANES];
     for (plane, &value) in planes.iter_mut().zip(count) {
         bits.store(value, plane);
     }
     let terms = lanes.splat16(terms as i16);
-    for part in (0..B::BYTES).step_by(LANES / 8) {
-        let channel = (byte + part) * 8;
-        if channel >= layer.conv.output.c {
-            break;
-        }
+    for (group, parameters) in parameters.iter().enumerate() {
+        let Some(at) = at.group(group) else { break };
         let mut differing = lanes.splat16(0);
         for (b, plane) in planes[..count.len()].iter().enumerate() {
-            let mask = lanes.mask16(u16::from_le_bytes([plane[part], plane[part + 1]]));
-            differing = lanes.sub16(differing, lanes.shl16(mask, b as u32));
+            let word = u16::from_le_bytes([plane[2 * group], plane[2 * group + 1]]);
+            differing = lanes.sub16(differing, lanes.shl16(lanes.mask16(word), b as u32));
         }
         let accumulator = lanes.sub16(terms, lanes.add16(differing, differing));
-        let at = At { row, column, channel, count: (layer.conv.output.c - channel).min(LANES) };
-        let parameters = sink.parameters(lanes, channel);
-        sink.emit16(lanes, &[parameters], at, [accumulator]);
+        out.emit16(lanes, core::array::from_ref(parameters), at, [accumulator]);
     }
 }

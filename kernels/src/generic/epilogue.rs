@@ -1,10 +1,11 @@
 //! From accumulators to tensors, in registers: the same for every kernel.
 //!
-//! A kernel hands over the accumulators of a run of channels of one pixel, in
-//! groups of 16 ([`Sink::emit16`], [`Sink::emit32`]); they are scaled, the
-//! shortcut is added, the shifted PReLU applied, and the stream and the next
-//! layer's bits are written, in one pass. The parameters of the channels are
-//! fetched once per row ([`Sink::parameters`]) and serve all its pixels.
+//! A kernel takes a [`Row`] of the outputs and hands over the accumulators of a
+//! run of channels of one pixel, in groups of 16 ([`Row::emit16`],
+//! [`Row::emit32`]); they are scaled, the shortcut is added, the shifted PReLU
+//! applied, and the stream and the next layer's bits are written, in one pass.
+//! The parameters of the channels are fetched once per row
+//! ([`Sink::parameters`]) and serve all its pixels.
 //!
 //! Cost per pixel and 16 channels on a machine with 16-lane registers: scale
 //! and bias 3 operations (shift, rounding multiply, add), shortcut 1 load and
@@ -15,21 +16,28 @@
 use core::ops::Range;
 
 use super::lanes::{LANES, Lanes, Work, load16_padded, load32_padded, store16_clipped};
-use super::shortcut;
+use super::shortcut::RowShortcut;
 use crate::layout::pixel_bytes;
 use crate::types::{Epilogue, Shape};
 
-/// Where accumulators belong.
+/// Where in a row accumulators belong.
 #[derive(Clone, Copy)]
 pub(crate) struct At {
-    /// Output row.
-    pub(crate) row: usize,
     /// Output column.
     pub(crate) column: usize,
     /// First channel. Per pixel, calls come in rising order of it.
     pub(crate) channel: usize,
     /// Channels that exist, at least 1.
     pub(crate) count: usize,
+}
+
+impl At {
+    /// The 16 channels of group `group`, if any of them exist.
+    #[inline(always)]
+    pub(crate) fn group(self, group: usize) -> Option<At> {
+        let count = self.count.checked_sub(group * LANES).filter(|&count| count > 0)?;
+        Some(At { channel: self.channel + group * LANES, count: count.min(LANES), ..self })
+    }
 }
 
 /// The parameters of 16 channels; those that an epilogue lacks are 0.
@@ -77,17 +85,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// The bits of one output pixel under [`Epilogue::Threshold`].
-    #[inline(always)]
-    pub(crate) fn threshold_pixel(&mut self, row: usize, column: usize) -> &mut [u8] {
-        let pixel = (row - self.first_row) * self.shape.w + column;
-        match &mut self.epilogue {
-            Epilogue::Threshold { bits, .. } => pixel_bits(bits, pixel, self.shape.c),
-            _ => &mut [],
-        }
-    }
-
-    /// What [`Sink::emit16`] and [`Sink::emit32`] need for the channels from
+    /// What [`Row::emit16`] and [`Row::emit32`] need for the channels from
     /// `channel` on.
     #[inline(always)]
     pub(crate) fn parameters<L: Lanes>(&self, lanes: L, channel: usize) -> Parameters<L> {
@@ -122,6 +120,92 @@ impl<'a> Sink<'a> {
         found
     }
 
+    /// One row of the outputs.
+    #[inline(always)]
+    pub(crate) fn row(&mut self, row: usize) -> Row<'_> {
+        let Shape { w, c, .. } = self.shape;
+        let pixel = pixel_bytes(c);
+        let (bytes, elements) = (w * pixel, w * c);
+        let at = row - self.first_row;
+        let mut found = Row {
+            kind: Kind::Threshold,
+            channels: c,
+            pixel,
+            bits: None,
+            stream: None,
+            shortcut: None,
+            prelu: false,
+        };
+        match &mut self.epilogue {
+            Epilogue::Threshold { bits, .. } => {
+                found.bits = Some(&mut bits[at * bytes..(at + 1) * bytes]);
+            }
+            Epilogue::Stream { shift, shortcut, prelu, stream, sign, .. } => {
+                found.kind = Kind::Stream { shift: *shift, exact: self.exact_shift };
+                found.prelu = prelu.is_some();
+                if let Some(stream) = stream {
+                    found.stream = Some(&mut stream[at * elements..(at + 1) * elements]);
+                }
+                if let Some(sign) = sign {
+                    found.bits = Some(&mut sign.bits[at * bytes..(at + 1) * bytes]);
+                }
+                found.shortcut = shortcut.as_ref().map(|taken| RowShortcut::new(taken, row, c));
+            }
+            Epilogue::Scores { multiplier, bias, scores } => {
+                found.kind = Kind::Scores { multiplier, bias, scores };
+            }
+        }
+        found
+    }
+}
+
+/// One row of the outputs. Its fields are meant to live in registers, so that a
+/// reference to it must not leave the function; what is outlined is given
+/// [`Row::reborrow`].
+pub(crate) struct Row<'r> {
+    kind: Kind<'r>,
+    channels: usize,
+    /// Bytes per pixel of bits.
+    pixel: usize,
+    bits: Option<&'r mut [u8]>,
+    stream: Option<&'r mut [i16]>,
+    shortcut: Option<RowShortcut<'r>>,
+    prelu: bool,
+}
+
+enum Kind<'r> {
+    Threshold,
+    Stream { shift: i8, exact: bool },
+    Scores { multiplier: &'r [i16], bias: &'r [i32], scores: &'r mut [i32] },
+}
+
+impl Row<'_> {
+    /// For a function that is not inlined.
+    #[inline(always)]
+    pub(crate) fn reborrow(&mut self) -> Row<'_> {
+        Row {
+            kind: match &mut self.kind {
+                Kind::Threshold => Kind::Threshold,
+                &mut Kind::Stream { shift, exact } => Kind::Stream { shift, exact },
+                Kind::Scores { multiplier, bias, scores } => {
+                    Kind::Scores { multiplier, bias, scores }
+                }
+            },
+            bits: self.bits.as_deref_mut(),
+            stream: self.stream.as_deref_mut(),
+            ..*self
+        }
+    }
+
+    /// The bits of one pixel.
+    #[inline(always)]
+    pub(crate) fn pixel_bits(&mut self, column: usize) -> &mut [u8] {
+        match &mut self.bits {
+            Some(bits) => &mut bits[column * self.pixel..(column + 1) * self.pixel],
+            None => &mut [],
+        }
+    }
+
     /// Takes the 16-bit accumulators of up to `16·G` channels.
     #[inline(always)]
     pub(crate) fn emit16<L: Lanes, const G: usize>(
@@ -131,8 +215,9 @@ impl<'a> Sink<'a> {
         at: At,
         accumulators: [L::I16; G],
     ) {
-        let Epilogue::Stream { shift, .. } = self.epilogue else {
-            return lanes.outline(Decide { lanes, sink: self, parameters, at, accumulators });
+        let Kind::Stream { shift, exact } = self.kind else {
+            let row = self.reborrow();
+            return lanes.outline(Decide { lanes, row, parameters, at, accumulators });
         };
         let mut values = accumulators;
         if shift < 0 {
@@ -141,7 +226,7 @@ impl<'a> Sink<'a> {
             for value in &mut values {
                 *value = lanes.mulr16(*value, factor);
             }
-        } else if self.exact_shift {
+        } else if exact {
             for value in &mut values {
                 *value = lanes.shl16(*value, shift as u32);
             }
@@ -162,7 +247,7 @@ impl<'a> Sink<'a> {
         at: At,
         accumulator: L::I32,
     ) {
-        let Epilogue::Stream { shift, .. } = self.epilogue else {
+        let Kind::Stream { shift, .. } = self.kind else {
             return self.decide(lanes, parameters, at, accumulator);
         };
         let value = lanes.saturate32(if shift < 0 {
@@ -183,25 +268,17 @@ impl<'a> Sink<'a> {
         at: At,
         accumulator: L::I32,
     ) {
-        let pixel = self.pixel(at);
-        match &mut self.epilogue {
-            Epilogue::Threshold { bits, .. } => {
-                let below = lanes.less32(accumulator, parameters.threshold);
-                put_bits(bits, pixel, self.shape.c, at, below);
+        match &mut self.kind {
+            Kind::Threshold => {
+                self.put_bits(at, lanes.less32(accumulator, parameters.threshold));
             }
-            Epilogue::Scores { multiplier, bias, scores } => {
+            Kind::Scores { multiplier, bias, scores } => {
                 let mut values = [0; LANES];
                 lanes.store32(accumulator, &mut values);
                 put_scores(multiplier, bias, scores, at, &values);
             }
-            Epilogue::Stream { .. } => {}
+            Kind::Stream { .. } => {}
         }
-    }
-
-    /// Index of a pixel among the rows written.
-    #[inline(always)]
-    fn pixel(&self, at: At) -> usize {
-        (at.row - self.first_row) * self.shape.w + at.column
     }
 
     /// Everything after the accumulator's shift.
@@ -216,11 +293,12 @@ impl<'a> Sink<'a> {
         if at.count == G * LANES {
             self.full_stream(lanes, parameters, at, values);
         } else {
-            lanes.outline(Partial { lanes, sink: self, parameters, at, values });
+            let row = self.reborrow();
+            lanes.outline(Partial { lanes, row, parameters, at, values });
         }
     }
 
-    /// [`Sink::stream`] of `16·G` channels. Apart from it, because a loop over
+    /// [`Row::stream`] of `16·G` channels. Apart from it, because a loop over
     /// however many channels there are would put the values in memory.
     #[inline(always)]
     fn full_stream<L: Lanes, const G: usize>(
@@ -230,39 +308,50 @@ impl<'a> Sink<'a> {
         at: At,
         mut values: [L::I16; G],
     ) {
-        let pixel = self.pixel(at);
-        let channels = self.shape.c;
-        let Epilogue::Stream { shortcut, prelu, stream, sign, .. } = &mut self.epilogue else {
-            return;
-        };
         for (value, parameters) in values.iter_mut().zip(parameters) {
             *value = parameters.scale(lanes, *value);
         }
-        if let Some(taken) = shortcut {
-            let extra = shortcut::values::<L, G>(lanes, taken, channels, at);
+        if let Some(taken) = self.shortcut {
+            let extra = taken.values::<L, G>(lanes, self.channels, at);
             for (value, &extra) in values.iter_mut().zip(&extra) {
                 *value = lanes.adds16(*value, extra);
             }
         }
-        if prelu.is_some() {
+        if self.prelu {
             for (value, parameters) in values.iter_mut().zip(parameters) {
                 *value = parameters.prelu(lanes, *value);
             }
         }
-        if let Some(stream) = stream {
-            let to = &mut stream[pixel * channels + at.channel..][..G * LANES];
+        if let Some(stream) = &mut self.stream {
+            let to = &mut stream[at.column * self.channels + at.channel..][..G * LANES];
             if let Some(to) = to.as_chunks_mut().0.first_chunk_mut::<G>() {
                 for (&value, to) in values.iter().zip(to) {
                     lanes.store16(value, to);
                 }
             }
         }
-        if let Some(sign) = sign {
+        if self.bits.is_some() {
             for (group, (&value, parameters)) in values.iter().zip(parameters).enumerate() {
-                let below = lanes.less16(value, parameters.sign);
                 let channel = at.channel + group * LANES;
-                put_bits(sign.bits, pixel, channels, At { channel, count: LANES, ..at }, below);
+                let below = lanes.less16(value, parameters.sign);
+                self.put_bits(At { channel, count: LANES, ..at }, below);
             }
+        }
+    }
+
+    /// Writes the bits of up to 16 channels of one pixel and zeroes what
+    /// follows them in the last byte touched; after the pixel's last channel,
+    /// also the rest of the pixel. Because channels come in rising order, that
+    /// leaves every pixel whole with its tail 0.
+    #[inline(always)]
+    fn put_bits(&mut self, at: At, below: u16) {
+        let Some(bits) = &mut self.bits else { return };
+        let first = at.column * self.pixel;
+        if at.channel.is_multiple_of(8) && at.channel + LANES < self.channels {
+            let byte = first + at.channel / 8;
+            bits[byte..byte + 2].copy_from_slice(&below.to_le_bytes());
+        } else {
+            put_some_bits(&mut bits[first..first + self.pixel], self.channels, at, below);
         }
     }
 }
@@ -286,81 +375,60 @@ impl<L: Lanes> Parameters<L> {
     }
 }
 
-/// [`Sink::stream`] of any number of channels.
-struct Partial<'s, 'a, L: Lanes, const G: usize> {
-    lanes: L,
-    sink: &'s mut Sink<'a>,
-    parameters: &'s [Parameters<L>; G],
-    at: At,
-    values: [L::I16; G],
-}
-
-impl<L: Lanes, const G: usize> Work for Partial<'_, '_, L, G> {
-    #[inline(always)]
-    fn run(self) {
-        let Partial { lanes, sink, parameters, at, values } = self;
-        let pixel = sink.pixel(at);
-        let channels = sink.shape.c;
-        let Epilogue::Stream { shortcut, prelu, stream, sign, .. } = &mut sink.epilogue else {
-            return;
-        };
-        for (group, (&value, parameters)) in values.iter().zip(parameters).enumerate() {
-            let Some(at) = at.group(group) else { break };
-            let mut value = parameters.scale(lanes, value);
-            if let Some(taken) = shortcut {
-                let [extra] = shortcut::values::<L, 1>(lanes, taken, channels, at);
-                value = lanes.adds16(value, extra);
-            }
-            if prelu.is_some() {
-                value = parameters.prelu(lanes, value);
-            }
-            if let Some(stream) = stream {
-                let to = &mut stream[pixel * channels + at.channel..][..at.count];
-                store16_clipped(lanes, value, to);
-            }
-            if let Some(sign) = sign {
-                put_bits(sign.bits, pixel, channels, at, lanes.less16(value, parameters.sign));
-            }
-        }
-    }
-}
-
-impl At {
-    /// The 16 channels of group `group`, if any of them exist.
-    #[inline(always)]
-    pub(crate) fn group(self, group: usize) -> Option<At> {
-        let count = self.count.checked_sub(group * LANES).filter(|&count| count > 0)?;
-        Some(At { channel: self.channel + group * LANES, count: count.min(LANES), ..self })
-    }
-}
-
-/// [`Sink::emit16`] for what is not a stream, apart from it because it is rare
+/// [`Row::emit16`] for what is not a stream, apart from it because it is rare
 /// after a binary convolution.
-struct Decide<'s, 'a, L: Lanes, const G: usize> {
+struct Decide<'r, L: Lanes, const G: usize> {
     lanes: L,
-    sink: &'s mut Sink<'a>,
-    parameters: &'s [Parameters<L>; G],
+    row: Row<'r>,
+    parameters: &'r [Parameters<L>; G],
     at: At,
     accumulators: [L::I16; G],
 }
 
-impl<L: Lanes, const G: usize> Work for Decide<'_, '_, L, G> {
+impl<L: Lanes, const G: usize> Work for Decide<'_, L, G> {
     #[inline(always)]
-    fn run(self) {
+    fn run(mut self) {
         for (group, &accumulator) in self.accumulators.iter().enumerate() {
             if let Some(at) = self.at.group(group) {
                 let wide = self.lanes.widen16(accumulator);
-                self.sink.decide(self.lanes, &self.parameters[group], at, wide);
+                self.row.decide(self.lanes, &self.parameters[group], at, wide);
             }
         }
     }
 }
 
-/// The bytes of one pixel of bits.
-#[inline(always)]
-fn pixel_bits(bits: &mut [u8], pixel: usize, channels: usize) -> &mut [u8] {
-    let bytes = pixel_bytes(channels);
-    &mut bits[pixel * bytes..(pixel + 1) * bytes]
+/// [`Row::stream`] of any number of channels.
+struct Partial<'r, L: Lanes, const G: usize> {
+    lanes: L,
+    row: Row<'r>,
+    parameters: &'r [Parameters<L>; G],
+    at: At,
+    values: [L::I16; G],
+}
+
+impl<L: Lanes, const G: usize> Work for Partial<'_, L, G> {
+    #[inline(always)]
+    fn run(self) {
+        let Partial { lanes, mut row, parameters, at, values } = self;
+        for (group, (&value, parameters)) in values.iter().zip(parameters).enumerate() {
+            let Some(at) = at.group(group) else { break };
+            let mut value = parameters.scale(lanes, value);
+            if let Some(taken) = row.shortcut {
+                let [extra] = taken.values::<L, 1>(lanes, row.channels, at);
+                value = lanes.adds16(value, extra);
+            }
+            if row.prelu {
+                value = parameters.prelu(lanes, value);
+            }
+            if let Some(stream) = &mut row.stream {
+                let to = &mut stream[at.column * row.channels + at.channel..][..at.count];
+                store16_clipped(lanes, value, to);
+            }
+            if row.bits.is_some() {
+                row.put_bits(at, lanes.less16(value, parameters.sign));
+            }
+        }
+    }
 }
 
 /// Scores are computed once per network: no vectors needed.
@@ -372,22 +440,7 @@ fn put_scores(multiplier: &[i16], bias: &[i32], scores: &mut [i32], at: At, valu
     }
 }
 
-/// Writes the bits of channels `at.channel..` of one pixel and zeroes what
-/// follows them in the last byte touched; after the pixel's last channel, also
-/// the rest of the pixel. Because channels come in rising order, that leaves
-/// every pixel whole with its tail 0.
-#[inline(always)]
-fn put_bits(bits: &mut [u8], pixel: usize, channels: usize, at: At, below: u16) {
-    let pixel = pixel_bits(bits, pixel, channels);
-    let byte = at.channel / 8;
-    if at.channel.is_multiple_of(8) && at.count == LANES && at.channel + LANES < channels {
-        pixel[byte..byte + 2].copy_from_slice(&below.to_le_bytes());
-    } else {
-        put_some_bits(pixel, channels, at, below);
-    }
-}
-
-/// [`put_bits`] at the end of a pixel, or in the middle of a byte.
+/// [`Row::put_bits`] at the end of a pixel, or in the middle of a byte.
 #[inline(never)]
 fn put_some_bits(pixel: &mut [u8], channels: usize, at: At, below: u16) {
     let (byte, bit) = (at.channel / 8, at.channel % 8);
@@ -403,7 +456,7 @@ fn put_some_bits(pixel: &mut [u8], channels: usize, at: At, below: u16) {
 
 #[cfg(test)]
 mod tests {
-    use super::{At, put_bits};
+    use super::{At, put_some_bits};
 
     #[test]
     fn bits_land_where_they_belong_and_leave_a_zero_tail() {
@@ -412,8 +465,8 @@ mod tests {
         let mut pixel = [0xAA; 8];
         let groups = [0b101_0101_0101, 0b111_1111_1111, 0b100_0000_0001];
         for (group, below) in groups.into_iter().enumerate() {
-            let at = At { row: 0, column: 0, channel: group * 11, count: 11 };
-            put_bits(&mut pixel, 0, 33, at, below | 0x8000);
+            let at = At { column: 0, channel: group * 11, count: 11 };
+            put_some_bits(&mut pixel, 33, at, below | 0x8000);
         }
         let expected = 0b101_0101_0101u64 | 0b111_1111_1111 << 11 | 0b100_0000_0001 << 22;
         assert_eq!(u64::from_le_bytes(pixel), expected);

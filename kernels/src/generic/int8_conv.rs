@@ -16,7 +16,7 @@
 //! block for long windows); the products are [`Dot::dot`] per 64.
 
 use super::epilogue::{At, Sink};
-use super::lanes::{LANES, Lanes, Narrow};
+use super::lanes::{LANES, Lanes, Narrow, Outline, Work, load16_padded, padded};
 use super::{Int8Job, taps_inside};
 use crate::layout::{
     INT8_CHUNK, INT8_GROUP, INT8_LANES, INT8_TILE, int8_depth, int8_lanes, int8_window_bytes,
@@ -67,110 +67,141 @@ pub(crate) fn run<S: Dot>(isa: S, job: Int8Job<'_>) {
         Int8Input::Image { pixels, zero } => Source::Image {
             pixels,
             zero,
-            cycle: core::array::from_fn(|i| i16::from(zero[i % zero.len()])),
+            cycle: {
+                let mut cycle = [0; 2 * LANES];
+                for (value, &zero) in cycle.iter_mut().zip(zero.iter().cycle()) {
+                    *value = i16::from(zero);
+                }
+                cycle
+            },
         },
         Int8Input::Stream { values, narrow } => {
             Source::Stream { values, narrow: lanes.narrow_by(narrow) }
         }
     };
-    let mut sink = Sink::new(job.epilogue, conv.output, &job.rows, 0);
+    let tile = &mut Tile {
+        isa,
+        conv: &conv,
+        source: &source,
+        weights: job.weights,
+        scratch: job.scratch,
+        sink: &mut Sink::new(job.epilogue, conv.output, &job.rows, 0),
+        row: 0,
+        column: 0,
+    };
+    let width = conv.output.w;
     for row in job.rows {
-        let width = conv.output.w;
+        tile.row = row;
         if width >= INT8_TILE {
             for column in (0..width).step_by(INT8_TILE) {
-                let column = column.min(width - INT8_TILE);
-                tile::<S, INT8_TILE>(
-                    isa,
-                    &conv,
-                    &source,
-                    job.weights,
-                    job.scratch,
-                    &mut sink,
-                    row,
-                    column,
-                );
+                tile.column = column.min(width - INT8_TILE);
+                lanes.outline(Pixels::<S, INT8_TILE>(tile));
             }
         } else {
             for column in 0..width {
-                tile::<S, 1>(isa, &conv, &source, job.weights, job.scratch, &mut sink, row, column);
+                tile.column = column;
+                lanes.outline(Pixels::<S, 1>(tile));
             }
         }
     }
 }
 
-/// P pixels, all output channels.
-#[allow(clippy::too_many_arguments)]
-#[inline(always)]
-fn tile<S: Dot, const P: usize>(
+/// Neighbouring pixels that share the weights.
+struct Tile<'l, 'a, S: Dot> {
     isa: S,
-    conv: &Conv,
-    source: &Source<'_, S::L>,
-    weights: &[i8],
-    scratch: &mut [u8],
-    sink: &mut Sink<'_>,
+    conv: &'l Conv,
+    source: &'l Source<'a, S::L>,
+    weights: &'a [i8],
+    scratch: &'a mut [u8],
+    sink: &'l mut Sink<'a>,
     row: usize,
     column: usize,
-) {
-    let lanes = isa.lanes();
-    let channels = conv.output.c;
-    let depth = int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
-    let stride = int8_window_bytes(&conv.window, conv.input.c);
-    if depth <= INT8_CHUNK {
-        for (p, to) in scratch.chunks_exact_mut(stride).take(P).enumerate() {
-            window(lanes, conv, source, row, column + p, 0, depth, to);
+}
+
+/// P pixels of a tile, all output channels.
+struct Pixels<'t, 'l, 'a, S: Dot, const P: usize>(&'t mut Tile<'l, 'a, S>);
+
+impl<S: Dot, const P: usize> Work for Pixels<'_, '_, '_, S, P> {
+    #[inline(always)]
+    fn run(self) {
+        let &mut Tile { isa, conv, source, weights, ref mut scratch, ref mut sink, row, column } =
+            self.0;
+        let lanes = isa.lanes();
+        let channels = conv.output.c;
+        let depth = int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
+        let stride = int8_window_bytes(&conv.window, conv.input.c);
+        if depth <= INT8_CHUNK {
+            for (p, to) in scratch.chunks_exact_mut(stride).take(P).enumerate() {
+                window(lanes, conv, source, row, column + p, 0, depth, to);
+            }
         }
-    }
-    for first in (0..channels).step_by(INT8_LANES) {
-        let count = int8_lanes(first, channels);
-        let block = &weights[first * depth..(first + count) * depth];
-        let mut sums = [lanes.zero32(); P];
-        for part in (0..depth).step_by(INT8_CHUNK) {
-            let length = (depth - part).min(INT8_CHUNK);
-            if depth > INT8_CHUNK {
-                for (p, to) in scratch.chunks_exact_mut(stride).take(P).enumerate() {
-                    window(lanes, conv, source, row, column + p, part, length, to);
+        for first in (0..channels).step_by(INT8_LANES) {
+            let count = int8_lanes(first, channels);
+            let block = &weights[first * depth..(first + count) * depth];
+            let mut sums = [lanes.zero32(); P];
+            for part in (0..depth).step_by(INT8_CHUNK) {
+                let length = (depth - part).min(INT8_CHUNK);
+                if depth > INT8_CHUNK {
+                    for (p, to) in scratch.chunks_exact_mut(stride).take(P).enumerate() {
+                        window(lanes, conv, source, row, column + p, part, length, to);
+                    }
                 }
+                let mut inputs = [&[][..]; P];
+                for (p, one) in inputs.iter_mut().enumerate() {
+                    *one = scratch[p * stride..][..2 * length].as_chunks().0;
+                }
+                products(isa, &mut sums, &block[part * count..][..length * count], count, inputs);
             }
-            let mut inputs = [&[][..]; P];
-            for (p, one) in inputs.iter_mut().enumerate() {
-                *one = &scratch[p * stride..][..2 * length];
+            let parameters = sink.parameters(lanes, first);
+            let mut out = sink.row(row);
+            for (p, &sum) in sums.iter().enumerate() {
+                let at = At { column: column + p, channel: first, count };
+                out.emit32(lanes, &parameters, at, sum);
             }
-            products(isa, &mut sums, &block[part * count..][..length * count], count, inputs);
-        }
-        let parameters = sink.parameters(lanes, first);
-        for (p, &sum) in sums.iter().enumerate() {
-            let at = At { row, column: column + p, channel: first, count };
-            sink.emit32(lanes, &parameters, at, sum);
         }
     }
 }
 
-/// The product loop: `count` channels' weights times P laid-out windows.
+/// The product loop: `count` channels' weights times P laid-out windows, in
+/// groups of 4 native `i16`.
 #[inline(always)]
 fn products<S: Dot, const P: usize>(
     isa: S,
     sums: &mut [<S::L as Lanes>::I32; P],
     weights: &[i8],
     count: usize,
-    inputs: [&[u8]; P],
+    inputs: [&[[u8; 2 * INT8_GROUP]]; P],
 ) {
+    let groups = inputs[0].len();
+    let mut exact = inputs;
+    for input in &mut exact {
+        *input = &input[..groups];
+    }
     let mut running = *sums;
-    for (k, _) in inputs[0].chunks_exact(2 * INT8_GROUP).enumerate() {
-        let mut buffer = [0; INT8_LANES * INT8_GROUP];
-        let group = &weights[k * count * INT8_GROUP..];
-        // Lanes past the block's last read what follows, and are dropped by
-        // the epilogue.
-        let group = match group.first_chunk() {
-            Some(whole) => whole,
-            None => {
-                buffer[..group.len()].copy_from_slice(group);
-                &buffer
+    if count == INT8_LANES {
+        let weights = &weights.as_chunks().0[..groups];
+        for k in 0..groups {
+            let weights = isa.weights(&weights[k]);
+            for (sum, input) in running.iter_mut().zip(&exact) {
+                *sum = isa.dot(*sum, weights, &input[k]);
             }
-        };
-        let group = isa.weights(group);
-        for p in 0..P {
-            if let Some(x) = inputs[p][k * 2 * INT8_GROUP..].first_chunk() {
-                running[p] = isa.dot(running[p], group, x);
+        }
+    } else {
+        for k in 0..groups {
+            // Lanes past the block's last read what follows, and are dropped
+            // by the epilogue.
+            let mut buffer = [0; INT8_LANES * INT8_GROUP];
+            let group = &weights[k * count * INT8_GROUP..];
+            let group = match group.first_chunk() {
+                Some(whole) => whole,
+                None => {
+                    buffer[..group.len()].copy_from_slice(group);
+                    &buffer
+                }
+            };
+            let weights = isa.weights(group);
+            for (sum, input) in running.iter_mut().zip(&exact) {
+                *sum = isa.dot(*sum, weights, &input[k]);
             }
         }
     }
@@ -249,9 +280,9 @@ fn run_of<L: Lanes>(
         let value = match source {
             Source::Image { pixels, zero, cycle } => {
                 let channel = at % channels;
-                let pixels = lanes.load_u8(&super::lanes::padded(&pixels[at..]));
+                let pixels = lanes.load_u8(&padded(&pixels[at..]));
                 let zero = if channels < LANES {
-                    super::lanes::load16_padded(lanes, &cycle[channel..])
+                    load16_padded(lanes, &cycle[channel..])
                 } else {
                     let around = core::array::from_fn(|i| {
                         let c = channel + i;
@@ -262,7 +293,7 @@ fn run_of<L: Lanes>(
                 lanes.sub16(pixels, zero)
             }
             Source::Stream { values, narrow } => {
-                let values = super::lanes::load16_padded(lanes, &values[at..]);
+                let values = load16_padded(lanes, &values[at..]);
                 lanes.narrow16(values, *narrow)
             }
         };

@@ -13,51 +13,73 @@ use super::lanes::{LANES, Lanes, Work, load16_padded};
 use super::pool::rdiv;
 use crate::types::Shortcut;
 
-/// What the shortcut adds to the channels at `at` (of `channels`): all of
-/// them if G is above 1.
-#[inline(always)]
-pub(crate) fn values<L: Lanes, const G: usize>(
-    lanes: L,
-    taken: &Shortcut<'_>,
-    channels: usize,
-    at: At,
-) -> [L::I16; G] {
-    let mut values = [lanes.splat16(0); G];
-    if taken.pool == 1 && taken.shape.c == channels {
-        let first = (at.row * taken.shape.w + at.column) * channels + at.channel;
-        let from = &taken.values[first..];
-        if G == 1 {
-            values[0] = load16_padded(lanes, from);
-        } else if let Some(from) = from[..G * LANES].as_chunks().0.first_chunk::<G>() {
-            for (value, from) in values.iter_mut().zip(from) {
-                *value = lanes.load16(from);
+/// What one output row needs of the shortcut.
+#[derive(Clone, Copy)]
+pub(crate) struct RowShortcut<'a> {
+    /// The output row's own pixels, if the shapes agree.
+    plain: Option<&'a [i16]>,
+    taken: &'a Shortcut<'a>,
+    row: usize,
+}
+
+impl<'a> RowShortcut<'a> {
+    /// For output row `row` of `channels` channels.
+    pub(crate) fn new(taken: &'a Shortcut<'a>, row: usize, channels: usize) -> Self {
+        let elements = taken.shape.w * channels;
+        let plain = (taken.pool == 1 && taken.shape.c == channels)
+            .then(|| &taken.values[row * elements..(row + 1) * elements]);
+        RowShortcut { plain, taken, row }
+    }
+
+    /// What the shortcut adds to the channels at `at` (of `channels`): all of
+    /// them if G is above 1.
+    #[inline(always)]
+    pub(crate) fn values<L: Lanes, const G: usize>(
+        self,
+        lanes: L,
+        channels: usize,
+        at: At,
+    ) -> [L::I16; G] {
+        let mut values = [lanes.splat16(0); G];
+        if let Some(plain) = self.plain {
+            let from = &plain[at.column * channels + at.channel..];
+            if G == 1 {
+                values[0] = load16_padded(lanes, from);
+            } else if let Some(from) = from[..G * LANES].as_chunks().0.first_chunk::<G>() {
+                for (value, from) in values.iter_mut().zip(from) {
+                    *value = lanes.load16(from);
+                }
+            }
+        } else {
+            let mut means = [[0; LANES]; G];
+            let pooled =
+                Pooled { lanes, taken: self.taken, row: self.row, channels, at, means: &mut means };
+            lanes.outline(pooled);
+            for (value, means) in values.iter_mut().zip(&means) {
+                *value = lanes.load16(means);
             }
         }
-    } else {
-        let mut means = [[0; LANES]; G];
-        lanes.outline(Pooled { lanes, taken, channels, at, means: &mut means });
-        for (value, means) in values.iter_mut().zip(&means) {
-            *value = lanes.load16(means);
+        let shift = self.taken.shift;
+        if shift < 0 {
+            // A rounding right shift by r is a rounding multiplication by 2^(15−r).
+            let factor = lanes.splat16(1 << (15 + shift));
+            for value in &mut values {
+                *value = lanes.mulr16(*value, factor);
+            }
+        } else if shift > 0 {
+            for value in &mut values {
+                *value = lanes.shls16(*value, shift as u32);
+            }
         }
+        values
     }
-    if taken.shift < 0 {
-        // A rounding right shift by r is a rounding multiplication by 2^(15−r).
-        let factor = lanes.splat16(1 << (15 + taken.shift));
-        for value in &mut values {
-            *value = lanes.mulr16(*value, factor);
-        }
-    } else if taken.shift > 0 {
-        for value in &mut values {
-            *value = lanes.shls16(*value, taken.shift as u32);
-        }
-    }
-    values
 }
 
 /// Means over pixels and channels.
 struct Pooled<'l, 'a, L> {
     lanes: L,
     taken: &'l Shortcut<'a>,
+    row: usize,
     channels: usize,
     at: At,
     /// One per group of 16 channels.
@@ -67,9 +89,9 @@ struct Pooled<'l, 'a, L> {
 impl<L: Lanes> Work for Pooled<'_, '_, L> {
     #[inline(always)]
     fn run(self) {
-        let Pooled { lanes, taken, channels, at, means } = self;
+        let Pooled { lanes, taken, row, channels, at, means } = self;
         let (shape, pool) = (taken.shape, taken.pool);
-        let rows = at.row * pool..(at.row * pool + pool).min(shape.h);
+        let rows = row * pool..(row * pool + pool).min(shape.h);
         let columns = at.column * pool..(at.column * pool + pool).min(shape.w);
         for (group, means) in means.iter_mut().enumerate() {
             let Some(at) = at.group(group) else { break };

@@ -50,7 +50,12 @@ impl Popcount for Portable {
     }
     #[inline(always)]
     fn widen(self, counts: [u64; 2], _part: usize) -> [i16; 16] {
-        let [low, high] = counts.map(u64::to_le_bytes);
-        core::array::from_fn(|i| i16::from(if i < 8 { low[i] } else { high[i - 8] }))
+        let mut result = [0; 16];
+        for (lanes, word) in result.chunks_exact_mut(8).zip(counts) {
+            for (lane, byte) in lanes.iter_mut().zip(word.to_le_bytes()) {
+                *lane = i16::from(byte);
+            }
+        }
+        result
     }
 }

@@ -5,26 +5,32 @@ use crate::generic::int8_conv::Dot;
 
 impl Dot for Portable {
     type L = Portable;
-    type Weights = [i8; 64];
+    /// Position by position, channel by channel.
+    type Weights = [[i16; 16]; 4];
 
     #[inline(always)]
     fn lanes(self) -> Portable {
         self
     }
     #[inline(always)]
-    fn weights(self, from: &[i8; 64]) -> [i8; 64] {
-        *from
+    fn weights(self, from: &[i8; 64]) -> [[i16; 16]; 4] {
+        let mut weights = [[0; 16]; 4];
+        for (channel, four) in from.as_chunks::<4>().0.iter().enumerate() {
+            for (position, &weight) in weights.iter_mut().zip(four) {
+                position[channel] = i16::from(weight);
+            }
+        }
+        weights
     }
     #[inline(always)]
-    fn dot(self, sum: [i32; 16], weights: [i8; 64], x: &[u8; 8]) -> [i32; 16] {
-        let x: [i32; 4] =
-            core::array::from_fn(|k| i32::from(i16::from_ne_bytes([x[2 * k], x[2 * k + 1]])));
-        core::array::from_fn(|lane| {
-            let mut sum = sum[lane];
-            for k in 0..4 {
-                sum = sum.wrapping_add(i32::from(weights[4 * lane + k]) * x[k]);
+    fn dot(self, sum: [i32; 16], weights: [[i16; 16]; 4], x: &[u8; 8]) -> [i32; 16] {
+        let mut sum = sum;
+        for (weights, x) in weights.iter().zip(x.as_chunks::<2>().0) {
+            let x = i32::from(i16::from_ne_bytes(*x));
+            for (sum, &weight) in sum.iter_mut().zip(weights) {
+                *sum = sum.wrapping_add(i32::from(weight) * x);
             }
-            sum
-        })
+        }
+        sum
     }
 }

@@ -16,17 +16,13 @@ impl Taps for Portable {
         [a, b]
     }
     #[inline(always)]
-    fn add_pair(
-        self,
-        sum: [i32; 16],
-        a: [i16; 16],
-        b: [i16; 16],
-        weights: [[i16; 16]; 2],
-    ) -> [i32; 16] {
-        core::array::from_fn(|i| {
-            let pair = i32::from(a[i]) * i32::from(weights[0][i])
-                + i32::from(b[i]) * i32::from(weights[1][i]);
-            sum[i].wrapping_add(pair)
-        })
+    fn add_pair(self, sum: [i32; 16], x: [[i16; 16]; 2], w: [[i16; 16]; 2]) -> [i32; 16] {
+        let mut sum = sum;
+        for (i, sum) in sum.iter_mut().enumerate() {
+            let a = i32::from(x[0][i]) * i32::from(w[0][i]);
+            let b = i32::from(x[1][i]) * i32::from(w[1][i]);
+            *sum = sum.wrapping_add(a + b);
+        }
+        sum
     }
 }

@@ -1,16 +1,28 @@
 //! 16 lanes as arrays; the compiler finds what registers there are.
 
-use core::array::from_fn;
-
 use super::Portable;
 use crate::generic::lanes::{LANES, Lanes};
 
 type I16 = [i16; LANES];
 type I32 = [i32; LANES];
 
+/// Loops, and not the array's own `map`: that is not always inlined.
 #[inline(always)]
-fn both(a: I16, b: I16, f: impl Fn(i16, i16) -> i16) -> I16 {
-    from_fn(|i| f(a[i], b[i]))
+fn each<A: Copy, B: Copy + Default>(a: [A; LANES], f: impl Fn(A) -> B) -> [B; LANES] {
+    let mut result = [B::default(); LANES];
+    for i in 0..LANES {
+        result[i] = f(a[i]);
+    }
+    result
+}
+
+#[inline(always)]
+fn both<T: Copy + Default>(a: [T; LANES], b: [T; LANES], f: impl Fn(T, T) -> T) -> [T; LANES] {
+    let mut result = [T::default(); LANES];
+    for i in 0..LANES {
+        result[i] = f(a[i], b[i]);
+    }
+    result
 }
 
 #[inline(always)]
@@ -45,15 +57,19 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     fn load_u8(self, from: &[u8; LANES]) -> I16 {
-        from.map(i16::from)
+        each(*from, i16::from)
     }
     #[inline(always)]
     fn load_i8(self, from: &[i8; LANES]) -> I16 {
-        from.map(i16::from)
+        each(*from, i16::from)
     }
     #[inline(always)]
     fn mask16(self, bits: u16) -> I16 {
-        from_fn(|i| -((bits >> i & 1) as i16))
+        let mut result = [0; LANES];
+        for (i, lane) in result.iter_mut().enumerate() {
+            *lane = -((bits >> i & 1) as i16);
+        }
+        result
     }
     #[inline(always)]
     fn add16(self, a: I16, b: I16) -> I16 {
@@ -85,11 +101,11 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     fn shl16(self, a: I16, count: u32) -> I16 {
-        a.map(|a| a << count)
+        each(a, |a| a << count)
     }
     #[inline(always)]
     fn shls16(self, a: I16, count: u32) -> I16 {
-        a.map(|a| saturate(i32::from(a) << count))
+        each(a, |a| saturate(i32::from(a) << count))
     }
     #[inline(always)]
     fn less16(self, a: I16, b: I16) -> u16 {
@@ -110,23 +126,23 @@ impl Lanes for Portable {
     }
     #[inline(always)]
     fn widen16(self, a: I16) -> I32 {
-        a.map(i32::from)
+        each(a, i32::from)
     }
     #[inline(always)]
     fn saturate32(self, a: I32) -> I16 {
-        a.map(saturate)
+        each(a, saturate)
     }
     #[inline(always)]
     fn add32(self, a: I32, b: I32) -> I32 {
-        from_fn(|i| a[i].wrapping_add(b[i]))
+        both(a, b, i32::wrapping_add)
     }
     #[inline(always)]
     fn shl32(self, a: I32, count: u32) -> I32 {
-        a.map(|a| a << count)
+        each(a, |a| a << count)
     }
     #[inline(always)]
     fn rshr32(self, a: I32, count: u32) -> I32 {
-        a.map(|a| a.wrapping_add(1 << (count - 1)) >> count)
+        each(a, |a| a.wrapping_add(1 << (count - 1)) >> count)
     }
     #[inline(always)]
     fn less32(self, a: I32, b: I32) -> u16 {
