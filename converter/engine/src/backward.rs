@@ -315,15 +315,13 @@ impl Task<'_> {
         let run = Run::new(self.view, &self.stage.chain);
         let pixels = shape.h * shape.w;
         let block = block_rows(shape.c);
-        let Scratch { chain, d, dx, .. } = scratch;
+        let Scratch { chain, d, .. } = scratch;
         grow(d, block * shape.c);
-        grow(dx, block * shape.c);
         let base = self.base();
         for first in (self.images.start * pixels..self.images.end * pixels).step_by(block) {
             let range = first..(first + block).min(self.images.end * pixels);
-            let dx = &mut dx[..range.len() * shape.c];
-            dx.copy_from_slice(self.view.gradient(self.stage.node, range.clone(), d));
-            run.backward(range, base, dx, &mut self.sinks, self.sums, chain);
+            let d = self.view.gradient(self.stage.node, range.clone(), d);
+            run.backward(range, base, d, &mut self.sinks, self.sums, chain);
         }
     }
 
@@ -574,7 +572,7 @@ impl Task<'_> {
                 }
                 Op::Shortcut { pool } => {
                     let map = shortcut::Map { from, to: node.shape, pool };
-                    shortcut::give_shortcut(&map, d, 0, dx, false, a);
+                    shortcut::give_back(&map, d, 0, dx, false, a);
                 }
                 _ => pool::global_back(d, in_pixels, dx),
             }

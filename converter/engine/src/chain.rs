@@ -2,14 +2,18 @@
 //! of pixels at a time.
 
 use crate::ops::shortcut::Map;
-use crate::ops::{elementwise as ew, norm, shortcut};
-use crate::plan::{Chain, Kind, MAX_SIDES, Plan, Step};
+use crate::ops::{elementwise as ew, fused, norm, shortcut};
+use crate::plan::{Chain, Kind, MAX_SIDES, Pattern, Plan, Step};
 use crate::simd::tile;
 use bitat_graph::{Node, NodeId};
+use std::ops::Range;
 
 /// Floats of a block that all steps of a chain run over while it is in the
 /// first-level cache.
 const BLOCK: usize = 2048;
+
+/// Tiles of a block of a chain computed in one pass.
+const PASS_TILES: usize = 32;
 
 /// What a pass reads: the plan, stored values and per-channel tables.
 #[derive(Clone, Copy)]
@@ -35,7 +39,7 @@ impl<'a> View<'a> {
     pub(crate) fn gradient<'b>(
         &self,
         node: NodeId,
-        pixels: std::ops::Range<usize>,
+        pixels: Range<usize>,
         scratch: &'b mut [f32],
     ) -> &'b [f32]
     where
@@ -63,19 +67,25 @@ impl<'a> View<'a> {
 #[derive(Default)]
 pub(crate) struct ChainScratch {
     steps: Vec<Vec<f32>>,
+    /// Values, then gradients, of a side that is a shortcut.
+    side: Vec<f32>,
+    /// The gradient on its way back.
+    d: Vec<f32>,
     mean: Vec<f32>,
 }
 
 impl ChainScratch {
-    fn fit(&mut self, steps: usize, block: usize, view: &View<'_>, chain: &Chain) {
+    fn fit(&mut self, steps: usize, block: usize, run: &Run<'_>) {
         if self.steps.len() < steps {
             self.steps.resize_with(steps, Vec::new);
         }
         for buffer in &mut self.steps[..steps] {
             grow(buffer, block);
         }
-        for side in chain.steps.iter().filter_map(|s| s.kind.side()) {
-            grow(&mut self.mean, view.nodes[side].shape.c);
+        grow(&mut self.d, block);
+        for side in run.chain.steps.iter().filter_map(|s| s.kind.side()) {
+            grow(&mut self.side, block);
+            grow(&mut self.mean, run.view.nodes[side].shape.c);
         }
     }
 }
@@ -130,17 +140,20 @@ impl<'a> Run<'a> {
         Run { view, chain, c: view.nodes[chain.source].shape.c }
     }
 
-    /// Pixels of a block: a whole number of tiles.
+    /// Pixels of a block: a whole number of tiles. A chain computed in one pass has
+    /// nothing to keep in the first-level cache, only sums to flush.
     fn block(&self) -> usize {
         let tile = tile(self.c);
-        (BLOCK / tile).max(1) * tile / self.c
+        let tiles =
+            if self.chain.pattern == Pattern::Steps { (BLOCK / tile).max(1) } else { PASS_TILES };
+        tiles * tile / self.c
     }
 
     /// The values at the chain's end for `pixels`, counted over all images:
     /// borrowed if the chain is empty, else computed into `out`.
     pub(crate) fn read<'b>(
         &self,
-        pixels: std::ops::Range<usize>,
+        pixels: Range<usize>,
         out: &'b mut Vec<f32>,
         scratch: &mut ChainScratch,
     ) -> &'b [f32]
@@ -159,7 +172,7 @@ impl<'a> Run<'a> {
     /// Computes the values at the chain's end for `pixels` into `out`.
     pub(crate) fn forward(
         &self,
-        pixels: std::ops::Range<usize>,
+        pixels: Range<usize>,
         out: &mut [f32],
         scratch: &mut ChainScratch,
     ) {
@@ -169,20 +182,49 @@ impl<'a> Run<'a> {
             return;
         };
         let block = self.block();
-        scratch.fit(2, block * self.c, &self.view, self.chain);
-        let ChainScratch { steps: buffers, mean } = scratch;
+        let buffers = if self.chain.pattern == Pattern::Steps { 2 } else { 0 };
+        scratch.fit(buffers, block * self.c, self);
         for (i, out) in out.chunks_mut(block * self.c).enumerate() {
             let first = pixels.start + i * block;
+            let input = &source[first * self.c..][..out.len()];
+            if self.forward_at_once(first, input, out, scratch) {
+                continue;
+            }
+            let ChainScratch { steps: buffers, side, mean, .. } = &mut *scratch;
             let (even, odd) = buffers.split_at_mut(1);
             let (mut from, mut to) = (&mut even[0][..out.len()], &mut odd[0][..out.len()]);
-            let mut input = &source[first * self.c..][..out.len()];
+            let mut input = input;
             for step in steps {
-                self.step(step, first, input, to, mean);
+                self.step(step, first, input, to, side, mean);
                 std::mem::swap(&mut from, &mut to);
                 input = from;
             }
-            self.step(last, first, input, out, mean);
+            self.step(last, first, input, out, side, mean);
         }
+    }
+
+    /// The whole chain in one pass, if it is one of those that can be.
+    fn forward_at_once(
+        &self,
+        first: usize,
+        x: &[f32],
+        y: &mut [f32],
+        scratch: &mut ChainScratch,
+    ) -> bool {
+        let table = |i: usize| self.view.tables[self.chain.steps[i].node].as_slice();
+        match self.chain.pattern {
+            Pattern::Steps => return false,
+            Pattern::NormSign => fused::norm_sign(x, y, table(0), table(1)),
+            Pattern::NormClip { lo, hi } => fused::norm_clip(x, y, table(0), lo, hi),
+            Pattern::NormPrelu => fused::norm_prelu(x, y, table(0), table(1)),
+            Pattern::NormAddPrelu => {
+                let ChainScratch { side, mean, .. } = scratch;
+                let other = self.side(&self.chain.steps[1], first, x.len(), side, mean);
+                fused::norm_add_prelu(x, other, y, table(0), table(2));
+            }
+            Pattern::Narrow { frac } => ew::narrow(x, y, frac),
+        }
+        true
     }
 
     /// Takes the gradient `d` at the chain's end for `pixels` back to its inputs:
@@ -190,9 +232,9 @@ impl<'a> Run<'a> {
     /// source, and parameter gradients to `sums`.
     pub(crate) fn backward(
         &self,
-        pixels: std::ops::Range<usize>,
+        pixels: Range<usize>,
         base: usize,
-        d: &mut [f32],
+        d: &[f32],
         sinks: &mut Sinks<'_>,
         sums: &mut [f64],
         scratch: &mut ChainScratch,
@@ -200,70 +242,199 @@ impl<'a> Run<'a> {
         let steps = &self.chain.steps;
         let source = self.view.value(self.chain.source);
         let block = self.block();
-        scratch.fit(steps.len(), block * self.c, &self.view, self.chain);
-        let ChainScratch { steps: buffers, mean } = scratch;
-        for (i, d) in d.chunks_mut(block * self.c).enumerate() {
+        let buffers = if self.chain.pattern == Pattern::Steps { steps.len() } else { 0 };
+        scratch.fit(buffers, block * self.c, self);
+        let sums = &mut sums[..self.chain.sums];
+        for (i, d) in d.chunks(block * self.c).enumerate() {
             let first = pixels.start + i * block;
             let len = d.len();
             let input = &source[first * self.c..][..len];
-            for (k, step) in steps.iter().enumerate().take(steps.len().saturating_sub(1)) {
-                let (before, after) = buffers.split_at_mut(k);
-                let x = before.last().map_or(input, |b| &b[..len]);
-                self.step(step, first, x, &mut after[0][..len], mean);
-            }
             for sink in &mut sinks.list {
                 sink.touched = false;
             }
+            if self.backward_at_once(first, base, input, d, sinks, sums, scratch) {
+                continue;
+            }
+            let ChainScratch { steps: buffers, side, d: back, mean } = &mut *scratch;
+            let back = &mut back[..len];
+            back.copy_from_slice(d);
+            for (k, step) in steps.iter().enumerate().take(steps.len().saturating_sub(1)) {
+                let (before, after) = buffers.split_at_mut(k);
+                let x = before.last().map_or(input, |b| &b[..len]);
+                self.step(step, first, x, &mut after[0][..len], side, mean);
+            }
             for (k, step) in steps.iter().enumerate().rev() {
                 let x = if k == 0 { input } else { &buffers[k - 1][..len] };
-                self.step_back(step, first, base, x, d, sinks, sums, mean);
+                self.step_back(step, x, back, sums);
+                if let Some(other) = step.kind.side() {
+                    self.give_side(step, other, first, base, back, sinks, mean);
+                }
             }
             let sink = &mut sinks.list[0];
             if sink.node.is_some() {
                 let (into, accumulate) = sink.open();
-                ew::give(d, &mut into[(first - base) * self.c..][..len], accumulate);
+                ew::give(back, &mut into[(first - base) * self.c..][..len], accumulate);
             }
         }
     }
 
-    fn step(&self, step: &Step, first: usize, x: &[f32], y: &mut [f32], mean: &mut [f32]) {
+    /// The whole chain in one pass, if it is one of those that can be.
+    #[allow(clippy::too_many_arguments)]
+    fn backward_at_once(
+        &self,
+        first: usize,
+        base: usize,
+        x: &[f32],
+        d: &[f32],
+        sinks: &mut Sinks<'_>,
+        sums: &mut [f64],
+        scratch: &mut ChainScratch,
+    ) -> bool {
+        let (steps, len, c) = (&self.chain.steps, d.len(), self.c);
+        if self.chain.pattern == Pattern::Steps {
+            return false;
+        }
+        let table = |i: usize| self.view.tables[steps[i].node].as_slice();
+        let norm = table(0);
+        let ChainScratch { side, d: back, mean: pixel, .. } = scratch;
+        let [source_sink, side_sinks @ ..] = &mut sinks.list;
+        let at = (first - base) * c;
+        // Where nobody wants the gradient, it still makes the parameters' sums.
+        let (into, accumulate) = if source_sink.node.is_some() {
+            let (into, accumulate) = source_sink.open();
+            (&mut into[at..at + len], accumulate)
+        } else {
+            (&mut back[..len], false)
+        };
+        if let Pattern::Narrow { frac } = self.chain.pattern {
+            if accumulate {
+                ew::narrow_back_to(x, d, frac, into);
+            } else {
+                ew::narrow_back(x, d, frac, into);
+            }
+            return true;
+        }
+        let mean = &self.view.back_tables[steps[0].node][..tile(c)];
+        match self.chain.pattern {
+            Pattern::NormSign => fused::norm_sign_back(x, d, into, norm, mean, table(1), sums),
+            Pattern::NormClip { lo, hi } => {
+                fused::norm_clip_back(x, d, into, norm, mean, lo, hi, sums);
+            }
+            Pattern::NormPrelu => fused::norm_prelu_back(x, d, into, norm, mean, table(1), sums),
+            _ => {
+                let step = &steps[1];
+                let other = self.side(step, first, len, side, pixel);
+                let sink = side_sinks.iter_mut().find(|s| s.node == step.kind.side());
+                match sink {
+                    Some(sink) if self.plain_side(step) => {
+                        let (side, accumulate) = sink.open();
+                        let side = &mut side[at..at + len];
+                        let prelu = table(2);
+                        fused::norm_add_prelu_back(
+                            x, other, d, into, side, accumulate, norm, mean, prelu, sums,
+                        );
+                    }
+                    sink => {
+                        fused::norm_add_prelu_back_alone(
+                            x,
+                            other,
+                            d,
+                            into,
+                            norm,
+                            mean,
+                            table(2),
+                            sums,
+                        );
+                        // The batch norm's and the sum's gradients are the same.
+                        if let (Some(sink), Some(map)) = (sink, self.map(step)) {
+                            let (side, accumulate) = sink.open();
+                            shortcut::give_back(&map, into, first - base, side, accumulate, pixel);
+                        }
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether an addition's side is a stored node's pixels as they are.
+    fn plain_side(&self, step: &Step) -> bool {
+        self.map(step).is_none_or(|map| map.identity())
+    }
+
+    /// The values that an addition adds, from pixel `first`.
+    fn side<'b>(
+        &self,
+        step: &Step,
+        first: usize,
+        len: usize,
+        buffer: &'b mut [f32],
+        mean: &mut [f32],
+    ) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        let other = step.kind.side().map_or(&[][..], |other| self.view.value(other));
+        match self.map(step) {
+            Some(map) if !map.identity() => {
+                shortcut::read(&map, other, first, &mut buffer[..len], mean);
+                &buffer[..len]
+            }
+            _ => &other[first * self.c..][..len],
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn give_side(
+        &self,
+        step: &Step,
+        other: NodeId,
+        first: usize,
+        base: usize,
+        d: &[f32],
+        sinks: &mut Sinks<'_>,
+        mean: &mut [f32],
+    ) {
+        let Some(sink) = sinks.list.iter_mut().find(|s| s.node == Some(other)) else {
+            return;
+        };
+        let (into, accumulate) = sink.open();
+        match self.map(step) {
+            Some(map) if !map.identity() => {
+                shortcut::give_back(&map, d, first - base, into, accumulate, mean);
+            }
+            _ => ew::give(d, &mut into[(first - base) * self.c..][..d.len()], accumulate),
+        }
+    }
+
+    fn step(
+        &self,
+        step: &Step,
+        first: usize,
+        x: &[f32],
+        y: &mut [f32],
+        side: &mut [f32],
+        mean: &mut [f32],
+    ) {
         let table = &self.view.tables[step.node];
         match step.kind {
-            Kind::Affine => {
-                let (scale, shift) = table.split_at(table.len() / 2);
-                ew::affine(x, y, scale, shift);
-            }
+            Kind::Affine => ew::affine(x, y, table),
             Kind::Relu => ew::relu(x, y),
             Kind::Clip { lo, hi } => ew::clip(x, y, lo, hi),
             Kind::Prelu => ew::prelu(x, y, table),
             Kind::ShiftedPrelu => ew::shifted_prelu(x, y, table),
             Kind::Sign => ew::sign(x, y, table),
             Kind::Narrow { frac } => ew::narrow(x, y, frac),
-            Kind::Add { other } => {
-                ew::add(x, &self.view.value(other)[first * self.c..][..x.len()], y);
-            }
-            Kind::AddShortcut { other, pool } => {
-                let map = self.map(step, other, pool);
-                shortcut::add_shortcut(&map, self.view.value(other), first, x, y, mean);
+            Kind::Add { .. } | Kind::AddShortcut { .. } => {
+                ew::add(x, self.side(step, first, x.len(), side, mean), y);
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn step_back(
-        &self,
-        step: &Step,
-        first: usize,
-        base: usize,
-        x: &[f32],
-        d: &mut [f32],
-        sinks: &mut Sinks<'_>,
-        sums: &mut [f64],
-        mean: &mut [f32],
-    ) {
+    fn step_back(&self, step: &Step, x: &[f32], d: &mut [f32], sums: &mut [f64]) {
         let table = &self.view.tables[step.node];
-        let sums = &mut sums[step.sums_at..];
         let c = self.c;
+        let sums = &mut sums[step.sums_at..];
         match step.kind {
             Kind::Affine => {
                 let mean = &self.view.back_tables[step.node][..tile(c)];
@@ -274,24 +445,17 @@ impl<'a> Run<'a> {
             Kind::Prelu => ew::prelu_back(x, d, table, &mut sums[..c]),
             Kind::ShiftedPrelu => ew::shifted_prelu_back(x, d, table, &mut sums[..3 * c]),
             Kind::Sign => ew::sign_back(x, d, table, &mut sums[..c]),
-            Kind::Narrow { frac } => ew::narrow_back(x, d, frac),
-            Kind::Add { other } => {
-                if let Some(sink) = sinks.list.iter_mut().find(|s| s.node == Some(other)) {
-                    let (into, accumulate) = sink.open();
-                    ew::give(d, &mut into[(first - base) * c..][..d.len()], accumulate);
-                }
-            }
-            Kind::AddShortcut { other, pool } => {
-                let map = self.map(step, other, pool);
-                if let Some(sink) = sinks.list.iter_mut().find(|s| s.node == Some(other)) {
-                    let (into, accumulate) = sink.open();
-                    shortcut::give_shortcut(&map, d, first - base, into, accumulate, mean);
-                }
-            }
+            Kind::Narrow { frac } => ew::narrow_back_in_place(x, d, frac),
+            Kind::Add { .. } | Kind::AddShortcut { .. } => {}
         }
     }
 
-    fn map(&self, step: &Step, other: NodeId, pool: usize) -> Map {
-        Map { from: self.view.nodes[other].shape, to: self.view.nodes[step.node].shape, pool }
+    /// The geometry of a shortcut that is added.
+    fn map(&self, step: &Step) -> Option<Map> {
+        let Kind::AddShortcut { other, pool } = step.kind else {
+            return None;
+        };
+        let (from, to) = (self.view.nodes[other].shape, self.view.nodes[step.node].shape);
+        Some(Map { from, to, pool })
     }
 }

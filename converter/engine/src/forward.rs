@@ -270,12 +270,10 @@ impl Part<'_> {
                 }
                 Op::Shortcut { pool } => {
                     let map = shortcut::Map { from, to: node.shape, pool };
-                    let Scratch { a, d, .. } = &mut *self.scratch;
+                    let a = &mut self.scratch.a;
                     grow(a, from.c);
-                    grow(d, len);
-                    d[..len].fill(0.0);
                     let first = image * node.shape.h * node.shape.w;
-                    shortcut::add_shortcut(&map, x, first, &d[..len], out, a);
+                    shortcut::read(&map, x, first, out, a);
                 }
                 _ => {}
             }

@@ -28,6 +28,7 @@ mod plan;
 pub mod quantise;
 pub mod rng;
 mod simd;
+mod vector;
 mod weights;
 
 pub use binarizer::{Binarizer, PlainSte};

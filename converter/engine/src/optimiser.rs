@@ -181,7 +181,7 @@ impl Adam {
 }
 
 vectorised! {
-    fn adam(how: &Adam, w: &mut [f32], g: &[f32], first: &mut [f32], second: &mut [f32]) {
+    fn adam[_s](how: &Adam, w: &mut [f32], g: &[f32], first: &mut [f32], second: &mut [f32]) {
         let Adam { beta1, beta2, eps, rate, unbias, keep } = *how;
         for (((w, &g), m), v) in w.iter_mut().zip(g).zip(first).zip(second) {
             *m += (1.0 - beta1) * (g - *m);

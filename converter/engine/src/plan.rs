@@ -37,6 +37,50 @@ pub(crate) struct Chain {
     pub(crate) steps: Vec<Step>,
     /// Sums (f64) that a backward pass gathers.
     pub(crate) sums: usize,
+    pub(crate) pattern: Pattern,
+}
+
+/// Chains that are computed in one pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Pattern {
+    /// None of those: step by step.
+    #[default]
+    Steps,
+    NormSign,
+    NormClip {
+        lo: f32,
+        hi: f32,
+    },
+    NormPrelu,
+    /// An addition in between, plain or of a shortcut.
+    NormAddPrelu,
+    Narrow {
+        frac: i32,
+    },
+}
+
+impl Pattern {
+    fn of(steps: &[Step]) -> Pattern {
+        let kinds = |i: usize| steps.get(i).map(|s| s.kind);
+        match (kinds(0), kinds(1), kinds(2), kinds(3)) {
+            (Some(Kind::Affine), Some(Kind::Sign), None, _) => Pattern::NormSign,
+            (Some(Kind::Affine), Some(Kind::Relu), None, _) => {
+                Pattern::NormClip { lo: 0.0, hi: f32::INFINITY }
+            }
+            (Some(Kind::Affine), Some(Kind::Clip { lo, hi }), None, _) => {
+                Pattern::NormClip { lo, hi }
+            }
+            (Some(Kind::Affine), Some(Kind::ShiftedPrelu), None, _) => Pattern::NormPrelu,
+            (
+                Some(Kind::Affine),
+                Some(Kind::Add { .. } | Kind::AddShortcut { .. }),
+                Some(Kind::ShiftedPrelu),
+                None,
+            ) => Pattern::NormAddPrelu,
+            (Some(Kind::Narrow { frac }), None, ..) => Pattern::Narrow { frac },
+            _ => Pattern::Steps,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -423,5 +467,5 @@ fn finish(graph: &Graph, source: NodeId, mut steps: Vec<Step>) -> Chain {
         step.sums_at = sums;
         sums += step.kind.sums() * graph.nodes[step.node].shape.c;
     }
-    Chain { source, steps, sums }
+    Chain { source, pattern: Pattern::of(&steps), steps, sums }
 }

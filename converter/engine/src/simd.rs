@@ -12,17 +12,18 @@ pub(crate) fn arch() -> pulp::Arch {
     *ARCH.get_or_init(pulp::Arch::new)
 }
 
-/// Defines a function whose body is compiled for every instruction set. (A closure
-/// given to `pulp` may end up called, not inlined, and then is baseline code.)
+/// Defines functions whose bodies are compiled for every instruction set: `S` is the
+/// set and the name in brackets its token. (A closure given to `pulp` may end up
+/// called, not inlined, and then is baseline code.)
 macro_rules! vectorised {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block)+) => {$(
+    ($($(#[$meta:meta])* fn $name:ident[$s:ident]($($arg:ident: $type:ty),* $(,)?) $body:block)+) => {$(
         $(#[$meta])*
         pub(crate) fn $name($($arg: $type),*) {
             struct Kernel<T>(T);
             impl pulp::WithSimd for Kernel<($($type,)*)> {
                 type Output = ();
                 #[inline(always)]
-                fn with_simd<S: pulp::Simd>(self, _: S) {
+                fn with_simd<S: pulp::Simd>(self, $s: S) {
                     let ($($arg,)*) = self.0;
                     $body
                 }
@@ -33,13 +34,13 @@ macro_rules! vectorised {
 }
 pub(crate) use vectorised;
 
-/// Lanes of the fixed-width loops: one AVX-512 register, two of AVX2.
-pub(crate) const LANES: usize = 16;
+/// Least width of a tile: enough registers to make up for starting a row.
+const TILE: usize = 128;
 
 /// Width, in elements, of the pattern that per-channel parameters are laid out
-/// in: the channels repeated until the inner loop is long enough to vectorise.
+/// in: the channels repeated until a row is worth a loop.
 pub(crate) fn tile(c: usize) -> usize {
-    c * (4 * LANES).div_ceil(c)
+    c * TILE.div_ceil(c)
 }
 
 /// Fills `out` with `values` repeated to a whole tile.

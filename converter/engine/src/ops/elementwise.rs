@@ -5,230 +5,122 @@
 //! its output, `d`, into that at its input, in place; parameter gradients are
 //! added to `sums`, one f64 per channel.
 
-use crate::simd::{LANES, vectorised};
-
-/// Applies `f` to each element and the `P` parameters of its channel.
-#[inline(always)]
-fn map<const P: usize>(
-    x: &[f32],
-    y: &mut [f32],
-    params: [&[f32]; P],
-    f: impl Fn(f32, [f32; P]) -> f32,
-) {
-    let tile = params.first().map_or(x.len().max(1), |p| p.len());
-    for (x, y) in x.chunks(tile).zip(y.chunks_mut(tile)) {
-        let len = x.len();
-        let y = &mut y[..len];
-        let params = params.map(|p| &p[..len]);
-        for i in 0..len {
-            y[i] = f(x[i], params.map(|p| p[i]));
-        }
-    }
-}
-
-/// Applies `f` to each gradient, input and the `P` parameters of its channel.
-#[inline(always)]
-fn map_back<const P: usize>(
-    x: &[f32],
-    d: &mut [f32],
-    params: [&[f32]; P],
-    f: impl Fn(f32, f32, [f32; P]) -> f32,
-) {
-    let tile = params.first().map_or(x.len().max(1), |p| p.len());
-    for (x, d) in x.chunks(tile).zip(d.chunks_mut(tile)) {
-        let len = x.len();
-        let d = &mut d[..len];
-        let params = params.map(|p| &p[..len]);
-        for i in 0..len {
-            d[i] = f(d[i], x[i], params.map(|p| p[i]));
-        }
-    }
-}
-
-/// Adds `f(d, x, params)` of every element to the `N` sums of its channel. Lane
-/// sums run in f32 over one block (a few dozen rows), then in f64.
-#[inline(always)]
-pub(crate) fn reduce<const P: usize, const N: usize>(
-    x: &[f32],
-    d: &[f32],
-    tile: usize,
-    params: [&[f32]; P],
-    mut sums: [&mut [f64]; N],
-    f: impl Fn(f32, f32, [f32; P]) -> [f32; N],
-) {
-    let whole = x.len() / tile * tile;
-    let channels = sums[0].len();
-    let mut column = 0;
-    let mut channel = 0;
-    while column < tile {
-        let width = LANES.min(tile - column);
-        let mut totals = [[0.0f32; LANES]; N];
-        if width == LANES {
-            let params = params.map(|p| lanes(p, column));
-            let mut at = column;
-            while at < whole {
-                let (x, d) = (lanes(x, at), lanes(d, at));
-                for l in 0..LANES {
-                    let terms = f(d[l], x[l], std::array::from_fn(|p| params[p][l]));
-                    for n in 0..N {
-                        totals[n][l] += terms[n];
-                    }
-                }
-                at += tile;
-            }
-        } else {
-            for at in (column..whole).step_by(tile) {
-                for l in 0..width {
-                    let terms = f(d[at + l], x[at + l], params.map(|p| p[column + l]));
-                    for n in 0..N {
-                        totals[n][l] += terms[n];
-                    }
-                }
-            }
-        }
-        // The last, partial tile.
-        for l in 0..width.min((x.len() - whole).saturating_sub(column)) {
-            let at = whole + column + l;
-            let terms = f(d[at], x[at], params.map(|p| p[column + l]));
-            for n in 0..N {
-                totals[n][l] += terms[n];
-            }
-        }
-        for l in 0..width {
-            for (sums, totals) in sums.iter_mut().zip(&totals) {
-                sums[channel] += f64::from(totals[l]);
-            }
-            channel = if channel + 1 == channels { 0 } else { channel + 1 };
-        }
-        column += width;
-    }
-}
-
-#[inline(always)]
-fn lanes(x: &[f32], at: usize) -> [f32; LANES] {
-    let mut out = [0.0; LANES];
-    out.copy_from_slice(&x[at..at + LANES]);
-    out
-}
+use super::sweep::{map, sweep, update};
+use crate::simd::vectorised;
+use crate::vector::{Mask, V};
+use pulp::Simd;
 
 vectorised! {
-    /// `x·scale + shift`.
-    fn affine(x: &[f32], y: &mut [f32], scale: &[f32], shift: &[f32]) {
-        map(x, y, [scale, shift], |x, [a, b]| x * a + b);
+    /// `x·scale + shift`; `table` is the two tiles.
+    fn affine[s](x: &[f32], y: &mut [f32], table: &[f32]) {
+        map(s, [x], y, parts(table), #[inline(always)] |[x], [a, b]| x * a + b);
     }
 
-    fn relu(x: &[f32], y: &mut [f32]) {
-        map(x, y, [], |x, []| if x > 0.0 { x } else { 0.0 });
+    fn relu[s](x: &[f32], y: &mut [f32]) {
+        map(s, [x], y, [], #[inline(always)] |[x], []| x.ge(V::all(s, 0.0)).keep(x));
     }
 
-    fn relu_back(x: &[f32], d: &mut [f32]) {
-        map_back(x, d, [], |d, x, []| if x > 0.0 { d } else { 0.0 });
+    fn relu_back[s](x: &[f32], d: &mut [f32]) {
+        update(s, d, [x], #[inline(always)] |d, [x]| V::all(s, 0.0).lt(x).keep(d));
     }
 
-    fn clip(x: &[f32], y: &mut [f32], lo: f32, hi: f32) {
-        map(x, y, [], |x, []| {
-            let x = if x < lo { lo } else { x };
-            if x > hi { hi } else { x }
+    fn clip[s](x: &[f32], y: &mut [f32], lo: f32, hi: f32) {
+        map(s, [x], y, [], #[inline(always)] |[x], []| x.clamp(lo, hi));
+    }
+
+    fn clip_back[s](x: &[f32], d: &mut [f32], lo: f32, hi: f32) {
+        update(s, d, [x], #[inline(always)] |d, [x]| between(x, V::all(s, lo), V::all(s, hi), d));
+    }
+
+    fn prelu[s](x: &[f32], y: &mut [f32], slope: &[f32]) {
+        map(s, [x], y, [slope], #[inline(always)] |[x], [a]| x.ge(V::all(s, 0.0)).pick(x, x * a));
+    }
+
+    fn prelu_back[s](x: &[f32], d: &mut [f32], slope: &[f32], sums: &mut [f64]) {
+        sweep(s, [x], [d], slope.len(), [slope], [sums], #[inline(always)] |[x], [d], [a]| {
+            let bent = x.lt(V::all(s, 0.0));
+            ([bent.pick(d * a, d)], [bent.keep(d * x)])
         });
-    }
-
-    fn clip_back(x: &[f32], d: &mut [f32], lo: f32, hi: f32) {
-        map_back(x, d, [], |d, x, []| if x > lo && x < hi { d } else { 0.0 });
-    }
-
-    fn prelu(x: &[f32], y: &mut [f32], slope: &[f32]) {
-        map(x, y, [slope], |x, [s]| if x >= 0.0 { x } else { x * s });
-    }
-
-    fn prelu_back(x: &[f32], d: &mut [f32], slope: &[f32], sums: &mut [f64]) {
-        reduce(x, d, slope.len(), [], [sums], |d, x, []| [if x < 0.0 { d * x } else { 0.0 }]);
-        map_back(x, d, [slope], |d, x, [s]| if x >= 0.0 { d } else { d * s });
     }
 
     /// `p = x − before; (p ≥ 0 ? p : slope·p) + after`; `table` is the three tiles.
-    fn shifted_prelu(x: &[f32], y: &mut [f32], table: &[f32]) {
-        map(x, y, thirds(table), |x, [b, s, a]| {
-            let p = x - b;
-            (if p >= 0.0 { p } else { p * s }) + a
-        });
+    fn shifted_prelu[s](x: &[f32], y: &mut [f32], table: &[f32]) {
+        map(s, [x], y, parts(table), #[inline(always)] |[x], [b, a, c]| bend(s, x, b, a, c));
     }
 
     /// `sums` is those of before, slope and after, one behind the other.
-    fn shifted_prelu_back(x: &[f32], d: &mut [f32], table: &[f32], sums: &mut [f64]) {
-        let [before, slope, _] = thirds(table);
-        let c = sums.len() / 3;
-        let (d_before, rest) = sums.split_at_mut(c);
-        let (d_slope, d_after) = rest.split_at_mut(c);
-        let sums = [d_before, d_slope, d_after];
-        reduce(x, d, slope.len(), [before, slope], sums, |d, x, [b, s]| {
+    fn shifted_prelu_back[s](x: &[f32], d: &mut [f32], table: &[f32], sums: &mut [f64]) {
+        let [before, slope, _] = parts(table);
+        let sums: [&mut [f64]; 3] = parts_mut(sums);
+        sweep(s, [x], [d], slope.len(), [before, slope], sums, #[inline(always)] |[x], [d], [b, a]| {
             let p = x - b;
-            let negative = p < 0.0;
-            let through = if negative { d * s } else { d };
-            [-through, if negative { d * p } else { 0.0 }, d]
+            let bent = p.lt(V::all(s, 0.0));
+            let through = bent.pick(d * a, d);
+            ([through], [-through, bent.keep(d * p), d])
         });
-        map_back(x, d, [before, slope], |d, x, [b, s]| if x >= b { d } else { d * s });
     }
 
     /// `sign(x − threshold)` in ±1.
-    fn sign(x: &[f32], y: &mut [f32], threshold: &[f32]) {
-        map(x, y, [threshold], |x, [t]| if x >= t { 1.0 } else { -1.0 });
+    fn sign[s](x: &[f32], y: &mut [f32], threshold: &[f32]) {
+        map(s, [x], y, [threshold], #[inline(always)] |[x], [t]| x.ge(t).pick(V::all(s, 1.0), V::all(s, -1.0)));
     }
 
     /// Straight through a piecewise quadratic: the derivative of sign is taken as
     /// `2 − 2|u|` for `|u| < 1`, else 0, with `u = x − threshold`.
-    fn sign_back(x: &[f32], d: &mut [f32], threshold: &[f32], sums: &mut [f64]) {
-        map_back(x, d, [threshold], |d, x, [t]| {
-            let slope = 2.0 - 2.0 * (x - t).abs();
-            if slope > 0.0 { d * slope } else { 0.0 }
+    fn sign_back[s](x: &[f32], d: &mut [f32], threshold: &[f32], sums: &mut [f64]) {
+        sweep(s, [x], [d], threshold.len(), [threshold], [sums], #[inline(always)] |[x], [d], [t]| {
+            let d = d * sign_slope(s, x - t);
+            ([d], [-d])
         });
-        reduce(x, d, threshold.len(), [], [sums], |d, _, []| [-d]);
     }
 
     /// `clamp(round(x·2^frac), −128, 127)·2^−frac`; ties round up, as the integer
     /// runtime's shift does.
-    fn narrow(x: &[f32], y: &mut [f32], frac: i32) {
+    fn narrow[s](x: &[f32], y: &mut [f32], frac: i32) {
         let (up, down) = ((frac as f32).exp2(), (-frac as f32).exp2());
-        map(x, y, [], |x, []| {
-            let level = (x * up + 0.5).floor();
-            let level = if level < -128.0 { -128.0 } else { level };
-            (if level > 127.0 { 127.0 } else { level }) * down
+        map(s, [x], y, [], #[inline(always)] |[x], []| {
+            let level = x * V::all(s, up) + V::all(s, 0.5);
+            level.clamp(-128.0, 127.5).floor() * V::all(s, down)
         });
     }
 
     /// Passes the gradient where the rounded value lies inside the range.
-    fn narrow_back(x: &[f32], d: &mut [f32], frac: i32) {
+    fn narrow_back[s](x: &[f32], d: &[f32], frac: i32, into: &mut [f32]) {
         let up = (frac as f32).exp2();
-        map_back(x, d, [], |d, x, []| {
-            let level = x * up + 0.5;
-            if (-128.0..128.0).contains(&level) { d } else { 0.0 }
-        });
+        map(s, [x, d], into, [], #[inline(always)] |[x, d], []| narrow_passes(s, x, up, d));
+    }
+
+    /// As [`narrow_back`], added to what is there.
+    fn narrow_back_to[s](x: &[f32], d: &[f32], frac: i32, into: &mut [f32]) {
+        let up = (frac as f32).exp2();
+        update(s, into, [x, d], #[inline(always)] |into, [x, d]| into + narrow_passes(s, x, up, d));
+    }
+
+    fn narrow_back_in_place[s](x: &[f32], d: &mut [f32], frac: i32) {
+        let up = (frac as f32).exp2();
+        update(s, d, [x], #[inline(always)] |d, [x]| narrow_passes(s, x, up, d));
     }
 
     /// `y = x + other`.
-    fn add(x: &[f32], other: &[f32], y: &mut [f32]) {
-        for ((y, x), o) in y.iter_mut().zip(x).zip(other) {
-            *y = x + o;
-        }
+    fn add[s](x: &[f32], other: &[f32], y: &mut [f32]) {
+        map(s, [x, other], y, [], #[inline(always)] |[x, o], []| x + o);
     }
 
-    fn add_to(d: &[f32], into: &mut [f32]) {
-        for (into, d) in into.iter_mut().zip(d) {
-            *into += d;
-        }
+    fn add_to[s](d: &[f32], into: &mut [f32]) {
+        update(s, into, [d], #[inline(always)] |into, [d]| into + d);
     }
 
     /// Adds `bias[c]` to every pixel; `bias` is a tile.
-    fn add_bias(y: &mut [f32], bias: &[f32]) {
+    fn add_bias[s](y: &mut [f32], bias: &[f32]) {
         for y in y.chunks_mut(bias.len()) {
-            for (y, b) in y.iter_mut().zip(bias) {
-                *y += b;
-            }
+            let bias = &bias[..y.len()];
+            update(s, y, [bias], #[inline(always)] |y, [b]| y + b);
         }
     }
 
     /// Adds each channel's gradients to `sums`.
-    fn sum_channels(d: &[f32], tile: usize, sums: &mut [f64]) {
-        reduce(d, d, tile, [], [sums], |d, _, []| [d]);
+    fn sum_channels[s](d: &[f32], tile: usize, sums: &mut [f64]) {
+        sweep(s, [d], [], tile, [], [sums], #[inline(always)] |[d], [], []| ([], [d]));
     }
 }
 
@@ -241,7 +133,43 @@ pub(crate) fn give(d: &[f32], into: &mut [f32], accumulate: bool) {
     }
 }
 
-pub(crate) fn thirds(table: &[f32]) -> [&[f32]; 3] {
-    let third = table.len() / 3;
-    [&table[..third], &table[third..2 * third], &table[2 * third..]]
+/// The shifted PReLU.
+#[inline(always)]
+pub(crate) fn bend<S: Simd>(s: S, x: V<S>, before: V<S>, slope: V<S>, after: V<S>) -> V<S> {
+    let p = x - before;
+    p.ge(V::all(s, 0.0)).pick(p, p * slope) + after
+}
+
+/// `d` where `lo < x < hi`, else 0.
+#[inline(always)]
+pub(crate) fn between<S: Simd>(x: V<S>, lo: V<S>, hi: V<S>, d: V<S>) -> V<S> {
+    x.lt(hi).keep(lo.lt(x).keep(d))
+}
+
+#[inline(always)]
+pub(crate) fn sign_slope<S: Simd>(s: S, u: V<S>) -> V<S> {
+    let two = V::all(s, 2.0);
+    let slope = two - two * u.abs();
+    V::all(s, 0.0).lt(slope).keep(slope)
+}
+
+#[inline(always)]
+fn narrow_passes<S: Simd>(s: S, x: V<S>, up: f32, d: V<S>) -> V<S> {
+    let level = x * V::all(s, up) + V::all(s, 0.5);
+    let inside: Mask<S> = level.lt(V::all(s, 128.0));
+    inside.keep(level.ge(V::all(s, -128.0)).keep(d))
+}
+
+/// A table's `N` tiles.
+#[inline(always)]
+pub(crate) fn parts<const N: usize>(table: &[f32]) -> [&[f32]; N] {
+    let len = table.len() / N;
+    std::array::from_fn(|i| &table[i * len..(i + 1) * len])
+}
+
+/// A run of sums cut into `N` equal ones.
+#[inline(always)]
+pub(crate) fn parts_mut<const N: usize>(sums: &mut [f64]) -> [&mut [f64]; N] {
+    let mut chunks = sums.chunks_exact_mut((sums.len() / N).max(1));
+    std::array::from_fn(|_| chunks.next().unwrap_or_default())
 }

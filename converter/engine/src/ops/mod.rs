@@ -3,7 +3,9 @@
 
 pub(crate) mod depthwise;
 pub(crate) mod elementwise;
+pub(crate) mod fused;
 pub(crate) mod norm;
 pub(crate) mod pool;
 pub(crate) mod shortcut;
+mod sweep;
 pub(crate) mod window;

@@ -4,38 +4,30 @@
 //! `scale·x + shift`. Backward, with `m₁ = mean(d)`, `m₂ = mean(d·x̂)`:
 //! `dx = gamma·istd·(d − m₁ − x̂·m₂)`, applied as `a·d + b·x + e`.
 
-use super::elementwise::{reduce, thirds};
+use super::elementwise::{parts, parts_mut};
+use super::sweep::{map, sweep};
 use crate::simd::vectorised;
 
 vectorised! {
     /// Adds the block's `Σ(x − pivot)` and `Σ(x − pivot)²` per channel to `sums`
     /// (two runs of `c`). A pivot near the mean keeps the squares exact.
-    fn moments(x: &[f32], pivot: &[f32], sums: &mut [f64]) {
-        let (first, second) = sums.split_at_mut(sums.len() / 2);
-        reduce(x, x, pivot.len(), [pivot], [first, second], |_, x, [p]| {
+    fn moments[s](x: &[f32], pivot: &[f32], sums: &mut [f64]) {
+        sweep(s, [x], [], pivot.len(), [pivot], parts_mut(sums), #[inline(always)] |[x], [], [p]| {
             let u = x - p;
-            [u, u * u]
+            ([], [u, u * u])
         });
     }
 
     /// Adds the block's `Σd` and `Σd·(x − mean)` per channel to `sums`.
-    fn gradient_sums(x: &[f32], d: &[f32], mean: &[f32], sums: &mut [f64]) {
-        let (first, second) = sums.split_at_mut(sums.len() / 2);
-        reduce(x, d, mean.len(), [mean], [first, second], |d, x, [m]| [d, d * (x - m)]);
+    fn gradient_sums[s](x: &[f32], d: &[f32], mean: &[f32], sums: &mut [f64]) {
+        sweep(s, [x, d], [], mean.len(), [mean], parts_mut(sums), #[inline(always)] |[x, d], [], [m]| {
+            ([], [d, d * (x - m)])
+        });
     }
 
     /// `out = a·d + b·x + e`; `table` is the three tiles.
-    fn input_gradient(d: &[f32], x: &[f32], table: &[f32], out: &mut [f32]) {
-        let [a, b, e] = thirds(table);
-        let tile = a.len();
-        for ((d, x), out) in d.chunks(tile).zip(x.chunks(tile)).zip(out.chunks_mut(tile)) {
-            let len = out.len();
-            let (d, x) = (&d[..len], &x[..len]);
-            let (a, b, e) = (&a[..len], &b[..len], &e[..len]);
-            for i in 0..len {
-                out[i] = a[i] * d[i] + (b[i] * x[i] + e[i]);
-            }
-        }
+    fn input_gradient[s](d: &[f32], x: &[f32], table: &[f32], out: &mut [f32]) {
+        map(s, [d, x], out, parts(table), #[inline(always)] |[d, x], [a, b, e]| a * d + (b * x + e));
     }
 }
 
