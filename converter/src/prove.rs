@@ -207,11 +207,13 @@ fn layer_by_layer(
     };
     let mut worst = 0.0f64;
     let mut fault = None;
-    // What the sign nodes read, as the trained layers computed it.
-    let mut before_signs: HashMap<NodeId, Vec<f32>> = HashMap::new();
+    // What later nodes read: the packed network's values where it has them.
+    let mut seen: HashMap<NodeId, Vec<f32>> = HashMap::new();
     evaluate_watched(graph, &inputs, binarize, |node, value| {
-        before_signs.insert(node, value.clone());
-        let Some(&tensor) = tensors.get(&node) else { return };
+        let Some(&tensor) = tensors.get(&node) else {
+            seen.insert(node, value.clone());
+            return;
+        };
         let wrong = match trace.tensor(tensor as u16) {
             Some(Expected::Stream(stream)) => {
                 let unit = f64::from(-lowered.model.tensors[tensor].frac).exp2();
@@ -223,7 +225,7 @@ fn layer_by_layer(
                 wrong
             }
             Some(Expected::Bits(signs)) => {
-                let wrong = flipped(graph, node, signs, &before_signs);
+                let wrong = flipped(graph, node, signs, &seen);
                 for (v, s) in value.iter_mut().zip(signs) {
                     *v = f32::from(*s);
                 }
@@ -241,6 +243,7 @@ fn layer_by_layer(
             }
             _ => value.len(),
         };
+        seen.insert(node, value.clone());
         if fault.is_none() && wrong as f64 > SATURATED * value.len() as f64 {
             fault = Some((node, tensor, wrong, value.len()));
         }
@@ -291,22 +294,44 @@ fn differing(trained: &[f32], stream: &[i16], unit: f64, most: f64, worst: &mut 
 }
 
 /// Counts the signs that differ although the value is not on its threshold.
-fn flipped(graph: &Graph, sign: NodeId, signs: &[i8], before: &HashMap<NodeId, Vec<f32>>) -> usize {
+fn flipped(graph: &Graph, sign: NodeId, signs: &[i8], seen: &HashMap<NodeId, Vec<f32>>) -> usize {
     let (Op::Sign { threshold }, Some(values)) =
-        (&graph.nodes[sign].op, before.get(&graph.nodes[sign].inputs[0]))
+        (&graph.nodes[sign].op, seen.get(&graph.nodes[sign].inputs[0]))
     else {
         return signs.len();
     };
     let thresholds = &graph.params[*threshold].data;
-    let largest = values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-    let near = f64::from(largest) * ON_THRESHOLD;
+    let near = near_threshold(graph, graph.nodes[sign].inputs[0], seen);
     values
         .iter()
         .zip(signs)
         .enumerate()
         .filter(|(i, (v, s))| {
-            let above = f64::from(**v) - f64::from(thresholds[i % thresholds.len()]);
-            (above < 0.0) != (**s < 0) && above.abs() > near
+            let c = i % thresholds.len();
+            let above = f64::from(**v) - f64::from(thresholds[c]);
+            (above < 0.0) != (**s < 0) && above.abs() > near[c]
         })
         .count()
+}
+
+/// Per channel, how near its threshold a value's sign is open: a part of the
+/// largest value, and what a batch norm makes of the last bits of its input.
+fn near_threshold(graph: &Graph, node: NodeId, values: &HashMap<NodeId, Vec<f32>>) -> Vec<f64> {
+    let largest = |id: NodeId| {
+        let values = values.get(&id).map_or(&[][..], Vec::as_slice);
+        values.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs())))
+    };
+    let base = largest(node) * ON_THRESHOLD;
+    let channels = graph.nodes[node].shape.c;
+    let Op::BatchNorm { gamma, mean, var, eps, .. } = graph.nodes[node].op else {
+        return vec![base; channels];
+    };
+    let input = largest(graph.nodes[node].inputs[0]);
+    let param = |p: usize, c: usize| f64::from(graph.params[p].data[c]);
+    (0..channels)
+        .map(|c| {
+            let gain = param(gamma, c).abs() / (param(var, c) + f64::from(eps)).sqrt();
+            base + 4.0 * f64::from(f32::EPSILON) * gain * (input + param(mean, c).abs())
+        })
+        .collect()
 }
