@@ -23,6 +23,8 @@ compile_error!(
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+mod arm;
 mod check;
 mod generic;
 mod isa;

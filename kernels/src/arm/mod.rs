@@ -1,0 +1,3 @@
+//! Instruction sets of AArch64.
+
+pub(crate) mod neon;

@@ -1,0 +1,61 @@
+//! 128 channels in a register of bits. `bsl`, which picks bits from two
+//! registers by a third, makes the carry and the comparison cheap.
+
+use core::arch::aarch64::*;
+
+use super::Neon;
+use crate::generic::binary_depthwise::Bits;
+
+impl Bits for Neon {
+    type V = uint8x16_t;
+    const BYTES: usize = 16;
+
+    #[inline(always)]
+    fn load(self, from: &[u8]) -> uint8x16_t {
+        let from: &[u8; 16] = from.first_chunk().expect("a whole register");
+        // SAFETY: the target has NEON; the array is the 16 bytes read.
+        unsafe { vld1q_u8(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store(self, value: uint8x16_t, to: &mut [u8]) {
+        let to: &mut [u8; 16] = to.first_chunk_mut().expect("a whole register");
+        // SAFETY: the target has NEON; the array is the 16 bytes written.
+        unsafe { vst1q_u8(to.as_mut_ptr(), value) }
+    }
+    #[inline(always)]
+    fn zeros(self) -> uint8x16_t {
+        // SAFETY: the target has NEON.
+        unsafe { vdupq_n_u8(0) }
+    }
+    #[inline(always)]
+    fn ones(self) -> uint8x16_t {
+        // SAFETY: the target has NEON.
+        unsafe { vdupq_n_u8(0xFF) }
+    }
+    #[inline(always)]
+    fn xor(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        // SAFETY: the target has NEON.
+        unsafe { veorq_u8(a, b) }
+    }
+    #[inline(always)]
+    fn and(self, a: uint8x16_t, b: uint8x16_t) -> uint8x16_t {
+        // SAFETY: the target has NEON.
+        unsafe { vandq_u8(a, b) }
+    }
+    #[inline(always)]
+    fn sum(self, a: uint8x16_t, b: uint8x16_t, c: uint8x16_t) -> uint8x16_t {
+        self.xor(self.xor(a, b), c)
+    }
+    #[inline(always)]
+    fn carry(self, a: uint8x16_t, b: uint8x16_t, c: uint8x16_t) -> uint8x16_t {
+        // Where a and b differ, c decides; elsewhere either of them.
+        // SAFETY: the target has NEON.
+        unsafe { vbslq_u8(self.xor(a, b), c, a) }
+    }
+    #[inline(always)]
+    fn greater(self, a: uint8x16_t, b: uint8x16_t, so_far: uint8x16_t) -> uint8x16_t {
+        // Where they differ, a is the answer.
+        // SAFETY: the target has NEON.
+        unsafe { vbslq_u8(self.xor(a, b), a, so_far) }
+    }
+}

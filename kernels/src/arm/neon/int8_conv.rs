@@ -1,0 +1,57 @@
+//! Products by `smlal`: 4 products of 16 bits by one lane, added in 32 bits.
+
+use core::arch::aarch64::*;
+
+use super::Neon;
+use crate::generic::int8_conv::Dot;
+
+impl Dot for Neon {
+    type L = Neon;
+    /// 16-bit weights, position by position, channel by channel.
+    type Weights = [[int16x8_t; 2]; 4];
+
+    #[inline(always)]
+    fn lanes(self) -> Neon {
+        self
+    }
+    #[inline(always)]
+    fn weights(self, from: &[i8; 64]) -> [[int16x8_t; 2]; 4] {
+        // SAFETY: the target has NEON; the array is the 64 bytes read.
+        unsafe {
+            let int8x16x4_t(a, b, c, d) = vld4q_s8(from.as_ptr());
+            [
+                [vmovl_s8(vget_low_s8(a)), vmovl_high_s8(a)],
+                [vmovl_s8(vget_low_s8(b)), vmovl_high_s8(b)],
+                [vmovl_s8(vget_low_s8(c)), vmovl_high_s8(c)],
+                [vmovl_s8(vget_low_s8(d)), vmovl_high_s8(d)],
+            ]
+        }
+    }
+    #[inline(always)]
+    fn dot(self, sum: [int32x4_t; 4], weights: [[int16x8_t; 2]; 4], x: &[u8; 8]) -> [int32x4_t; 4] {
+        // SAFETY: the target has NEON; the array is the 8 bytes read.
+        unsafe {
+            let x = vreinterpret_s16_u8(vld1_u8(x.as_ptr()));
+            let sum = multiply::<0>(sum, weights[0], x);
+            let sum = multiply::<1>(sum, weights[1], x);
+            let sum = multiply::<2>(sum, weights[2], x);
+            multiply::<3>(sum, weights[3], x)
+        }
+    }
+}
+
+/// Adds 16 channels' weights times lane `POSITION`.
+#[inline]
+#[target_feature(enable = "neon")]
+fn multiply<const POSITION: i32>(
+    sum: [int32x4_t; 4],
+    weights: [int16x8_t; 2],
+    x: int16x4_t,
+) -> [int32x4_t; 4] {
+    [
+        vmlal_lane_s16::<POSITION>(sum[0], vget_low_s16(weights[0]), x),
+        vmlal_high_lane_s16::<POSITION>(sum[1], weights[0], x),
+        vmlal_lane_s16::<POSITION>(sum[2], vget_low_s16(weights[1]), x),
+        vmlal_high_lane_s16::<POSITION>(sum[3], weights[1], x),
+    ]
+}

@@ -1,0 +1,239 @@
+//! 16 lanes in two registers of `i16`, and in four of `i32`, all in channel
+//! order.
+
+use core::arch::aarch64::*;
+
+use super::Neon;
+use crate::generic::lanes::{LANES, Lanes};
+
+type I16 = [int16x8_t; 2];
+type I32 = [int32x4_t; 4];
+
+/// Bit `i` is the lowest bit of lane `i`; every lane is 0 or all ones.
+#[inline]
+#[target_feature(enable = "neon")]
+fn bits_of(masks: [uint16x8_t; 2]) -> u16 {
+    // The upper byte of a lane is a copy of the lower one.
+    let bytes = vuzp1q_u8(vreinterpretq_u8_u16(masks[0]), vreinterpretq_u8_u16(masks[1]));
+    let weights = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
+    let weighted = vandq_u8(bytes, weights);
+    // Eight bytes of different bits add up to one byte.
+    let pairs = vpaddq_u8(weighted, weighted);
+    let fours = vpaddq_u8(pairs, pairs);
+    vgetq_lane_u16::<0>(vreinterpretq_u16_u8(vpaddq_u8(fours, fours)))
+}
+
+impl Lanes for Neon {
+    type I16 = I16;
+    type I32 = I32;
+
+    #[inline(always)]
+    fn splat16(self, value: i16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe { [vdupq_n_s16(value); 2] }
+    }
+    #[inline(always)]
+    fn load16(self, from: &[i16; LANES]) -> I16 {
+        // SAFETY: the target has NEON; the array is the two times 16 bytes read.
+        unsafe {
+            let from = from.as_ptr();
+            [vld1q_s16(from), vld1q_s16(from.add(8))]
+        }
+    }
+    #[inline(always)]
+    fn store16(self, value: I16, to: &mut [i16; LANES]) {
+        // SAFETY: the target has NEON; the array is the two times 16 bytes written.
+        unsafe {
+            let to = to.as_mut_ptr();
+            vst1q_s16(to, value[0]);
+            vst1q_s16(to.add(8), value[1]);
+        }
+    }
+    #[inline(always)]
+    fn load_u8(self, from: &[u8; LANES]) -> I16 {
+        // SAFETY: the target has NEON; the array is the 16 bytes read.
+        unsafe {
+            let bytes = vld1q_u8(from.as_ptr());
+            [
+                vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(bytes))),
+                vreinterpretq_s16_u16(vmovl_high_u8(bytes)),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn load_i8(self, from: &[i8; LANES]) -> I16 {
+        // SAFETY: the target has NEON; the array is the 16 bytes read.
+        unsafe {
+            let bytes = vld1q_s8(from.as_ptr());
+            [vmovl_s8(vget_low_s8(bytes)), vmovl_high_s8(bytes)]
+        }
+    }
+    #[inline(always)]
+    fn mask16(self, bits: u16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            // A byte's bits in rising order, in as many lanes.
+            let each = vmovl_u8(vcreate_u8(0x8040_2010_0804_0201));
+            let low = vtstq_u16(vdupq_n_u16(bits & 0xFF), each);
+            let high = vtstq_u16(vdupq_n_u16(bits >> 8), each);
+            [vreinterpretq_s16_u16(low), vreinterpretq_s16_u16(high)]
+        }
+    }
+    #[inline(always)]
+    fn add16(self, a: I16, b: I16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe { [vaddq_s16(a[0], b[0]), vaddq_s16(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn sub16(self, a: I16, b: I16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe { [vsubq_s16(a[0], b[0]), vsubq_s16(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn adds16(self, a: I16, b: I16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe { [vqaddq_s16(a[0], b[0]), vqaddq_s16(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn subs16(self, a: I16, b: I16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe { [vqsubq_s16(a[0], b[0]), vqsubq_s16(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn min16(self, a: I16, b: I16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe { [vminq_s16(a[0], b[0]), vminq_s16(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn max16(self, a: I16, b: I16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe { [vmaxq_s16(a[0], b[0]), vmaxq_s16(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn mulr16(self, a: I16, b: I16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe { [vqrdmulhq_s16(a[0], b[0]), vqrdmulhq_s16(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn shl16(self, a: I16, count: u32) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            let count = vdupq_n_s16(count as i16);
+            [vshlq_s16(a[0], count), vshlq_s16(a[1], count)]
+        }
+    }
+    #[inline(always)]
+    fn shls16(self, a: I16, count: u32) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            let count = vdupq_n_s16(count as i16);
+            [vqshlq_s16(a[0], count), vqshlq_s16(a[1], count)]
+        }
+    }
+    #[inline(always)]
+    fn less16(self, a: I16, b: I16) -> u16 {
+        // SAFETY: the target has NEON.
+        unsafe { bits_of([vcltq_s16(a[0], b[0]), vcltq_s16(a[1], b[1])]) }
+    }
+
+    #[inline(always)]
+    fn zero32(self) -> I32 {
+        // SAFETY: the target has NEON.
+        unsafe { [vdupq_n_s32(0); 4] }
+    }
+    #[inline(always)]
+    fn load32(self, from: &[i32; LANES]) -> I32 {
+        // SAFETY: the target has NEON; the array is the four times 16 bytes read.
+        unsafe {
+            let from = from.as_ptr();
+            [
+                vld1q_s32(from),
+                vld1q_s32(from.add(4)),
+                vld1q_s32(from.add(8)),
+                vld1q_s32(from.add(12)),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn store32(self, value: I32, to: &mut [i32; LANES]) {
+        // SAFETY: the target has NEON; the array is the four times 16 bytes written.
+        unsafe {
+            let to = to.as_mut_ptr();
+            vst1q_s32(to, value[0]);
+            vst1q_s32(to.add(4), value[1]);
+            vst1q_s32(to.add(8), value[2]);
+            vst1q_s32(to.add(12), value[3]);
+        }
+    }
+    #[inline(always)]
+    fn widen16(self, a: I16) -> I32 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            [
+                vmovl_s16(vget_low_s16(a[0])),
+                vmovl_high_s16(a[0]),
+                vmovl_s16(vget_low_s16(a[1])),
+                vmovl_high_s16(a[1]),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn saturate32(self, a: I32) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            [vqmovn_high_s32(vqmovn_s32(a[0]), a[1]), vqmovn_high_s32(vqmovn_s32(a[2]), a[3])]
+        }
+    }
+    #[inline(always)]
+    fn add32(self, a: I32, b: I32) -> I32 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            [
+                vaddq_s32(a[0], b[0]),
+                vaddq_s32(a[1], b[1]),
+                vaddq_s32(a[2], b[2]),
+                vaddq_s32(a[3], b[3]),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn shl32(self, a: I32, count: u32) -> I32 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            let count = vdupq_n_s32(count as i32);
+            [
+                vshlq_s32(a[0], count),
+                vshlq_s32(a[1], count),
+                vshlq_s32(a[2], count),
+                vshlq_s32(a[3], count),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn rshr32(self, a: I32, count: u32) -> I32 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            // The sum wraps, which that of the rounding shift does not.
+            let a = self.add32(a, [vdupq_n_s32(1 << (count - 1)); 4]);
+            // A negative count shifts right.
+            let count = vdupq_n_s32(-(count as i32));
+            [
+                vshlq_s32(a[0], count),
+                vshlq_s32(a[1], count),
+                vshlq_s32(a[2], count),
+                vshlq_s32(a[3], count),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn less32(self, a: I32, b: I32) -> u16 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            let mut less = [vdupq_n_u16(0); 4];
+            for i in 0..4 {
+                less[i] = vreinterpretq_u16_u32(vcltq_s32(a[i], b[i]));
+            }
+            bits_of([vuzp1q_u16(less[0], less[1]), vuzp1q_u16(less[2], less[3])])
+        }
+    }
+}

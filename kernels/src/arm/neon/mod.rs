@@ -1,0 +1,57 @@
+//! AArch64 with Advanced SIMD: 16 byte lanes, 8 lanes of `i16`.
+//!
+//! The instruction set is part of the target, so nothing is detected, and no
+//! function needs an attribute: where a build may not use it, this module is
+//! not compiled.
+
+mod binary_conv;
+mod binary_depthwise;
+mod int8_conv;
+mod int8_depthwise;
+mod lanes;
+
+use crate::generic::lanes::{Outline, Work};
+use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
+use crate::isa::Isa;
+use crate::table::Table;
+
+/// Every CPU of the target has NEON.
+#[derive(Clone, Copy)]
+pub(crate) struct Neon;
+
+impl Outline for Neon {
+    #[inline(never)]
+    fn outline(self, work: impl Work) {
+        work.run();
+    }
+}
+
+pub(crate) static TABLE: Table = Table {
+    isa: Isa::Neon,
+    binary_conv,
+    binary_depthwise,
+    int8_conv,
+    int8_depthwise,
+    global_average_pool,
+};
+
+fn binary_conv(job: BinaryJob<'_>) {
+    // 16 of 32 registers hold the counters, and 4 divides most widths.
+    generic::binary_conv::run::<Neon, 4>(Neon, job);
+}
+
+fn binary_depthwise(job: BinaryJob<'_>) {
+    generic::binary_depthwise::run(Neon, Neon, job);
+}
+
+fn int8_conv(job: Int8Job<'_>) {
+    generic::int8_conv::run(Neon, job);
+}
+
+fn int8_depthwise(job: Int8DepthwiseJob<'_>) {
+    generic::int8_depthwise::run(Neon, job);
+}
+
+fn global_average_pool(job: PoolJob<'_>) {
+    generic::pool::run(Neon, job);
+}
