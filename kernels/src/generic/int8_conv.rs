@@ -150,7 +150,8 @@ impl<S: Dot, const P: usize> Work for Pixels<'_, '_, '_, S, P> {
                 for (p, one) in inputs.iter_mut().enumerate() {
                     *one = scratch[p * stride..][..2 * length].as_chunks().0;
                 }
-                products(isa, &mut sums, &block[part * count..][..length * count], count, inputs);
+                let weights = &block[part * count..][..length * count];
+                lanes.outline(Products { isa, sums: &mut sums, weights, count, inputs });
             }
             let parameters = sink.parameters(lanes, first);
             let mut out = sink.row(row);
@@ -163,54 +164,61 @@ impl<S: Dot, const P: usize> Work for Pixels<'_, '_, '_, S, P> {
 }
 
 /// The product loop: `count` channels' weights times P laid-out windows, in
-/// groups of 4 native `i16`.
-#[inline(always)]
-fn products<S: Dot, const P: usize>(
+/// groups of 4 native `i16`. A function of its own, because it needs every
+/// register.
+struct Products<'p, S: Dot, const P: usize> {
     isa: S,
-    sums: &mut [<S::L as Lanes>::I32; P],
-    weights: &[i8],
+    sums: &'p mut [<S::L as Lanes>::I32; P],
+    weights: &'p [i8],
     count: usize,
-    inputs: [&[[u8; 2 * INT8_GROUP]]; P],
-) {
-    let groups = inputs[0].len();
-    let mut exact = inputs;
-    for input in &mut exact {
-        *input = &input[..groups];
-    }
-    let mut running = *sums;
-    if count == INT8_LANES {
-        let weights = &weights.as_chunks().0[..groups];
-        for k in 0..groups {
-            let weights = isa.weights(&weights[k]);
-            for (sum, input) in running.iter_mut().zip(&exact) {
-                *sum = isa.dot(*sum, weights, &input[k]);
-            }
+    inputs: [&'p [[u8; 2 * INT8_GROUP]]; P],
+}
+
+impl<S: Dot, const P: usize> Work for Products<'_, S, P> {
+    #[inline(always)]
+    fn run(self) {
+        let Products { isa, sums, weights, count, inputs } = self;
+        let groups = inputs[0].len();
+        let mut exact = inputs;
+        for input in &mut exact {
+            *input = &input[..groups];
         }
-    } else {
-        for k in 0..groups {
-            // Lanes past the block's last read what follows, and are dropped
-            // by the epilogue.
-            let mut buffer = [0; INT8_LANES * INT8_GROUP];
-            let group = &weights[k * count * INT8_GROUP..];
-            let group = match group.first_chunk() {
-                Some(whole) => whole,
-                None => {
-                    buffer[..group.len()].copy_from_slice(group);
-                    &buffer
+        let mut running = *sums;
+        if count == INT8_LANES {
+            let weights = &weights.as_chunks().0[..groups];
+            for k in 0..groups {
+                let weights = isa.weights(&weights[k]);
+                for (sum, input) in running.iter_mut().zip(&exact) {
+                    *sum = isa.dot(*sum, weights, &input[k]);
                 }
-            };
-            let weights = isa.weights(group);
-            for (sum, input) in running.iter_mut().zip(&exact) {
-                *sum = isa.dot(*sum, weights, &input[k]);
+            }
+        } else {
+            for k in 0..groups {
+                // Lanes past the block's last read what follows, and are dropped
+                // by the epilogue.
+                let mut buffer = [0; INT8_LANES * INT8_GROUP];
+                let group = &weights[k * count * INT8_GROUP..];
+                let group = match group.first_chunk() {
+                    Some(whole) => whole,
+                    None => {
+                        buffer[..group.len()].copy_from_slice(group);
+                        &buffer
+                    }
+                };
+                let weights = isa.weights(group);
+                for (sum, input) in running.iter_mut().zip(&exact) {
+                    *sum = isa.dot(*sum, weights, &input[k]);
+                }
             }
         }
+        *sums = running;
     }
-    *sums = running;
 }
 
 /// Lays out positions `first..first + length` of one output pixel's window, a
 /// multiple of 4, as native `i16`. `to` has room for 16 elements more, which
-/// whole-vector stores may touch.
+/// whole-vector stores may touch. Positions past the window's end are left as
+/// they are: their weights are 0.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn window<L: Lanes>(
@@ -223,87 +231,97 @@ fn window<L: Lanes>(
     length: usize,
     to: &mut [u8],
 ) {
-    let shape = conv.input;
-    let window = &conv.window;
+    let Conv { input: shape, window, .. } = *conv;
     let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, shape.h);
     let inside_x = taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, shape.w);
-    let (kernel_row, end) = (window.kernel_w * shape.c, first + length);
-    let mut done = first;
+    let kernel_row = window.kernel_w * shape.c;
+    // Wrap where the first tap is outside the input.
+    let y = (row * window.stride_h).wrapping_sub(window.pad_top);
+    let x = (column * window.stride_w).wrapping_sub(window.pad_left);
+
+    if inside_y.len() == window.kernel_h && inside_x.len() == window.kernel_w && first == 0 {
+        // The usual case: whole rows of the window, one after the other.
+        for ky in 0..window.kernel_h {
+            let element = ((y + ky) * shape.w + x) * shape.c;
+            let start = ky * kernel_row;
+            if start >= length {
+                break;
+            }
+            let count = kernel_row.min(length - start);
+            run_of(lanes, source, element, count, 0, shape.c, &mut to[2 * start..]);
+        }
+        return;
+    }
+    let end = first + length;
     for ky in first / kernel_row..window.kernel_h {
-        if done >= end {
+        let start = ky * kernel_row;
+        if start >= end {
             break;
         }
-        let start = ky * kernel_row;
-        if inside_y.contains(&ky) {
-            // Positions of this row inside the input: one run of elements.
-            let inside = start + inside_x.start * shape.c..start + inside_x.end * shape.c;
-            let (from, until) = (inside.start.max(done), inside.end.min(end));
-            if from < until {
-                zeros(&mut to[2 * (done - first)..2 * (from - first)]);
-                let y = row * window.stride_h + ky - window.pad_top;
-                let x = column * window.stride_w + inside_x.start - window.pad_left;
-                let element = (y * shape.w + x) * shape.c + (from - inside.start);
-                let to = &mut to[2 * (from - first)..];
-                run_of(lanes, source, element, until - from, shape.c, to);
-                done = until;
-            }
+        let (from, until) = (start.max(first), (start + kernel_row).min(end));
+        to[2 * (from - first)..2 * (until - first)].fill(0);
+        // Positions of this row inside the input: one run of elements.
+        let from = from.max(start + inside_x.start * shape.c);
+        let until = until.min(start + inside_x.end * shape.c);
+        if inside_y.contains(&ky) && from < until {
+            let offset = from - start;
+            let pixel = y.wrapping_add(ky) * shape.w + x.wrapping_add(offset / shape.c);
+            let phase = offset % shape.c;
+            let element = pixel * shape.c + phase;
+            // The vectors that end the run spill over what follows it; that is
+            // zeroed after.
+            let to = &mut to[2 * (from - first)..];
+            run_of(lanes, source, element, until - from, phase, shape.c, to);
+            let outside = start + kernel_row - until;
+            let outside = outside.min(end - until).min(LANES);
+            to[2 * (until - from)..][..2 * outside].fill(0);
         }
-        let until = (start + kernel_row).min(end);
-        zeros(&mut to[2 * (done - first)..2 * (until - first)]);
-        done = until;
-    }
-    zeros(&mut to[2 * (done - first)..2 * length]);
-}
-
-/// Few bytes at a time; a call of the library's fill would cost more.
-#[inline(always)]
-fn zeros(to: &mut [u8]) {
-    for byte in to {
-        *byte = 0;
     }
 }
 
-/// `count` input elements from `element` on, converted; up to 15 more of `to`
-/// are touched.
+/// `count` input elements from `element` on, the first of them of channel
+/// `phase`, converted; up to 15 more of `to` are touched.
 #[inline(always)]
 fn run_of<L: Lanes>(
     lanes: L,
     source: &Source<'_, L>,
     element: usize,
     count: usize,
+    phase: usize,
     channels: usize,
     to: &mut [u8],
 ) {
-    let mut done = 0;
-    while done < count {
+    let mut channel = phase;
+    for done in (0..count).step_by(LANES) {
         let at = element + done;
         let value = match source {
             Source::Image { pixels, zero, cycle } => {
-                let channel = at % channels;
                 let pixels = lanes.load_u8(&padded(&pixels[at..]));
                 let zero = if channels < LANES {
                     load16_padded(lanes, &cycle[channel..])
                 } else {
-                    let around = core::array::from_fn(|i| {
-                        let c = channel + i;
-                        i16::from(zero[if c < channels { c } else { c - channels }])
-                    });
-                    lanes.load16(&around)
+                    lanes.load_u8(&around(zero, channel))
                 };
+                channel = (channel + LANES) % channels;
                 lanes.sub16(pixels, zero)
             }
             Source::Stream { values, narrow } => {
-                let values = load16_padded(lanes, &values[at..]);
-                lanes.narrow16(values, *narrow)
+                lanes.narrow16(load16_padded(lanes, &values[at..]), *narrow)
             }
         };
-        let mut bytes = [0; 2 * LANES];
-        let mut elements = [0; LANES];
-        lanes.store16(value, &mut elements);
-        for (two, element) in bytes.chunks_exact_mut(2).zip(elements) {
-            two.copy_from_slice(&element.to_ne_bytes());
+        if let Some(to) = to[2 * done..].first_chunk_mut() {
+            lanes.store16_bytes(value, to);
         }
-        to[2 * done..][..2 * LANES].copy_from_slice(&bytes);
-        done += LANES;
     }
+}
+
+/// 16 consecutive channels from `channel` on, starting over at the end; for
+/// images of many channels, which are rare.
+#[inline(never)]
+fn around(zero: &[u8], channel: usize) -> [u8; LANES] {
+    let mut around = [0; LANES];
+    for (value, &zero) in around.iter_mut().zip(zero[channel..].iter().chain(zero)) {
+        *value = zero;
+    }
+    around
 }

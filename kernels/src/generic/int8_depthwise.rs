@@ -53,7 +53,7 @@ impl<'a, L: Lanes> Layer<'a, L> {
     #[inline(always)]
     fn row(&self, y: usize, channel: usize) -> &'a [i16] {
         let elements = self.conv.input.w * self.conv.input.c;
-        &self.input[y * elements..(y + 1) * elements][channel..]
+        &self.input[y * elements + channel..][..elements - channel]
     }
 
     /// 16 channels' weights of one tap.
@@ -95,16 +95,17 @@ impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
     fn run(self) {
         let NineTaps { isa, layer, sink, row } = self;
         let lanes = isa.lanes();
-        let conv = &layer.conv;
-        let window = &conv.window;
+        // A copy, so that nothing written through `sink` can be thought to
+        // change it.
+        let conv = layer.conv;
+        let window = conv.window;
         let none = lanes.splat16(0);
         let inside = taps_inside(row, window.stride_h, window.pad_top, 3, conv.input.h);
         for channel in (0..conv.output.c).step_by(LANES) {
             let mut rows = [layer.row(0, channel); 3];
             let mut weight = [none; 9];
             for ky in inside.clone() {
-                let y = row * window.stride_h + ky - window.pad_top;
-                rows[ky] = layer.row(y, channel);
+                rows[ky] = layer.row(row * window.stride_h + ky - window.pad_top, channel);
                 for kx in 0..3 {
                     weight[3 * ky + kx] = layer.weight(lanes, 3 * ky + kx, channel);
                 }
@@ -119,65 +120,80 @@ impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
             ];
             let parameters = sink.parameters(lanes, channel);
             let mut out = sink.row(row);
-            let strip = Strip {
+            let mut strip = Strip {
                 isa,
-                rows,
                 narrow: layer.narrow,
-                pad: window.pad_left,
-                width: conv.input.w,
+                rows,
                 step: conv.input.c,
+                outside: window.pad_left,
+                first: 0,
             };
+            let count = (conv.output.c - channel).min(LANES);
             let mut a = (isa.pair(none, none), none);
-            let mut b = if STRIDE == 1 { strip.column(0) } else { a };
-            let mut c = strip.column(2 - STRIDE);
+            let mut b = if STRIDE == 1 { strip.next() } else { a };
+            let mut c = strip.next();
             for column in 0..conv.output.w {
                 if STRIDE == 1 {
                     (a, b) = (b, c);
-                    c = strip.column(column + 2);
                 } else {
                     a = c;
-                    b = strip.column(2 * column + 1);
-                    c = strip.column(2 * column + 2);
+                    b = strip.next();
                 }
+                c = strip.next();
                 let mut sum = lanes.zero32();
                 sum = isa.add_pair(sum, a.0, weights[0]);
                 sum = isa.add_pair(sum, b.0, weights[1]);
                 sum = isa.add_pair(sum, c.0, weights[2]);
                 sum = isa.add_pair(sum, isa.pair(a.1, b.1), weights[3]);
                 sum = isa.add_pair(sum, isa.pair(c.1, none), weights[4]);
-                out.emit32(lanes, &parameters, at(conv, column, channel), sum);
+                out.emit32(lanes, &parameters, At { column, channel, count }, sum);
             }
         }
     }
 }
 
-/// Three rows of the input, from the first of 16 channels on.
+/// Three equally long rows of the input, from the first of 16 channels on,
+/// pixel by pixel.
 struct Strip<'a, S: Taps> {
     isa: S,
-    rows: [&'a [i16]; 3],
     narrow: Narrow<S::L>,
-    /// Columns left of the input.
-    pad: usize,
-    /// Columns of the input.
-    width: usize,
-    /// Elements per column.
+    rows: [&'a [i16]; 3],
+    /// Elements per pixel.
     step: usize,
+    /// Columns still to come that are left of the input.
+    outside: usize,
+    /// The next pixel's first element.
+    first: usize,
 }
 
 impl<S: Taps> Strip<'_, S> {
-    /// The narrowed pixels of padded column `column`, the upper two as a pair;
-    /// 0 outside the input.
+    /// The next column's narrowed pixels, the upper two as a pair; 0 outside
+    /// the input.
     #[inline(always)]
-    fn column(&self, column: usize) -> (S::Pair, <S::L as Lanes>::I16) {
+    fn next(&mut self) -> (S::Pair, <S::L as Lanes>::I16) {
         let lanes = self.isa.lanes();
         let mut pixels = [lanes.splat16(0); 3];
-        if let Some(x) = column.checked_sub(self.pad)
-            && x < self.width
-        {
-            for (pixel, row) in pixels.iter_mut().zip(&self.rows) {
-                let loaded = load16_padded(lanes, &row[x * self.step..]);
+        let Strip { rows: [upper, middle, lower], first, .. } = *self;
+        if self.outside > 0 {
+            self.outside -= 1;
+        } else if first < upper.len() {
+            let loaded = if let (Some(upper), Some(middle), Some(lower)) = (
+                upper[first..].first_chunk(),
+                middle[first..].first_chunk(),
+                lower[first..].first_chunk(),
+            ) {
+                [lanes.load16(upper), lanes.load16(middle), lanes.load16(lower)]
+            } else {
+                [
+                    load16_padded(lanes, &upper[first..]),
+                    load16_padded(lanes, &middle[first..]),
+                    load16_padded(lanes, &lower[first..]),
+                ]
+            };
+            for (pixel, &loaded) in pixels.iter_mut().zip(&loaded) {
                 *pixel = lanes.narrow16(loaded, self.narrow);
             }
+            self.first += self.step;
         }
         (self.isa.pair(pixels[0], pixels[1]), pixels[2])
     }
@@ -204,6 +220,7 @@ impl<S: Taps> Work for AnyTaps<'_, '_, S> {
         for channel in (0..conv.output.c).step_by(LANES) {
             let parameters = sink.parameters(lanes, channel);
             let mut out = sink.row(row);
+            let count = (conv.output.c - channel).min(LANES);
             for column in 0..conv.output.w {
                 let inside_x = taps_inside(
                     column,
@@ -224,13 +241,8 @@ impl<S: Taps> Work for AnyTaps<'_, '_, S> {
                         sum = isa.add_pair(sum, isa.pair(pixel, none), isa.pair(weight, none));
                     }
                 }
-                out.emit32(lanes, &parameters, at(conv, column, channel), sum);
+                out.emit32(lanes, &parameters, At { column, channel, count }, sum);
             }
         }
     }
-}
-
-#[inline(always)]
-fn at(conv: &Conv, column: usize, channel: usize) -> At {
-    At { column, channel, count: (conv.output.c - channel).min(LANES) }
 }

@@ -34,6 +34,8 @@ pub(crate) trait Lanes: Outline {
     fn load16(self, from: &[i16; LANES]) -> Self::I16;
     /// To memory of any alignment.
     fn store16(self, value: Self::I16, to: &mut [i16; LANES]);
+    /// As native `i16`, to bytes of any alignment.
+    fn store16_bytes(self, value: Self::I16, to: &mut [u8; 2 * LANES]);
     /// Bytes, zero-extended.
     fn load_u8(self, from: &[u8; LANES]) -> Self::I16;
     /// Bytes, sign-extended.

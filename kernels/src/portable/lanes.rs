@@ -56,6 +56,12 @@ impl Lanes for Portable {
         *to = value;
     }
     #[inline(always)]
+    fn store16_bytes(self, value: I16, to: &mut [u8; 2 * LANES]) {
+        for (two, element) in to.as_chunks_mut().0.iter_mut().zip(value) {
+            *two = element.to_ne_bytes();
+        }
+    }
+    #[inline(always)]
     fn load_u8(self, from: &[u8; LANES]) -> I16 {
         each(*from, i16::from)
     }

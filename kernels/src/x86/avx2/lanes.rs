@@ -37,6 +37,11 @@ impl Lanes for Avx2 {
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
     }
     #[inline(always)]
+    fn store16_bytes(self, value: __m256i, to: &mut [u8; 2 * LANES]) {
+        // SAFETY: `self` proves AVX2; the array is the 32 bytes written.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+    }
+    #[inline(always)]
     fn load_u8(self, from: &[u8; LANES]) -> __m256i {
         // SAFETY: `self` proves AVX2; the array is the 16 bytes read.
         unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(from.as_ptr().cast())) }
