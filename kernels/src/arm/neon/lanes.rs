@@ -50,6 +50,15 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
+    fn store16_bytes(self, value: I16, to: &mut [u8; 2 * LANES]) {
+        // SAFETY: the target has NEON; the array is the two times 16 bytes written.
+        unsafe {
+            let to = to.as_mut_ptr();
+            vst1q_u8(to, vreinterpretq_u8_s16(value[0]));
+            vst1q_u8(to.add(16), vreinterpretq_u8_s16(value[1]));
+        }
+    }
+    #[inline(always)]
     fn load_u8(self, from: &[u8; LANES]) -> I16 {
         // SAFETY: the target has NEON; the array is the 16 bytes read.
         unsafe {
