@@ -238,11 +238,17 @@ impl Lanes for Neon {
     fn less32(self, a: I32, b: I32) -> u16 {
         // SAFETY: the target has NEON.
         unsafe {
-            let mut less = [vdupq_n_u16(0); 4];
-            for i in 0..4 {
-                less[i] = vreinterpretq_u16_u32(vcltq_s32(a[i], b[i]));
-            }
-            bits_of([vuzp1q_u16(less[0], less[1]), vuzp1q_u16(less[2], less[3])])
+            let less = [
+                vuzp1q_u16(
+                    vreinterpretq_u16_u32(vcltq_s32(a[0], b[0])),
+                    vreinterpretq_u16_u32(vcltq_s32(a[1], b[1])),
+                ),
+                vuzp1q_u16(
+                    vreinterpretq_u16_u32(vcltq_s32(a[2], b[2])),
+                    vreinterpretq_u16_u32(vcltq_s32(a[3], b[3])),
+                ),
+            ];
+            bits_of(less)
         }
     }
 }
