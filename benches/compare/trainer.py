@@ -15,6 +15,7 @@ are compared with our signs and roundings put in place of PyTorch's, in float64
 there, and the share of those that it alone decides alike is printed.
 """
 import argparse
+import os
 import pathlib
 import re
 import statistics
@@ -229,6 +230,14 @@ class Ours:
         self.command(f"step {count}")
         return [float(t) / 1000 for t in self.process.stdout.readline().split()]
 
+    def cpu(self):
+        """Milliseconds of processor time used so far (Linux; else 0)."""
+        stat = pathlib.Path(f"/proc/{self.process.pid}/stat")
+        if not stat.exists():
+            return 0.0
+        user, system = stat.read_text().rsplit(")", 1)[1].split()[11:13]
+        return 1000 * (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def profile(self, count):
         self.command(f"profile {count}")
         lines = iter(self.process.stdout.readline, "end\n")
@@ -266,6 +275,9 @@ class Theirs:
                     block.prelu.slope.clamp_(-0.999, 0.999)
             times.append(1000 * (time.perf_counter() - start))
         return times
+
+    def cpu(self):
+        return 1000 * time.process_time()
 
     def check(self, ours):
         """Largest relative difference of loss and gradients from ours, where, and the
@@ -309,19 +321,25 @@ def main():
             if worst > 1e-3:
                 sys.exit("loss or gradients differ: not compared")
         runs = {"bitat": ours, **theirs}
-        times = {name: [] for name in runs}
+        times, busy = {name: [] for name in runs}, dict.fromkeys(runs, 0.0)
         for run in runs.values():
             run.step(3)
         for _ in range(args.rounds):
             for name, run in runs.items():
+                start = run.cpu()
                 times[name] += run.step(2)
+                busy[name] += (run.cpu() - start) / (2 * args.rounds)
         medians = {name: statistics.median(t) for name, t in times.items()}
         for name, t in times.items():
-            print(f"{name:>14}: median {medians[name]:7.1f} ms, minimum {min(t):7.1f} ms")
+            print(f"{name:>14}: median {medians[name]:7.1f} ms, minimum {min(t):7.1f} ms,", end=" ")
+            print(f"processor time {busy[name]:7.1f} ms per step")
         for name in theirs:
             ratio = medians[name] / medians["bitat"]
             low = min(times[name]) / min(times["bitat"])
-            print(f"PyTorch {name} / bitat: {ratio:.2f} (of medians), {low:.2f} (of minima)")
+            cpu = busy[name] / busy["bitat"] if busy["bitat"] else float("nan")
+            print(f"PyTorch {name} / bitat: {ratio:.2f} (medians), {low:.2f} (minima), {cpu:.2f} (processor)")
+        load = os.getloadavg()[0]
+        print(f"load of the machine {load:.1f}: above the {args.threads} threads used, only minima say much")
         if args.profile:
             print(ours.profile(20), end="")
         ours.process.stdin.close()

@@ -2,22 +2,18 @@
 //! node into those of its weights, of its chain's parameters and of the stored
 //! nodes the chain reads.
 
+use crate::backward_part::Task;
 use crate::binarizer::Binarizer;
-use crate::chain::{Run, Sink, Sinks, View, grow};
-use crate::forward::{BAND, PRODUCT_BLOCK, band_of, block_rows, images_of, split};
-use crate::matmul::{
-    Product, TransposedProduct, pack, pack_transposed, packed_len, packed_transposed_len,
-};
-use crate::net::{Mode, Net, PARTS, Scratch};
-use crate::ops::depthwise::{self, Band};
-use crate::ops::pool::{self, Average};
-use crate::ops::{elementwise, norm, shortcut};
-use crate::plan::{Kind, MAX_SIDES, Purpose, Stage};
+use crate::chain::{Sink, Sinks, grow};
+use crate::forward::{block_rows, images_of, split};
+use crate::matmul::TransposedProduct;
+use crate::net::{Mode, Net, ScratchPool};
+use crate::ops::{elementwise, norm};
+use crate::plan::{Kind, MAX_SIDES, PARTS, Purpose};
 use crate::simd::tile;
-use crate::weights::{Form, Layer};
+use crate::weights::Layer;
 use bitat_graph::{Graph, NodeId, Op, ParamId};
 use rayon::prelude::*;
-use std::ops::Range;
 use std::time::Instant;
 
 impl Net {
@@ -38,6 +34,18 @@ impl Net {
         let Some((n, mode)) = self.last else {
             panic!("backward before forward");
         };
+        // One entry into the thread pool, not one for each of its many parts.
+        rayon::scope(|_| self.backward_inside(graph, binarizer, seeds, n, mode));
+    }
+
+    fn backward_inside(
+        &mut self,
+        graph: &Graph,
+        binarizer: &dyn Binarizer,
+        seeds: &[(NodeId, &[f32])],
+        n: usize,
+        mode: Mode,
+    ) {
         self.written.fill(false);
         self.gradients.iter_mut().for_each(|g| g.fill(0.0));
         for &(node, seed) in seeds {
@@ -97,14 +105,23 @@ impl Net {
         let mut sums = std::mem::take(&mut self.sums);
         let mut partial = std::mem::take(&mut self.partial);
 
-        let per_part = n.div_ceil(PARTS);
+        let mut rows = std::mem::take(&mut self.rows);
+        let wide = layer.filter(|&l| self.layers[l].is_wide(self.max_batch));
+        let per_part = self.plan.per_part(node, n);
         {
-            let weights = layer.map_or(0, |l| self.layers[l].effective.len());
+            let weights = layer.filter(|_| wide.is_none());
+            let weights = weights.map_or(0, |l| self.layers[l].effective.len());
+            let [rows_in, rows_out] = &mut rows;
+            let row_lens = wide.map_or([0; 2], |l| self.layers[l].row_lens());
+            let mut rows = [
+                split(&mut rows_in[..n * row_lens[0]], per_part * row_lens[0]).into_iter(),
+                split(&mut rows_out[..n * row_lens[1]], per_part * row_lens[1]).into_iter(),
+            ];
             let mut sums = split(&mut sums, self.sums_per_part).into_iter();
             let mut partial = split(&mut partial, weights).into_iter();
             let [b0, b1, b2] = &mut buffers;
             let len = |target: Option<NodeId>| {
-                n.min(per_part) * self.nodes[target.unwrap_or(source)].shape.len()
+                per_part * self.nodes[target.unwrap_or(source)].shape.len()
             };
             let mut sinks = [
                 split(b0, len(targets[0])).into_iter(),
@@ -128,10 +145,11 @@ impl Net {
                     view: self.view(),
                     stage,
                     layer: layer.map(|l| &self.layers[l]),
-                    images: images_of(part, n),
+                    images: images_of(part, per_part, n),
                     sinks: Sinks { list },
                     sums: sums.next().unwrap_or_default(),
                     partial: partial.next().unwrap_or_default(),
+                    rows: [0, 1].map(|side| rows[side].next().unwrap_or_default()),
                 })
             });
             tasks.par_iter_mut().with_max_len(1).for_each(|task| {
@@ -151,9 +169,13 @@ impl Net {
         }
         let parts = n.div_ceil(per_part);
         self.finish_sums(graph, index, &mut sums, parts, n, mode);
-        if let Some(layer) = layer {
+        if let Some(layer) = wide {
+            let pixels = n * self.layers[layer].geometry.to.h * self.layers[layer].geometry.to.w;
+            multiply_rows(&rows, pixels, &mut self.layers[layer], &self.scratch);
+        } else if let Some(layer) = layer {
             reduce_parts(&partial, parts, &mut self.layers[layer].d_effective);
         }
+        self.rows = rows;
         self.sums = sums;
         self.partial = partial;
         for target in targets.into_iter().flatten() {
@@ -271,313 +293,22 @@ fn reduce_parts(partial: &[f32], parts: usize, out: &mut [f32]) {
     });
 }
 
-/// The images of one part in one stage.
-struct Task<'a> {
-    view: View<'a>,
-    stage: &'a Stage,
-    layer: Option<&'a Layer>,
-    images: Range<usize>,
-    sinks: Sinks<'a>,
-    sums: &'a mut [f64],
-    partial: &'a mut [f32],
+/// The weight gradient of a wide layer, from all its rows at once: every thread makes
+/// some outputs' rows of it.
+fn multiply_rows(rows: &[Vec<f32>; 2], pixels: usize, layer: &mut Layer, pool: &ScratchPool) {
+    let (k, n) = (layer.k, layer.n);
+    let outputs = n.div_ceil(WIDE_PARTS).next_multiple_of(24);
+    layer.d_effective.par_chunks_mut(outputs * k).enumerate().for_each(|(i, c)| {
+        pool.with(|scratch| {
+            let (first, o) = (i * outputs, c.len() / k);
+            c.fill(0.0);
+            let d = &rows[1][first..];
+            let a = &rows[0];
+            TransposedProduct { d, ldd: n, a, lda: k, m: pixels, o, i: k, c, ldc: k }
+                .run(&mut scratch.packed);
+        });
+    });
 }
 
-impl Task<'_> {
-    fn run(mut self, scratch: &mut Scratch) {
-        self.sums.fill(0.0);
-        self.partial.fill(0.0);
-        match (&self.view.nodes[self.stage.node].op, self.layer) {
-            (_, Some(layer)) => match layer.form {
-                Form::Product => self.product(layer, scratch),
-                Form::Depthwise => self.depthwise(layer, scratch),
-                Form::Unfolded => self.unfolded(layer, scratch),
-            },
-            (Op::GlobalAveragePool | Op::AveragePool { .. } | Op::Shortcut { .. }, _) => {
-                self.pool(scratch);
-            }
-            _ => self.chain_end(scratch),
-        }
-    }
-
-    /// Whether anything before this stage's own operation wants a gradient.
-    fn wants_input(&self) -> bool {
-        self.stage.chain.sums > 0 || self.sinks.list.iter().any(|s| s.node.is_some())
-    }
-
-    /// First pixel of the part at the chain.
-    fn base(&self) -> usize {
-        let shape = self.view.nodes[self.stage.chain.source].shape;
-        self.images.start * shape.h * shape.w
-    }
-
-    fn chain_end(&mut self, scratch: &mut Scratch) {
-        let shape = self.view.nodes[self.stage.node].shape;
-        let run = Run::new(self.view, &self.stage.chain);
-        let pixels = shape.h * shape.w;
-        let block = block_rows(shape.c);
-        let Scratch { chain, d, .. } = scratch;
-        grow(d, block * shape.c);
-        let base = self.base();
-        for first in (self.images.start * pixels..self.images.end * pixels).step_by(block) {
-            let range = first..(first + block).min(self.images.end * pixels);
-            let d = self.view.gradient(self.stage.node, range.clone(), d);
-            run.backward(range, base, d, &mut self.sinks, self.sums, chain);
-        }
-    }
-
-    fn product(&mut self, layer: &Layer, scratch: &mut Scratch) {
-        let Scratch { chain, a, d, dx, packed_d, packed_a, .. } = scratch;
-        let run = Run::new(self.view, &self.stage.chain);
-        let (k, n) = (layer.k, layer.n);
-        let per_row = k / self.view.nodes[self.stage.chain.source].shape.c;
-        let pixels = layer.geometry.to.h * layer.geometry.to.w;
-        let block = block_rows(k.max(n));
-        grow(d, block * n);
-        grow(dx, block * k);
-        grow(packed_d, packed_transposed_len(block, n));
-        grow(packed_a, packed_len(block, k));
-        let (wants_input, base) = (self.wants_input(), self.base());
-        for first in (self.images.start * pixels..self.images.end * pixels).step_by(block) {
-            let range = first..(first + block).min(self.images.end * pixels);
-            let rows = range.len();
-            let inputs = range.start * per_row..range.end * per_row;
-            let d = self.view.gradient(self.stage.node, range, d);
-            self.bias(layer, d);
-            let a = run.read(inputs.clone(), a, chain);
-            pack_transposed(d, rows, n, n, packed_d);
-            pack(a, [rows, k], [k, 1], packed_a);
-            TransposedProduct {
-                d: &packed_d[..packed_transposed_len(rows, n)],
-                m: rows,
-                o: n,
-                panels: &packed_a[..packed_len(rows, k)],
-                i: k,
-                c: self.partial,
-                ldc: k,
-            }
-            .run();
-            if wants_input {
-                let dx = &mut dx[..rows * k];
-                let (panels, c) = (&layer.back, &mut *dx);
-                Product { a: d, lda: n, rows, k: n, panels, n: k, c, ldc: k, accumulate: false }
-                    .run();
-                run.backward(inputs, base, dx, &mut self.sinks, self.sums, chain);
-            }
-        }
-    }
-
-    fn bias(&mut self, layer: &Layer, d: &[f32]) {
-        if layer.bias.is_some() {
-            let c = layer.geometry.to.c;
-            let sums = &mut self.sums[self.stage.chain.sums..][..c];
-            for d in d.chunks(64 * tile(c)) {
-                elementwise::sum_channels(d, tile(c), sums);
-            }
-        }
-    }
-
-    fn depthwise(&mut self, layer: &Layer, scratch: &mut Scratch) {
-        let geometry = layer.geometry;
-        let (from, to, c) = (geometry.from, geometry.to, geometry.to.c);
-        let run = Run::new(self.view, &self.stage.chain);
-        let rows_per_band = geometry.rows_within(BAND);
-        let Scratch { chain, band, d, d_band, dx, taps, .. } = scratch;
-        grow(band, geometry.band_len(rows_per_band));
-        grow(d, rows_per_band.max(1) * to.w * c);
-        grow(taps, layer.k * c);
-        let taps = &mut taps[..layer.k * c];
-        taps.fill(0.0);
-        let [kh, kw] = geometry.window.kernel;
-        let width = from.w + kw - 1;
-        let back_rows = (BAND / (width * c)).saturating_sub(kh - 1).clamp(1, from.h);
-        grow(d_band, (back_rows + kh - 1) * width * c);
-        grow(dx, back_rows * from.w * c);
-        let (wants_input, base) = (self.wants_input(), self.base());
-        for image in self.images.clone() {
-            let (in_pixel, out_pixel) = (image * from.h * from.w, image * to.h * to.w);
-            for start in (0..to.h).step_by(rows_per_band) {
-                let rows = start..(start + rows_per_band).min(to.h);
-                geometry.fill_band(rows.clone(), band, |y, row| {
-                    let first = in_pixel + y * from.w;
-                    run.forward(first..first + from.w, row, chain);
-                });
-                let pixels = out_pixel + rows.start * to.w..out_pixel + rows.end * to.w;
-                let d = self.view.gradient(self.stage.node, pixels, d);
-                self.bias(layer, d);
-                depthwise::weight_gradient(&band_of(layer, rows.len()), band, d, taps);
-            }
-            if !wants_input {
-                continue;
-            }
-            for start in (0..from.h).step_by(back_rows) {
-                let rows = start..(start + back_rows).min(from.h);
-                self.spread(layer, out_pixel, rows.clone(), d, d_band);
-                let out = [rows.len(), from.w];
-                let shape = Band { width, c, kernel: [kh, kw], stride: [1, 1], out };
-                let dx = &mut dx[..rows.len() * from.w * c];
-                depthwise::convolve(&shape, d_band, &layer.back, dx);
-                let pixels = in_pixel + rows.start * from.w..in_pixel + rows.end * from.w;
-                run.backward(pixels, base, dx, &mut self.sinks, self.sums, chain);
-            }
-        }
-        for (channel, out) in self.partial.chunks_exact_mut(layer.k).enumerate() {
-            for (tap, out) in out.iter_mut().enumerate() {
-                *out = taps[tap * c + channel];
-            }
-        }
-    }
-
-    /// Lays the gradient out so that a stride-1 convolution with the flipped filter
-    /// gives the gradient at input rows `rows`: padded, and spread by the stride.
-    fn spread(
-        &self,
-        layer: &Layer,
-        out_pixel: usize,
-        rows: Range<usize>,
-        d: &mut Vec<f32>,
-        band: &mut [f32],
-    ) {
-        let geometry = layer.geometry;
-        let (from, to, c) = (geometry.from, geometry.to, geometry.to.c);
-        let ([kh, kw], [sy, sx]) = (geometry.window.kernel, geometry.window.stride);
-        let [top, left, ..] = geometry.window.pads;
-        let width = (from.w + kw - 1) * c;
-        let count = rows.len() + kh - 1;
-        grow(d, to.w * c);
-        for (r, row) in band[..count * width].chunks_exact_mut(width).enumerate() {
-            row.fill(0.0);
-            let Some(y) = (rows.start + top + r).checked_sub(kh - 1) else { continue };
-            if y % sy != 0 || y / sy >= to.h {
-                continue;
-            }
-            let first = out_pixel + y / sy * to.w;
-            let d = self.view.gradient(self.stage.node, first..first + to.w, d);
-            for (x, d) in d.chunks_exact(c).enumerate() {
-                if let Some(column) = (x * sx + kw - 1).checked_sub(left)
-                    && (column + 1) * c <= width
-                {
-                    row[column * c..][..c].copy_from_slice(d);
-                }
-            }
-        }
-    }
-
-    fn unfolded(&mut self, layer: &Layer, scratch: &mut Scratch) {
-        let geometry = layer.geometry;
-        let (from, to) = (geometry.from, geometry.to);
-        let (k, n, c) = (layer.k, layer.n, geometry.to.c);
-        let run = Run::new(self.view, &self.stage.chain);
-        let rows_per_band =
-            geometry.rows_within(BAND).min((PRODUCT_BLOCK / (to.w * k.max(c))).max(1));
-        let per_group = from.c / layer.groups;
-        let (wants_input, base) = (self.wants_input(), self.base());
-        let width = geometry.padded_width() * from.c;
-        let image_rows = geometry.band_rows(to.h).max(geometry.window.pads[0] + from.h);
-        let Scratch { chain, band, d, d_band, dx, unfolded, packed_d, packed_a, .. } = scratch;
-        grow(band, geometry.band_len(rows_per_band));
-        grow(d, rows_per_band * to.w * c);
-        let block = rows_per_band * to.w;
-        grow(unfolded, block * k);
-        grow(packed_d, packed_transposed_len(block, n));
-        grow(packed_a, packed_len(block, k));
-        if wants_input {
-            grow(d_band, image_rows * width);
-            grow(dx, from.len());
-        }
-        for image in self.images.clone() {
-            let (in_pixel, out_pixel) = (image * from.h * from.w, image * to.h * to.w);
-            if wants_input {
-                d_band[..image_rows * width].fill(0.0);
-            }
-            for start in (0..to.h).step_by(rows_per_band) {
-                let band_rows = start..(start + rows_per_band).min(to.h);
-                let rows = band_rows.len() * to.w;
-                geometry.fill_band(band_rows.clone(), band, |y, row| {
-                    let first = in_pixel + y * from.w;
-                    run.forward(first..first + from.w, row, chain);
-                });
-                let pixels = out_pixel + start * to.w..out_pixel + start * to.w + rows;
-                let d = self.view.gradient(self.stage.node, pixels, d);
-                self.bias(layer, d);
-                for group in 0..layer.groups {
-                    let channels = group * per_group..(group + 1) * per_group;
-                    let d = &d[group * n..];
-                    geometry.unfold(band, band_rows.len(), channels.clone(), unfolded);
-                    pack_transposed(d, rows, n, c, packed_d);
-                    pack(unfolded, [rows, k], [k, 1], packed_a);
-                    TransposedProduct {
-                        d: &packed_d[..packed_transposed_len(rows, n)],
-                        m: rows,
-                        o: n,
-                        panels: &packed_a[..packed_len(rows, k)],
-                        i: k,
-                        c: &mut self.partial[group * n * k..][..n * k],
-                        ldc: k,
-                    }
-                    .run();
-                    if wants_input {
-                        let size = packed_len(n, k);
-                        let panels = &layer.back[group * size..][..size];
-                        let c_out = unfolded.as_mut_slice();
-                        Product {
-                            a: d,
-                            lda: c,
-                            rows,
-                            k: n,
-                            panels,
-                            n: k,
-                            c: c_out,
-                            ldc: k,
-                            accumulate: false,
-                        }
-                        .run();
-                        let at = start * geometry.window.stride[0] * width;
-                        geometry.fold(unfolded, band_rows.len(), channels, &mut d_band[at..]);
-                    }
-                }
-            }
-            if wants_input {
-                let [top, left, ..] = geometry.window.pads;
-                let dx = &mut dx[..from.len()];
-                for (y, dx) in dx.chunks_exact_mut(from.w * from.c).enumerate() {
-                    let at = (y + top) * width + left * from.c;
-                    dx.copy_from_slice(&d_band[at..][..from.w * from.c]);
-                }
-                let pixels = in_pixel..in_pixel + from.h * from.w;
-                run.backward(pixels, base, dx, &mut self.sinks, self.sums, chain);
-            }
-        }
-    }
-
-    fn pool(&mut self, scratch: &mut Scratch) {
-        if !self.wants_input() {
-            return;
-        }
-        let node = &self.view.nodes[self.stage.node];
-        let from = self.view.nodes[self.stage.chain.source].shape;
-        let run = Run::new(self.view, &self.stage.chain);
-        let (in_pixels, out_pixels) = (from.h * from.w, node.shape.h * node.shape.w);
-        let Scratch { chain, a, d, dx, .. } = scratch;
-        grow(a, from.c);
-        grow(d, node.shape.len());
-        grow(dx, from.len());
-        let base = self.base();
-        for image in self.images.clone() {
-            let pixels = image * out_pixels..(image + 1) * out_pixels;
-            let d = self.view.gradient(self.stage.node, pixels, d);
-            let dx = &mut dx[..from.len()];
-            match node.op {
-                Op::AveragePool { window, include_pad } => {
-                    Average { from, to: node.shape, window, include_pad }.backward(d, dx);
-                }
-                Op::Shortcut { pool } => {
-                    let map = shortcut::Map { from, to: node.shape, pool };
-                    shortcut::give_back(&map, d, 0, dx, false, a);
-                }
-                _ => pool::global_back(d, in_pixels, dx),
-            }
-            let pixels = image * in_pixels..(image + 1) * in_pixels;
-            run.backward(pixels, base, dx, &mut self.sinks, self.sums, chain);
-        }
-    }
-}
+/// Parts that a wide layer's outputs are cut into.
+const WIDE_PARTS: usize = 8;

@@ -4,11 +4,11 @@
 
 use crate::chain::{Run, View, grow};
 use crate::matmul::{Product, packed_len};
-use crate::net::{Mode, Net, PARTS, Scratch};
+use crate::net::{Mode, Net, Scratch};
 use crate::ops::depthwise::{self, Band};
 use crate::ops::pool::{self, Average};
 use crate::ops::{elementwise, norm, shortcut};
-use crate::plan::Stage;
+use crate::plan::{PARTS, Stage};
 use crate::simd::{fill_tile, tile};
 use crate::weights::{Form, Layer};
 use bitat_graph::Op;
@@ -33,8 +33,7 @@ pub(crate) fn split<T>(buffer: &mut [T], len: usize) -> [&mut [T]; PARTS] {
 }
 
 /// The images of a part.
-pub(crate) fn images_of(part: usize, n: usize) -> Range<usize> {
-    let per_part = n.div_ceil(PARTS);
+pub(crate) fn images_of(part: usize, per_part: usize, n: usize) -> Range<usize> {
     (part * per_part).min(n)..((part + 1) * per_part).min(n)
 }
 
@@ -49,11 +48,12 @@ impl Net {
         let gather = !self.plan.norms[node].is_empty() && mode != Mode::Eval;
         let len = self.nodes[node].shape.len();
         {
-            let mut outs = split(&mut out[..n * len], n.div_ceil(PARTS) * len).into_iter();
+            let per_part = self.plan.per_part(node, n);
+            let mut outs = split(&mut out[..n * len], per_part * len).into_iter();
             let mut sums = split(&mut sums, self.sums_per_part).into_iter();
             let parts: [_; PARTS] = std::array::from_fn(|part| {
                 (
-                    images_of(part, n),
+                    images_of(part, per_part, n),
                     outs.next().unwrap_or_default(),
                     sums.next().unwrap_or_default(),
                 )

@@ -6,25 +6,32 @@
 //! from the left-hand rows and `2·MR` fused multiply-adds. Every output is
 //! summed in order of `k`, so a result does not depend on how rows are split.
 
-use crate::simd::arch;
+use crate::chain::grow;
+use crate::simd::{arch, vectorised};
+use crate::vector::V;
 use pulp::{Simd, WithSimd};
 
-/// Floats in one row of a panel on this machine.
-pub(crate) fn panel_width() -> usize {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
+/// Rows of a tile where there are 32 registers, and where there are 16: 2·MR sums, 2
+/// panel vectors and a broadcast have to fit.
+const TALL: usize = 8;
+const SHORT: usize = 6;
+
+/// Floats in one row of a panel and rows of a tile, on this machine.
+fn tile_size() -> [usize; 2] {
+    struct Size;
+    impl WithSimd for Size {
+        type Output = [usize; 2];
         #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            2 * S::F32_LANES
+        fn with_simd<S: Simd>(self, _: S) -> [usize; 2] {
+            [2 * S::F32_LANES, if S::REGISTER_COUNT >= 32 { TALL } else { SHORT }]
         }
     }
-    arch().dispatch(Lanes)
+    arch().dispatch(Size)
 }
 
 /// Floats that [`pack`] writes for a `k × n` matrix.
 pub(crate) fn packed_len(k: usize, n: usize) -> usize {
-    let nr = panel_width();
+    let [nr, _] = tile_size();
     n.div_ceil(nr) * nr * k
 }
 
@@ -35,26 +42,39 @@ pub(crate) fn pack(
     [stride_k, stride_n]: [usize; 2],
     out: &mut [f32],
 ) {
-    let nr = panel_width();
+    let [nr, _] = tile_size();
     for (panel, out) in out[..packed_len(k, n)].chunks_exact_mut(nr * k).enumerate() {
         let first = panel * nr;
         let width = nr.min(n - first);
         if stride_n == 1 {
+            copy_columns(&b[first..], stride_k, width, out, nr);
+        } else {
             for (row, out) in out.chunks_exact_mut(nr).enumerate() {
-                let at = row * stride_k + first;
-                out[..width].copy_from_slice(&b[at..at + width]);
+                let from = b[first * stride_n + row * stride_k..].iter().step_by(stride_n);
+                out[..width].iter_mut().zip(from).for_each(|(out, from)| *out = *from);
                 out[width..].fill(0.0);
             }
-        } else {
-            for column in 0..nr {
-                if column < width {
-                    let from = &b[(first + column) * stride_n..];
-                    for (row, out) in out[column..].iter_mut().step_by(nr).enumerate() {
-                        *out = from[row * stride_k];
-                    }
-                } else {
-                    out[column..].iter_mut().step_by(nr).for_each(|out| *out = 0.0);
-                }
+        }
+    }
+}
+
+vectorised! {
+    /// Copies the first `width` values of every row, `stride` apart, to rows of `to`
+    /// values, zeros behind them. A call to copy a register's worth would take longer
+    /// than copying it.
+    fn copy_columns[s](from: &[f32], stride: usize, width: usize, out: &mut [f32], to: usize) {
+        for (row, out) in out.chunks_exact_mut(to).enumerate() {
+            let from = &from[row * stride..][..width];
+            let mut at = 0;
+            while at < width {
+                let len = S::F32_LANES.min(width - at);
+                V::<S>::load(s, from, at, len).store(out, at, len);
+                at += len;
+            }
+            while at < to {
+                let len = S::F32_LANES.min(to - at);
+                V::<S>::all(s, 0.0).store(out, at, len);
+                at += len;
             }
         }
     }
@@ -87,157 +107,281 @@ impl WithSimd for Product<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        // 2·MR sums, 2 panel vectors and a broadcast have to fit the registers:
-        // 32 of them with AVX-512, 16 otherwise.
-        if S::F32_LANES == 16 {
-            self.tiles::<S, 8>(simd);
+        if S::REGISTER_COUNT >= 32 {
+            self.tiles::<S, TALL>(simd);
         } else {
-            self.tiles::<S, 6>(simd);
+            self.tiles::<S, SHORT>(simd);
         }
     }
 }
 
 impl Product<'_> {
     #[inline(always)]
-    fn tiles<S: Simd, const MR: usize>(self, simd: S) {
+    fn tiles<S: Simd, const MR: usize>(mut self, simd: S) {
         let nr = 2 * S::F32_LANES;
-        let k = self.k;
-        for (panel, b) in self.panels.chunks_exact(nr * k).enumerate() {
+        let panels = self.panels;
+        for (panel, b) in panels.chunks_exact(nr * self.k).enumerate() {
             let first = panel * nr;
             let width = nr.min(self.n - first);
             let (b, _) = S::as_simd_f32s(b);
-            let mut row = 0;
-            while row < self.rows {
-                let height = MR.min(self.rows - row);
-                let a: [&[f32]; MR] = std::array::from_fn(|r| {
-                    let at = (row + r.min(height - 1)) * self.lda;
-                    &self.a[at..at + k]
-                });
-                let mut sums = [[simd.splat_f32s(0.0); 2]; MR];
-                for (step, b) in b.chunks_exact(2).enumerate() {
-                    for r in 0..MR {
-                        let x = simd.splat_f32s(a[r][step]);
-                        sums[r][0] = simd.mul_add_e_f32s(x, b[0], sums[r][0]);
-                        sums[r][1] = simd.mul_add_e_f32s(x, b[1], sums[r][1]);
-                    }
-                }
-                for (r, sums) in sums.iter().enumerate().take(height) {
-                    let at = (row + r) * self.ldc + first;
-                    put(simd, &mut self.c[at..at + width], *sums, self.accumulate);
-                }
-                row += height;
+            if width > S::F32_LANES {
+                self.panel::<S, MR, 2>(simd, b, first, width);
+            } else {
+                self.panel::<S, MR, 1>(simd, b, first, width);
             }
+        }
+    }
+
+    /// One panel, of which `R` registers' width is in use.
+    #[inline(always)]
+    fn panel<S: Simd, const MR: usize, const R: usize>(
+        &mut self,
+        simd: S,
+        b: &[S::f32s],
+        first: usize,
+        width: usize,
+    ) {
+        let mut row = 0;
+        while row + MR <= self.rows {
+            self.tile::<S, MR, R>(simd, b, row, first, width);
+            row += MR;
+        }
+        if row + 4 <= self.rows {
+            self.tile::<S, 4, R>(simd, b, row, first, width);
+            row += 4;
+        }
+        while row < self.rows {
+            self.tile::<S, 1, R>(simd, b, row, first, width);
+            row += 1;
+        }
+    }
+
+    /// `MR` whole rows of one panel.
+    #[inline(always)]
+    fn tile<S: Simd, const MR: usize, const R: usize>(
+        &mut self,
+        simd: S,
+        b: &[S::f32s],
+        row: usize,
+        first: usize,
+        width: usize,
+    ) {
+        let k = self.k;
+        let mut a: [&[f32]; MR] = [&[]; MR];
+        for (r, a) in a.iter_mut().enumerate() {
+            *a = &self.a[(row + r) * self.lda..][..k];
+        }
+        let mut sums = [[simd.splat_f32s(0.0); R]; MR];
+        for (step, b) in (0..k).zip(b.chunks_exact(2)) {
+            for r in 0..MR {
+                let x = simd.splat_f32s(a[r][step]);
+                for i in 0..R {
+                    sums[r][i] = simd.mul_add_e_f32s(x, b[i], sums[r][i]);
+                }
+            }
+        }
+        let c = &mut self.c[row * self.ldc + first..];
+        for r in 0..MR {
+            put(simd, &mut c[r * self.ldc..][..width], sums[r], self.accumulate);
         }
     }
 }
 
 /// Stores one row of a tile, whole or cut at the matrix's edge.
 #[inline(always)]
-fn put<S: Simd>(simd: S, c: &mut [f32], sums: [S::f32s; 2], accumulate: bool) {
-    if c.len() == 2 * S::F32_LANES {
-        let (c, _) = S::as_mut_simd_f32s(c);
-        for (c, sum) in c.iter_mut().zip(sums) {
+fn put<S: Simd, const R: usize>(simd: S, c: &mut [f32], sums: [S::f32s; R], accumulate: bool) {
+    let (whole, rest) = S::as_mut_simd_f32s(c);
+    for (i, sum) in sums.into_iter().enumerate() {
+        if let Some(c) = whole.get_mut(i) {
             *c = if accumulate { simd.add_f32s(*c, sum) } else { sum };
-        }
-    } else {
-        let (low, high) = c.split_at_mut(c.len().min(S::F32_LANES));
-        for (c, sum) in [low, high].into_iter().zip(sums) {
-            if !c.is_empty() {
-                let old = if accumulate { simd.partial_load_f32s(c) } else { simd.splat_f32s(0.0) };
-                simd.partial_store_f32s(c, simd.add_f32s(old, sum));
-            }
+        } else if i == whole.len() && !rest.is_empty() {
+            let zero = simd.splat_f32s(0.0);
+            let old = if accumulate { simd.partial_load_f32s(rest) } else { zero };
+            simd.partial_store_f32s(rest, simd.add_f32s(old, sum));
         }
     }
 }
 
-/// `c += dᵀ · a`: `d` is `m × o`, the packed `a` is `m × i`, `c` is `o × i`.
+/// `c += dᵀ · a`: `d` is `m × o`, `a` is `m × i`, `c` is `o × i`; row `r` of each
+/// begins at `r` times its `ld`.
 pub(crate) struct TransposedProduct<'a> {
-    /// `d` packed by [`pack_transposed`].
     pub(crate) d: &'a [f32],
+    pub(crate) ldd: usize,
+    pub(crate) a: &'a [f32],
+    pub(crate) lda: usize,
     pub(crate) m: usize,
     pub(crate) o: usize,
-    pub(crate) panels: &'a [f32],
     pub(crate) i: usize,
     pub(crate) c: &'a mut [f32],
     pub(crate) ldc: usize,
 }
 
-/// Rows of a tile of [`TransposedProduct`].
-const TALL: usize = 8;
-const SHORT: usize = 6;
-
-fn tile_height() -> usize {
-    if panel_width() == 32 { TALL } else { SHORT }
+/// Room for the packed operands of a [`TransposedProduct`].
+#[derive(Default)]
+pub(crate) struct Packed {
+    a: Vec<f32>,
+    d: Vec<f32>,
 }
 
-/// Floats that [`pack_transposed`] writes.
-pub(crate) fn packed_transposed_len(m: usize, o: usize) -> usize {
-    let mr = tile_height();
-    o.div_ceil(mr) * mr * m
-}
+/// Columns above which an operand is packed.
+const WIDE: usize = 128;
 
-/// Packs `m × o` into tiles of columns, `[tile][m][MR]`, zero-padded; row `r`
-/// begins at `r·ld`.
-pub(crate) fn pack_transposed(d: &[f32], m: usize, o: usize, ld: usize, out: &mut [f32]) {
-    let mr = tile_height();
-    for (tile, out) in out[..packed_transposed_len(m, o)].chunks_exact_mut(mr * m).enumerate() {
-        let first = tile * mr;
-        let width = mr.min(o - first);
-        for (row, out) in out.chunks_exact_mut(mr).enumerate() {
-            let at = row * ld + first;
-            if width == TALL && mr == TALL {
-                let from: [f32; TALL] = d[at..at + TALL].try_into().unwrap_or([0.0; TALL]);
-                out.copy_from_slice(&from);
-            } else {
-                out[..width].copy_from_slice(&d[at..at + width]);
-                out[width..].fill(0.0);
-            }
-        }
-    }
-}
+/// Rows (`m`) of one packed block.
+const BLOCK: usize = 256;
 
 impl TransposedProduct<'_> {
-    pub(crate) fn run(self) {
-        if self.m > 0 {
-            arch().dispatch(self);
-        }
-    }
-
-    #[inline(always)]
-    fn tiles<S: Simd, const MR: usize>(self, simd: S) {
-        let nr = 2 * S::F32_LANES;
-        for (panel, b) in self.panels.chunks_exact(nr * self.m).enumerate() {
-            let first = panel * nr;
-            let width = nr.min(self.i - first);
-            let (b, _) = S::as_simd_f32s(b);
-            for (tile, d) in self.d.chunks_exact(MR * self.m).enumerate() {
-                let mut sums = [[simd.splat_f32s(0.0); 2]; MR];
-                for (b, d) in b.chunks_exact(2).zip(d.chunks_exact(MR)) {
-                    for r in 0..MR {
-                        let x = simd.splat_f32s(d[r]);
-                        sums[r][0] = simd.mul_add_e_f32s(x, b[0], sums[r][0]);
-                        sums[r][1] = simd.mul_add_e_f32s(x, b[1], sums[r][1]);
-                    }
+    /// Packs what is wide enough that its rows, far apart, would not stay in the
+    /// first-level cache over all tiles that read them.
+    pub(crate) fn run(self, packed: &mut Packed) {
+        let [nr, mr] = tile_size();
+        let pack_a = self.i > WIDE && self.o > 2 * mr;
+        let pack_d = self.i > WIDE && self.o > WIDE;
+        let mut start = 0;
+        while start < self.m {
+            let m = BLOCK.min(self.m - start);
+            let mut panels = Panels {
+                d: &self.d[start * self.ldd..],
+                ldd: self.ldd,
+                next_d: mr,
+                a: &self.a[start * self.lda..],
+                lda: self.lda,
+                next_a: nr,
+                m,
+                o: self.o,
+                i: self.i,
+                c: &mut *self.c,
+                ldc: self.ldc,
+            };
+            if pack_a {
+                let count = self.i.div_ceil(nr);
+                grow(&mut packed.a, count * nr * m);
+                for (panel, out) in packed.a[..count * nr * m].chunks_exact_mut(nr * m).enumerate()
+                {
+                    let width = nr.min(self.i - panel * nr);
+                    copy_columns(&panels.a[panel * nr..], self.lda, width, out, nr);
                 }
-                let height = MR.min(self.o - tile * MR);
-                for (r, sums) in sums.iter().enumerate().take(height) {
-                    let at = (tile * MR + r) * self.ldc + first;
-                    put(simd, &mut self.c[at..at + width], *sums, true);
-                }
+                (panels.a, panels.lda, panels.next_a) = (&packed.a, nr, nr * m);
             }
+            if pack_d {
+                let count = self.o.div_ceil(mr);
+                grow(&mut packed.d, count * mr * m);
+                for (tile, out) in packed.d[..count * mr * m].chunks_exact_mut(mr * m).enumerate() {
+                    let width = mr.min(self.o - tile * mr);
+                    copy_columns(&panels.d[tile * mr..], self.ldd, width, out, mr);
+                }
+                (panels.d, panels.ldd, panels.next_d) = (&packed.d, mr, mr * m);
+            }
+            arch().dispatch(panels);
+            start += m;
         }
     }
 }
 
-impl WithSimd for TransposedProduct<'_> {
+/// Both operands in panels of columns: row `r` of panel `p` of `a` begins at
+/// `p·next_a + r·lda`.
+struct Panels<'a> {
+    d: &'a [f32],
+    ldd: usize,
+    next_d: usize,
+    a: &'a [f32],
+    lda: usize,
+    next_a: usize,
+    m: usize,
+    o: usize,
+    i: usize,
+    c: &'a mut [f32],
+    ldc: usize,
+}
+
+impl WithSimd for Panels<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if S::F32_LANES == 16 {
+        if S::REGISTER_COUNT >= 32 {
             self.tiles::<S, TALL>(simd);
         } else {
             self.tiles::<S, SHORT>(simd);
+        }
+    }
+}
+
+impl Panels<'_> {
+    #[inline(always)]
+    fn tiles<S: Simd, const MR: usize>(mut self, simd: S) {
+        let nr = 2 * S::F32_LANES;
+        for panel in 0..self.i.div_ceil(nr) {
+            let width = nr.min(self.i - panel * nr);
+            if width == nr {
+                self.panel::<S, MR, 2>(simd, panel, 0, nr);
+                continue;
+            }
+            // A last, narrow panel: a whole register, then a cut one.
+            let low = width.min(S::F32_LANES);
+            self.panel::<S, MR, 1>(simd, panel, 0, low);
+            if width > low {
+                self.panel::<S, MR, 1>(simd, panel, low, width - low);
+            }
+        }
+    }
+
+    /// `R` registers' columns of one panel from column `from` on; `R` is 1 where
+    /// `width` is not whole registers.
+    #[inline(always)]
+    fn panel<S: Simd, const MR: usize, const R: usize>(
+        &mut self,
+        simd: S,
+        panel: usize,
+        from: usize,
+        width: usize,
+    ) {
+        for tile in 0..self.o.div_ceil(MR) {
+            let height = MR.min(self.o - tile * MR);
+            if height == MR {
+                self.tile::<S, MR, MR, R>(simd, panel, from, width, tile, 0);
+            } else {
+                for row in 0..height {
+                    self.tile::<S, MR, 1, R>(simd, panel, from, width, tile, row);
+                }
+            }
+        }
+    }
+
+    /// Rows `row..row + H` of a tile of `MR`.
+    #[inline(always)]
+    #[allow(clippy::too_many_arguments)]
+    fn tile<S: Simd, const MR: usize, const H: usize, const R: usize>(
+        &mut self,
+        simd: S,
+        panel: usize,
+        from: usize,
+        width: usize,
+        tile: usize,
+        row: usize,
+    ) {
+        let mut sums = [[simd.splat_f32s(0.0); R]; H];
+        let a = self.a[panel * self.next_a + from..].chunks(self.lda);
+        let d = self.d[tile * self.next_d + row..].chunks(self.ldd);
+        for (a, d) in a.zip(d).take(self.m) {
+            let mut b = [simd.splat_f32s(0.0); R];
+            if R == 2 {
+                let (whole, _) = S::as_simd_f32s(&a[..2 * S::F32_LANES]);
+                b.copy_from_slice(&whole[..R]);
+            } else {
+                b[0] = V::load(simd, a, 0, width).v;
+            }
+            let d = &d[..H];
+            for r in 0..H {
+                let x = simd.splat_f32s(d[r]);
+                for i in 0..R {
+                    sums[r][i] = simd.mul_add_e_f32s(x, b[i], sums[r][i]);
+                }
+            }
+        }
+        let at = (tile * MR + row) * self.ldc + panel * 2 * S::F32_LANES + from;
+        let c = &mut self.c[at..];
+        for r in 0..H {
+            put(simd, &mut c[r * self.ldc..][..width], sums[r], true);
         }
     }
 }
@@ -285,14 +429,14 @@ mod tests {
     #[test]
     fn transposed_products_match_nested_loops() {
         let mut rng = Rng::new(2);
-        for (m, o, i) in [(1, 1, 1), (5, 7, 3), (64, 8, 32), (33, 17, 50)] {
+        for (m, o, i) in
+            [(1, 1, 1), (5, 7, 3), (64, 8, 32), (33, 17, 50), (300, 20, 100), (9, 30, 33)]
+        {
             let (d, a) = (random(&mut rng, m * o), random(&mut rng, m * i));
-            let mut packed_d = vec![f32::NAN; packed_transposed_len(m, o)];
-            pack_transposed(&d, m, o, o, &mut packed_d);
-            let mut panels = vec![f32::NAN; packed_len(m, i)];
-            pack(&a, [m, i], [i, 1], &mut panels);
             let mut c = vec![1.0; o * i];
-            TransposedProduct { d: &packed_d, m, o, panels: &panels, i, c: &mut c, ldc: i }.run();
+            let (ldd, lda, ldc) = (o, i, i);
+            TransposedProduct { d: &d, ldd, a: &a, lda, m, o, i, c: &mut c, ldc }
+                .run(&mut Packed::default());
             for x in 0..o {
                 for y in 0..i {
                     let exact: f64 =

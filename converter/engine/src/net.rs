@@ -3,18 +3,15 @@
 use crate::binarizer::Binarizer;
 use crate::chain::{ChainScratch, View};
 use crate::error::Error;
-use crate::ops::norm::Moments;
-use crate::plan::{Plan, Purpose, Stage};
+use crate::matmul::Packed;
+use crate::ops::norm::{self, Moments};
+use crate::plan::{PARTS, Plan, Purpose, Stage};
 use crate::simd::{fill_tile, tile};
 use crate::weights::Layer;
 use bitat_graph::{Graph, Node, NodeId, Op, ParamId, Role};
 use rayon::prelude::*;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
-
-/// A batch is cut into this many runs of images at most. Fixed, so that sums over
-/// the batch are added in the same order whatever the number of threads.
-pub(crate) const PARTS: usize = 16;
 
 /// What batch norms do in a forward pass.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +52,10 @@ pub struct Net {
     /// Per part: sums per channel.
     pub(crate) sums: Vec<f64>,
     pub(crate) sums_per_part: usize,
+    /// Statistics of one batch norm, while they are put together.
+    joined: Vec<Moments>,
+    /// What wide layers' weight gradients are made of, all images.
+    pub(crate) rows: [Vec<f32>; 2],
     pub(crate) scratch: ScratchPool,
     /// Images and mode of the last forward pass.
     pub(crate) last: Option<(usize, Mode)>,
@@ -104,8 +105,7 @@ pub(crate) struct Scratch {
     pub(crate) band: Vec<f32>,
     pub(crate) d_band: Vec<f32>,
     pub(crate) unfolded: Vec<f32>,
-    pub(crate) packed_d: Vec<f32>,
-    pub(crate) packed_a: Vec<f32>,
+    pub(crate) packed: Packed,
     pub(crate) pivot: Vec<f32>,
     pub(crate) taps: Vec<f32>,
 }
@@ -163,10 +163,15 @@ impl Net {
                 norm_grads[*bn] = vec![0.0; graph.nodes[id].shape.len() * max_batch];
             }
         }
-        let weights = layers.iter().map(|l| l.effective.len()).max().unwrap_or(0);
+        let narrow = layers.iter().filter(|l| !l.is_wide(max_batch));
+        let weights = narrow.map(|l| l.effective.len()).max().unwrap_or(0);
         let channels = graph.nodes.iter().map(|n| n.shape.c).max().unwrap_or(0);
         let chain = plan.stages.iter().map(|s| s.chain.sums).max().unwrap_or(0);
         let sums_per_part = chain + 3 * channels;
+        let wide_rows = [0, 1].map(|side| {
+            let wide = layers.iter().filter(|l| l.is_wide(max_batch));
+            wide.map(|l| max_batch * l.row_lens()[side]).max().unwrap_or(0)
+        });
         let gradients = graph.params.iter().map(|p| {
             let len = if training && p.role != Role::Statistic { p.data.len() } else { 0 };
             vec![0.0; len]
@@ -195,6 +200,8 @@ impl Net {
             gradients: gradients.collect(),
             sums: vec![0.0; sums_per_part * PARTS],
             sums_per_part,
+            joined: vec![Moments::default(); channels],
+            rows: wide_rows.map(|len| vec![0.0; if training { len } else { 0 }]),
             scratch: ScratchPool::default(),
             last: None,
             written: vec![false; count],
@@ -220,6 +227,20 @@ impl Net {
         assert_eq!(images.len(), n * self.nodes[0].shape.len(), "length of the images");
         assert_eq!(graph.nodes.len(), self.nodes.len(), "not the graph this net was made for");
         self.last = Some((n, mode));
+        // One entry into the thread pool, not one for each of its many parts.
+        rayon::scope(|_| self.forward_inside(graph, binarizer, images, n, mode));
+        let len = n * self.nodes[self.output].shape.len();
+        &self.values[self.plan.value[self.output].unwrap_or(0)][..len]
+    }
+
+    fn forward_inside(
+        &mut self,
+        graph: &mut Graph,
+        binarizer: &dyn Binarizer,
+        images: &[f32],
+        n: usize,
+        mode: Mode,
+    ) {
         let start = Instant::now();
         self.layers.par_iter_mut().for_each(|layer| layer.prepare(graph, binarizer));
         self.fill_tables(graph, mode);
@@ -235,8 +256,6 @@ impl Net {
             }
             self.note(start, |p| &mut p.stages[i].forward);
         }
-        let len = n * self.nodes[self.output].shape.len();
-        &self.values[self.plan.value[self.output].unwrap_or(0)][..len]
     }
 
     /// The value of a node in the last forward pass, `n` images.
@@ -384,17 +403,17 @@ impl Net {
             return;
         };
         let c = node.shape.c;
-        let per_part = n.div_ceil(PARTS);
-        for channel in 0..c {
-            let mut all = Moments::default();
-            for (part, sums) in self.sums.chunks_exact(self.sums_per_part).enumerate() {
-                let images = per_part.min(n.saturating_sub(part * per_part));
-                if images > 0 {
-                    let count = (images * node.shape.h * node.shape.w) as f64;
-                    let [pivot, first, second] = [0, 1, 2].map(|i| sums[i * c + channel]);
-                    all = all.join(Moments::about(count, pivot, first, second));
-                }
+        let source = node.inputs[0];
+        let per_part = self.plan.per_part(source, n);
+        let all = &mut self.joined[..c];
+        all.fill(Moments::default());
+        for (part, sums) in self.sums.chunks_exact(self.sums_per_part).enumerate() {
+            let images = per_part.min(n.saturating_sub(part * per_part));
+            if images > 0 {
+                norm::join_all(all, (images * node.shape.h * node.shape.w) as f64, sums);
             }
+        }
+        for (channel, &all) in all.iter().enumerate() {
             norm.mean[channel] = all.mean;
             norm.istd[channel] = 1.0 / (all.variance() + f64::from(*eps)).sqrt();
             match mode {

@@ -27,6 +27,13 @@ pub enum Purpose {
     Inspect,
 }
 
+/// A batch is cut into this many runs of images at most. Fixed, so that sums over
+/// the batch are added in the same order whatever the number of threads.
+pub(crate) const PARTS: usize = 16;
+
+/// Pixels of a part at least, but for the last.
+const MIN_PIXELS: usize = 16;
+
 /// Side inputs that one chain may read.
 pub(crate) const MAX_SIDES: usize = 2;
 
@@ -151,6 +158,8 @@ pub(crate) struct Plan {
     pub(crate) kept: Vec<bool>,
     /// Nodes with something trainable at or above them.
     pub(crate) trained: Vec<bool>,
+    /// Pixels of each node.
+    pixels: Vec<usize>,
 }
 
 impl Plan {
@@ -191,6 +200,7 @@ impl Plan {
             norms: vec![Vec::new(); count],
             kept,
             trained: trained(graph),
+            pixels: graph.nodes.iter().map(|n| (n.shape.h * n.shape.w).max(1)).collect(),
         };
         plan.place_values(graph, purpose);
         for stage in &plan.stages {
@@ -204,6 +214,12 @@ impl Plan {
         }
         debug_assert!(plan.stages.iter().all(|s| stored[s.node]));
         Ok(plan)
+    }
+
+    /// Images per part at a stored node: at most [`PARTS`] parts, none with so few
+    /// pixels that the panels of its weights are read for nothing.
+    pub(crate) fn per_part(&self, node: NodeId, n: usize) -> usize {
+        n.div_ceil(PARTS).max(MIN_PIXELS.div_ceil(self.pixels[node])).min(n)
     }
 
     /// Stage indices that read a stored node.

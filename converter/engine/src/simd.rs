@@ -6,10 +6,47 @@
 
 use std::sync::OnceLock;
 
-/// The best instruction set of this processor.
+/// The best instruction set of this processor, or the one that the environment
+/// variable `BITAT_ISA` names, if the processor has it: `portable`, `avx2`, `avx512`.
 pub(crate) fn arch() -> pulp::Arch {
     static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
-    *ARCH.get_or_init(pulp::Arch::new)
+    *ARCH.get_or_init(|| {
+        let wanted = std::env::var("BITAT_ISA").unwrap_or_default();
+        named(&wanted).unwrap_or_default()
+    })
+}
+
+/// The instruction set the trainer computes with: `portable`, `avx2`, `avx512` or
+/// `neon`. See the crate's documentation for how to choose another.
+pub fn instruction_set() -> &'static str {
+    struct Name;
+    impl pulp::WithSimd for Name {
+        type Output = &'static str;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _: S) -> &'static str {
+            match S::F32_LANES {
+                4 => "neon",
+                8 => "avx2",
+                16 => "avx512",
+                _ => "portable",
+            }
+        }
+    }
+    arch().dispatch(Name)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn named(name: &str) -> Option<pulp::Arch> {
+    match name {
+        "portable" => Some(pulp::Arch::Scalar),
+        "avx2" => pulp::x86::V3::try_new().map(pulp::Arch::V3),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn named(name: &str) -> Option<pulp::Arch> {
+    (name == "portable").then_some(pulp::Arch::Scalar)
 }
 
 /// Defines functions whose bodies are compiled for every instruction set: `S` is the
@@ -18,6 +55,7 @@ pub(crate) fn arch() -> pulp::Arch {
 macro_rules! vectorised {
     ($($(#[$meta:meta])* fn $name:ident[$s:ident]($($arg:ident: $type:ty),* $(,)?) $body:block)+) => {$(
         $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
         pub(crate) fn $name($($arg: $type),*) {
             struct Kernel<T>(T);
             impl pulp::WithSimd for Kernel<($($type,)*)> {

@@ -4,6 +4,7 @@
 use crate::binarizer::Binarizer;
 use crate::matmul::{pack, packed_len};
 use crate::ops::window::Geometry;
+use crate::plan::PARTS;
 use crate::quantise;
 use bitat_graph::{Graph, NodeId, Op, ParamId, Precision, Shape, Window};
 
@@ -95,6 +96,19 @@ impl Layer {
             d_effective: when(len),
             d_latent: when(len),
         })
+    }
+
+    /// Floats of an input row and of an output row of one image.
+    pub(crate) fn row_lens(&self) -> [usize; 2] {
+        let pixels = self.geometry.to.h * self.geometry.to.w;
+        [pixels * self.k, pixels * self.n]
+    }
+
+    /// Whether a sum of weight gradients per part would cost more memory traffic than
+    /// writing the rows of all images and multiplying them at once.
+    pub(crate) fn is_wide(&self, n: usize) -> bool {
+        let [inputs, outputs] = self.row_lens();
+        self.form == Form::Product && PARTS * self.k * self.n > n * (inputs + outputs)
     }
 
     /// Takes the parameters of this step.

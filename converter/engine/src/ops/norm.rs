@@ -31,6 +31,16 @@ vectorised! {
     }
 }
 
+/// Joins to every channel's moments those of a part: `count` values whose pivots,
+/// `Σ(x − pivot)` and `Σ(x − pivot)²` are three runs in `sums`.
+pub(crate) fn join_all(all: &mut [Moments], count: f64, sums: &[f64]) {
+    let c = all.len();
+    let [pivots, firsts, seconds] = [0, 1, 2].map(|i| &sums[i * c..][..c]);
+    for (i, all) in all.iter_mut().enumerate() {
+        *all = all.join(Moments::about(count, pivots[i], firsts[i], seconds[i]));
+    }
+}
+
 /// Count, mean and sum of squared deviations of one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Moments {

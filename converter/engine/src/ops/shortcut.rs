@@ -5,7 +5,7 @@ use super::sweep::update;
 use crate::simd::vectorised;
 use crate::vector::V;
 use bitat_graph::Shape;
-use std::ops::Range;
+use pulp::Simd;
 
 /// From one activation's geometry to another's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,12 +21,26 @@ impl Map {
         self.pool == 1 && self.from.c == self.to.c
     }
 
-    /// Image, input rows and input columns of output pixel `at` over all images.
-    fn window(&self, at: usize) -> (usize, Range<usize>, Range<usize>) {
-        let pixels = self.to.h * self.to.w;
-        let (image, at) = (at / pixels, at % pixels);
-        let (y, x) = (at / self.to.w * self.pool, at % self.to.w * self.pool);
-        (image, y..(y + self.pool).min(self.from.h), x..(x + self.pool).min(self.from.w))
+    /// The offsets of the input pixels that make output pixels `first..`, counted over
+    /// all images: that of the window's corner, and its rows and columns.
+    #[inline(always)]
+    fn windows(&self, first: usize) -> impl Iterator<Item = (usize, [usize; 2])> {
+        let Map { from, to, pool } = *self;
+        let (mut image, at) = (first / (to.h * to.w), first % (to.h * to.w));
+        let (mut y, mut x) = (at / to.w, at % to.w);
+        std::iter::repeat_with(move || {
+            let (row, column) = (y * pool, x * pool);
+            let corner = ((image * from.h + row) * from.w + column) * from.c;
+            let size = [pool.min(from.h - row), pool.min(from.w - column)];
+            x += 1;
+            if x == to.w {
+                (x, y) = (0, y + 1);
+            }
+            if y == to.h {
+                (y, image) = (0, image + 1);
+            }
+            (corner, size)
+        })
     }
 
     /// How many input channels make output channel `c`.
@@ -41,20 +55,21 @@ vectorised! {
     fn read[s](map: &Map, x: &[f32], first: usize, y: &mut [f32], mean: &mut [f32]) {
         let (ci, co) = (map.from.c, map.to.c);
         let mean = &mut mean[..ci];
-        for (i, y) in y.chunks_exact_mut(co).enumerate() {
-            let (image, rows, columns) = map.window(first + i);
-            let scale = 1.0 / (rows.len() * columns.len()) as f32;
+        for (y, (corner, [rows, columns])) in y.chunks_exact_mut(co).zip(map.windows(first)) {
+            if rows * columns == 1 && ci <= co {
+                copies(s, &x[corner..corner + ci], y);
+                continue;
+            }
+            let scale = 1.0 / (rows * columns) as f32;
             mean.fill(0.0);
-            for row in rows {
-                for column in columns.clone() {
-                    let at = ((image * map.from.h + row) * map.from.w + column) * ci;
+            for row in 0..rows {
+                for column in 0..columns {
+                    let at = corner + (row * map.from.w + column) * ci;
                     update(s, mean, [&x[at..at + ci]], #[inline(always)] |m, [x]| m + x * V::all(s, scale));
                 }
             }
             if ci <= co {
-                for y in y.chunks_mut(ci) {
-                    y.copy_from_slice(&mean[..y.len()]);
-                }
+                copies(s, mean, y);
             } else {
                 for (c, y) in y.iter_mut().enumerate() {
                     let sum: f32 = mean.iter().skip(c).step_by(co).sum();
@@ -72,9 +87,8 @@ vectorised! {
     ) {
         let (ci, co) = (map.from.c, map.to.c);
         let mean = &mut mean[..ci];
-        for (i, d) in d.chunks_exact(co).enumerate() {
-            let (image, rows, columns) = map.window(first + i);
-            let scale = 1.0 / (rows.len() * columns.len()) as f32;
+        for (d, (corner, [rows, columns])) in d.chunks_exact(co).zip(map.windows(first)) {
+            let scale = 1.0 / (rows * columns) as f32;
             if ci <= co {
                 mean.fill(0.0);
                 for d in d.chunks(ci) {
@@ -86,17 +100,31 @@ vectorised! {
                     *mean = d[c % co] * (scale / map.share(c % co) as f32);
                 }
             }
-            for row in rows {
-                for column in columns.clone() {
-                    let at = ((image * map.from.h + row) * map.from.w + column) * ci;
+            for row in 0..rows {
+                for column in 0..columns {
+                    let at = corner + (row * map.from.w + column) * ci;
                     let into = &mut into[at..at + ci];
                     if accumulate {
                         update(s, into, [&*mean], #[inline(always)] |into, [m]| into + m);
                     } else {
-                        into.copy_from_slice(mean);
+                        copies(s, mean, into);
                     }
                 }
             }
+        }
+    }
+}
+
+/// Fills `y` with `x` again and again, a register at a time: a call to copy 16 floats
+/// would take longer than copying them.
+#[inline(always)]
+fn copies<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
+    for y in y.chunks_mut(x.len()) {
+        let mut at = 0;
+        while at < y.len() {
+            let width = S::F32_LANES.min(y.len() - at);
+            V::<S>::load(s, x, at, width).store(y, at, width);
+            at += width;
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Windows over an image: zero-padded bands of rows, and their unfolding into
 //! matrix rows for convolutions that are neither 1x1 nor depthwise.
 
+use crate::simd::vectorised;
+use crate::vector::V;
 use bitat_graph::{Shape, Window};
 use std::ops::Range;
 
@@ -73,6 +75,23 @@ impl Geometry {
         channels: Range<usize>,
         out: &mut [f32],
     ) {
+        let whole = channels.len() == self.from.c;
+        let [kh, kw] = self.window.kernel;
+        // All channels of a kernel row lie side by side.
+        let run = if whole { kw * channels.len() } else { channels.len() };
+        let taps = kh * kw * channels.len() / run;
+        let mut starts = [0; 64];
+        if taps <= starts.len() {
+            let width = self.padded_width() * self.from.c;
+            for (i, start) in starts[..taps].iter_mut().enumerate() {
+                let (ky, kx) = if whole { (i, 0) } else { (i / kw, i % kw) };
+                *start = ky * width + kx * self.from.c + channels.start;
+            }
+            let steps = self.window.stride.map(|s| s * self.from.c);
+            let step = [steps[0] * self.padded_width(), steps[1]];
+            gather(band, [rows, self.to.w], step, &starts[..taps], run, out);
+            return;
+        }
         let per_group = channels.len();
         let row_len = self.unfolded(per_group);
         self.each_tap(rows, |pixel, tap, at| {
@@ -110,6 +129,31 @@ impl Geometry {
                         let at = (oy * stride[0] + ky) * width + ox * stride[1] + kx;
                         f(oy * self.to.w + ox, ky * kernel[1] + kx, at * self.from.c);
                     }
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// For each output pixel, the runs of `run` floats at `starts` from its corner,
+    /// one behind the other; `step` is how far the corner moves per row and column.
+    fn gather[s](
+        band: &[f32], size: [usize; 2], step: [usize; 2], starts: &[usize], run: usize,
+        out: &mut [f32],
+    ) {
+        let mut to = 0;
+        for y in 0..size[0] {
+            for x in 0..size[1] {
+                let corner = y * step[0] + x * step[1];
+                for start in starts {
+                    let mut at = 0;
+                    while at < run {
+                        let len = S::F32_LANES.min(run - at);
+                        V::<S>::load(s, band, corner + start + at, len).store(out, to + at, len);
+                        at += len;
+                    }
+                    to += run;
                 }
             }
         }
