@@ -9,7 +9,7 @@
 //!    more, a sign only where the float value lies on its threshold.
 //! 3. **Network ≈ network.** All test images go through both. Where a value
 //!    lies near a threshold the two may part, and a bit that flips may flip
-//!    others, so a few images change class; the accuracy may move by no more
+//!    others, so some images change class; the accuracy may move by no more
 //!    than such changes explain.
 
 use std::collections::HashMap;
@@ -39,10 +39,6 @@ const SATURATED: f64 = 1e-3;
 /// How near its threshold a value is when floats and integers may disagree on
 /// its sign, relative to the layer's largest value.
 const ON_THRESHOLD: f64 = 1e-5;
-/// Percent of the test images that may change class. A network of a few training
-/// steps decides by narrow margins: one of 100 steps changed 14 % of its classes.
-const MOST_CHANGED: f64 = 30.0;
-
 /// What was proven.
 pub struct Proof {
     /// The packed file on the test images, through the runtime.
@@ -121,18 +117,21 @@ pub fn prove(
     })
 }
 
-/// Refuses two sets of predictions that differ by more than rounding explains.
+/// Refuses two sets of predictions whose accuracies differ by more than
+/// rounding explains.
 ///
 /// Of `c` changed images each gains or loses a right answer about evenly, so
 /// the number of right ones moves by about `√c`; three times that, and one
-/// percent, are let pass.
+/// percent, are let pass. How many may change is not bounded: a network of a
+/// few training steps decides by margins of nothing (one of 100 steps changed
+/// 14 % of its classes, one of 7,488 steps 3 %), and what a fault in a single
+/// layer does was judged before, layer by layer.
 fn compare(packed: &Scores, trained: &Scores, same: usize) -> Result<(), Error> {
     let images = packed.images();
     let changed = images - same;
     let right = |s: &Scores| s.top(1) * images as f64 / 100.0;
     let moved = (right(packed) - right(trained)).abs();
-    let allowed = 3.0 * (changed as f64).sqrt() + 0.01 * images as f64;
-    if moved <= allowed && changed as f64 <= MOST_CHANGED / 100.0 * images as f64 + 3.0 {
+    if moved <= 3.0 * (changed as f64).sqrt() + 0.01 * images as f64 {
         return Ok(());
     }
     Err(Error::model(format!(
@@ -334,4 +333,36 @@ fn near_threshold(graph: &Graph, node: NodeId, values: &HashMap<NodeId, Vec<f32>
             base + 4.0 * f64::from(f32::EPSILON) * gain * (input + param(mean, c).abs())
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two classes, all images of the first.
+    fn scores(predictions: impl Iterator<Item = usize>) -> Scores {
+        let mut scores = Scores::new(2);
+        for class in predictions {
+            scores.push(0, if class == 0 { &[1, 0] } else { &[0, 1] });
+        }
+        scores
+    }
+
+    fn judged(packed: [usize; 2], trained: [usize; 2]) -> Result<(), Error> {
+        let made = |[right, wrong]: [usize; 2]| {
+            scores(std::iter::repeat_n(0, right).chain(std::iter::repeat_n(1, wrong)))
+        };
+        let (packed, trained) = (made(packed), made(trained));
+        let same = packed.predictions().zip(trained.predictions()).filter(|(a, b)| a == b).count();
+        compare(&packed, &trained, same)
+    }
+
+    #[test]
+    fn an_accuracy_that_fell_is_refused_and_one_that_wavered_is_not() {
+        assert!(judged([900, 100], [900, 100]).is_ok());
+        assert!(judged([890, 110], [900, 100]).is_ok());
+        let error = judged([700, 300], [900, 100]).unwrap_err().to_string();
+        assert!(error.contains("200 of 1000 predictions differ"), "{error}");
+        assert!(judged([1000, 0], [900, 100]).is_err(), "better is different too");
+    }
 }
