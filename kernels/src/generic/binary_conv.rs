@@ -182,18 +182,16 @@ struct Line<'l, 'a, S> {
 /// The parameters of a block.
 type BlockParameters<S> = [Parameters<<S as Popcount>::L>; GROUPS];
 
-impl<S: Popcount> Line<'_, '_, S> {
-    #[inline(always)]
-    fn parameters(&self) -> BlockParameters<S> {
-        let lanes = self.isa.lanes();
-        let mut parameters = [self.sink.parameters(lanes, self.block.channel); GROUPS];
-        for (group, parameters) in parameters.iter_mut().enumerate().skip(1) {
-            if group * LANES < self.block.count {
-                *parameters = self.sink.parameters(lanes, self.block.channel + group * LANES);
-            }
+#[inline(always)]
+fn parameters<S: Popcount>(isa: S, block: &Block<'_>, out: &Row<'_>) -> BlockParameters<S> {
+    let lanes = isa.lanes();
+    let mut parameters = [out.parameters(lanes, block.channel); GROUPS];
+    for (group, parameters) in parameters.iter_mut().enumerate().skip(1) {
+        if group * LANES < block.count {
+            *parameters = out.parameters(lanes, block.channel + group * LANES);
         }
-        parameters
     }
+    parameters
 }
 
 /// A row in tiles of P pixels, at least P wide. The last tile overlaps the one
@@ -208,10 +206,10 @@ impl<S: Popcount, const P: usize, const N: usize, const W: usize> Work
 {
     #[inline(always)]
     fn run(self) {
-        let parameters = self.0.parameters();
         let Line { isa, layer, block, row, .. } = *self.0;
         let inside = self.0.inside.clone();
         let mut out = self.0.sink.row(row);
+        let parameters = parameters(isa, &block, &out);
         let lanes = isa.lanes();
         let window = layer.conv.window;
         let width = layer.conv.input.w;
@@ -276,10 +274,10 @@ struct Singly<'t, 'l, 'a, S, const N: usize>(&'t mut Line<'l, 'a, S>);
 impl<S: Popcount, const N: usize> Work for Singly<'_, '_, '_, S, N> {
     #[inline(always)]
     fn run(self) {
-        let parameters = &self.0.parameters();
         let Line { isa, layer, block, row, ref inside, .. } = *self.0;
         let (layer, block) = (&layer, &block);
         let mut out = self.0.sink.row(row);
+        let parameters = &parameters(isa, block, &out);
         for column in 0..layer.conv.output.w {
             let tile = Tile { layer, block, row, column, inside };
             let out = out.reborrow();

@@ -26,16 +26,22 @@
 //! Where a stream is wanted, the planes are expanded to 16-bit lanes: 3
 //! operations per plane and 16 channels.
 
+// Fixed loops over indices are unrolled into registers.
+#![allow(clippy::needless_range_loop)]
+
 use core::ops::Range;
 
-use super::epilogue::{At, Parameters, Row, Sink};
-use super::lanes::{LANES, Lanes, Work};
+use super::epilogue::{At, Row, Sink};
+use super::lanes::{LANES, Lanes, Outline, Work};
 use super::{BinaryJob, taps_inside};
 use crate::layout::{count_planes, pixel_bytes};
 use crate::types::{Conv, Padding};
 
 /// Planes enough for every count that fits 16 bits.
 const PLANES: usize = 16;
+
+/// Bytes of the largest register.
+const LARGEST: usize = 64;
 
 /// A register of bits, one channel each.
 pub(crate) trait Bits: Copy {
@@ -109,11 +115,13 @@ impl Bits for Word {
     }
     #[inline(always)]
     fn greater(self, a: u64, b: u64, so_far: u64) -> u64 {
+        // Where they differ, a is the answer.
         so_far ^ ((a ^ b) & (a ^ so_far))
     }
 }
 
 /// What stays the same for all of a layer.
+#[derive(Clone, Copy)]
 struct Layer<'a> {
     conv: Conv,
     padding: Padding,
@@ -127,10 +135,27 @@ struct Layer<'a> {
     pixel: usize,
 }
 
+impl Layer<'_> {
+    /// The planes of the thresholds for counts over `terms` taps.
+    #[inline(always)]
+    fn load_thresholds<B: Bits>(&self, bits: B, terms: usize, byte: usize, to: &mut [B::V]) {
+        let first = (terms % 2) * self.planes * self.pixel + byte;
+        for (plane, to) in to.iter_mut().enumerate() {
+            *to = bits.load(&self.thresholds[first + plane * self.pixel..]);
+        }
+    }
+}
+
 /// The whole operation: `wide` for as much of a pixel as fills its registers,
-/// then 64 channels at a time.
+/// then `narrow`, then 64 channels at a time.
 #[inline(always)]
-pub(crate) fn run<L: Lanes, B: Bits>(lanes: L, wide: B, job: BinaryJob<'_>) {
+pub(crate) fn run<S: Outline, L: Lanes, B: Bits, C: Bits>(
+    isa: S,
+    lanes: L,
+    wide: B,
+    narrow: C,
+    job: BinaryJob<'_>,
+) {
     let conv = job.conv;
     let taps = conv.window.kernel_h * conv.window.kernel_w;
     let planes = count_planes(taps);
@@ -158,19 +183,15 @@ pub(crate) fn run<L: Lanes, B: Bits>(lanes: L, wide: B, job: BinaryJob<'_>) {
     for row in job.rows {
         let mut byte = 0;
         while byte + B::BYTES <= pixel {
-            if nine {
-                lanes.outline(Line::<L, B, true> { lanes, bits: wide, layer, sink, row, byte });
-            } else {
-                lanes.outline(Line::<L, B, false> { lanes, bits: wide, layer, sink, row, byte });
-            }
+            line(isa, Line { lanes, bits: wide, layer, sink, row, byte }, nine);
             byte += B::BYTES;
         }
+        while byte + C::BYTES <= pixel {
+            line(isa, Line { lanes, bits: narrow, layer, sink, row, byte }, nine);
+            byte += C::BYTES;
+        }
         while byte < pixel {
-            if nine {
-                lanes.outline(Line::<L, Word, true> { lanes, bits: Word, layer, sink, row, byte });
-            } else {
-                lanes.outline(Line::<L, Word, false> { lanes, bits: Word, layer, sink, row, byte });
-            }
+            line(isa, Line { lanes, bits: Word, layer, sink, row, byte }, nine);
             byte += Word::BYTES;
         }
     }
@@ -180,25 +201,32 @@ pub(crate) fn run<L: Lanes, B: Bits>(lanes: L, wide: B, job: BinaryJob<'_>) {
 /// T + 1 for channels that do not exist.
 fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [u8]) {
     let pixel = made.len() / (2 * planes);
-    made.fill(0);
-    for (parity, set) in made.chunks_exact_mut(planes * pixel).enumerate() {
-        for c in 0..pixel * 8 {
-            let least = match thresholds.get(c) {
-                Some(&t) => {
-                    let half = (parity as i64 - i64::from(t)).div_euclid(2);
-                    (taps as i64 / 2 + half + 1).clamp(0, taps as i64 + 1)
+    let never = taps as i32 + 1;
+    for (parity, set) in (0..).zip(made.chunks_exact_mut(planes * pixel)) {
+        for (word, thresholds) in thresholds.chunks(64).enumerate() {
+            let mut bits = [0u64; PLANES];
+            for c in 0..64 {
+                let least = match thresholds.get(c) {
+                    // Saturated or not, it is clamped.
+                    Some(&t) => {
+                        let half = i32::saturating_sub(parity, t) >> 1;
+                        half.saturating_add(taps as i32 / 2 + 1).clamp(0, never)
+                    }
+                    None => never,
+                };
+                for (plane, bits) in bits[..planes].iter_mut().enumerate() {
+                    *bits |= u64::from(least as u32 >> plane & 1) << c;
                 }
-                None => taps as i64 + 1,
-            };
-            for plane in 0..planes {
-                set[plane * pixel + c / 8] |= ((least >> plane & 1) as u8) << (c % 8);
+            }
+            for (plane, bits) in bits[..planes].iter().enumerate() {
+                Word.store(*bits, &mut set[plane * pixel + word * 8..]);
             }
         }
     }
 }
 
 /// One row of the channels that start at `byte` and fill a register.
-struct Line<'l, 'a, L, B, const NINE: bool> {
+struct Line<'l, 'a, L, B> {
     lanes: L,
     bits: B,
     layer: &'l Layer<'a>,
@@ -207,120 +235,184 @@ struct Line<'l, 'a, L, B, const NINE: bool> {
     byte: usize,
 }
 
-impl<L: Lanes, B: Bits, const NINE: bool> Work for Line<'_, '_, L, B, NINE> {
-    #[inline(always)]
-    fn run(self) {
-        line::<L, B, NINE>(self.lanes, self.bits, self.layer, self.sink, self.row, self.byte);
+/// A [`Line`] under a 3×3 window.
+struct NineTaps<'l, 'a, L, B>(Line<'l, 'a, L, B>);
+
+/// A [`Line`] under any window.
+struct AnyTaps<'l, 'a, L, B>(Line<'l, 'a, L, B>);
+
+#[inline(always)]
+fn line<S: Outline, L: Lanes, B: Bits>(isa: S, line: Line<'_, '_, L, B>, nine: bool) {
+    if nine {
+        isa.outline(NineTaps(line));
+    } else {
+        isa.outline(AnyTaps(line));
     }
 }
 
-#[inline(always)]
-fn line<L: Lanes, B: Bits, const NINE: bool>(
-    lanes: L,
-    bits: B,
-    layer: &Layer<'_>,
-    sink: &mut Sink<'_>,
-    row: usize,
-    byte: usize,
-) {
-    let Layer { conv, planes, pixel, .. } = *layer;
-    let window = &conv.window;
-    let taps = window.kernel_h * window.kernel_w;
-    let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, conv.input.h);
-    let channel = byte * 8;
-    let channels = (conv.output.c - channel).min(B::BYTES * 8);
-    let mut parameters = [sink.parameters(lanes, channel); GROUPS];
-    for (group, parameters) in parameters.iter_mut().enumerate() {
-        if group * LANES < channels {
-            *parameters = sink.parameters(lanes, channel + group * LANES);
+impl<L: Lanes, B: Bits> Work for NineTaps<'_, '_, L, B> {
+    #[inline(always)]
+    fn run(self) {
+        let Line { lanes, bits, layer, sink, row, byte } = self.0;
+        let layer = *layer;
+        let mut weights = [bits.zeros(); 9];
+        for (tap, weight) in weights.iter_mut().enumerate() {
+            *weight = bits.load(&layer.weights[tap * layer.pixel + byte..]);
         }
-    }
-    let mut out = sink.row(row);
-    let mut nine_weights = [bits.zeros(); 9];
-    if NINE {
-        for (tap, weight) in nine_weights.iter_mut().enumerate() {
-            *weight = bits.load(&layer.weights[tap * pixel + byte..]);
+        let mut outputs = Outputs { lanes, bits, layer, byte, out: sink.row(row) };
+        let mut place = Place::new(&layer, row, byte);
+        let decided = !layer.thresholds.is_empty();
+        // Those of the pixels whose 9 taps are all inside.
+        let mut thresholds = [bits.zeros(); 4];
+        if decided {
+            layer.load_thresholds(bits, 9, byte, &mut thresholds);
         }
-    }
-
-    for column in 0..conv.output.w {
-        let inside_x =
-            taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, conv.input.w);
-        let terms = match layer.padding {
-            Padding::Zero => inside_y.len() * inside_x.len(),
-            Padding::One => taps,
-        };
-        let whole = inside_y.len() * inside_x.len() == taps;
-        let mut place = Place {
-            y: (row * window.stride_h).wrapping_sub(window.pad_top),
-            x: (column * window.stride_w).wrapping_sub(window.pad_left),
-            inside_y: inside_y.clone(),
-            inside_x,
-            byte,
-            differing: if layer.thresholds.is_empty() { 0 } else { taps / 2 - terms / 2 },
-        };
-
-        let mut count = [bits.zeros(); PLANES];
-        if NINE {
+        for column in 0..layer.conv.output.w {
             let mut taps = [bits.zeros(); 9];
-            for (tap, (result, &weight)) in taps.iter_mut().zip(&nine_weights).enumerate() {
-                *result = if whole {
-                    place.inside(bits, layer, tap / 3, tap % 3, weight)
+            if place.moves_to(&layer, column) {
+                for tap in 0..9 {
+                    taps[tap] = place.inside(bits, &layer, tap / 3, tap % 3, weights[tap]);
+                }
+                let count = add_nine(bits, taps);
+                if decided {
+                    outputs.decide(column, &count, &thresholds);
                 } else {
-                    place.compare(bits, layer, tap / 3, tap % 3, weight)
-                };
+                    outputs.put(column, 9, &count);
+                }
+            } else {
+                for (tap, (result, &weight)) in taps.iter_mut().zip(&weights).enumerate() {
+                    *result = place.compare(bits, &layer, tap / 3, tap % 3, weight);
+                }
+                outputs.put(column, place.terms, &add_nine(bits, taps));
             }
-            [count[0], count[1], count[2], count[3]] = add_nine(bits, taps);
-        } else {
+        }
+    }
+}
+
+impl<L: Lanes, B: Bits> Work for AnyTaps<'_, '_, L, B> {
+    #[inline(always)]
+    fn run(self) {
+        let Line { lanes, bits, layer, sink, row, byte } = self.0;
+        let layer = *layer;
+        let window = layer.conv.window;
+        let mut outputs = Outputs { lanes, bits, layer, byte, out: sink.row(row) };
+        let mut place = Place::new(&layer, row, byte);
+        for column in 0..layer.conv.output.w {
+            place.moves_to(&layer, column);
+            let mut planes = [bits.zeros(); PLANES];
+            let count = &mut planes[..layer.planes];
             let mut pending = None;
             for ky in 0..window.kernel_h {
                 for kx in 0..window.kernel_w {
                     let tap = ky * window.kernel_w + kx;
-                    let weight = bits.load(&layer.weights[tap * pixel + byte..]);
-                    let result = place.compare(bits, layer, ky, kx, weight);
+                    let weight = bits.load(&layer.weights[tap * layer.pixel + byte..]);
+                    let result = place.compare(bits, &layer, ky, kx, weight);
                     match pending.take() {
                         None => pending = Some(result),
-                        Some(other) => add_two(bits, &mut count[..planes], result, other),
+                        Some(other) => add_two(bits, count, result, other),
                     }
                 }
             }
             if let Some(last) = pending {
-                add_two(bits, &mut count[..planes], last, bits.zeros());
+                add_two(bits, count, last, bits.zeros());
             }
+            outputs.put(column, place.terms, count);
         }
+    }
+}
 
-        // A constant for the nine taps, so that their planes stay in registers.
-        let planes = if NINE { 4 } else { planes };
+/// What becomes of a row's counts.
+struct Outputs<'r, 'a, L, B> {
+    lanes: L,
+    bits: B,
+    layer: Layer<'a>,
+    byte: usize,
+    out: Row<'r>,
+}
+
+impl<L: Lanes, B: Bits> Outputs<'_, '_, L, B> {
+    /// Takes the counts of one pixel over `terms` taps.
+    #[inline(always)]
+    fn put(&mut self, column: usize, terms: usize, count: &[B::V]) {
+        let Outputs { lanes, bits, layer, byte, .. } = *self;
         if layer.thresholds.is_empty() {
+            let channel = byte * 8;
+            let channels = (layer.conv.output.c - channel).min(B::BYTES * 8);
             let at = At { column, channel, count: channels };
-            expand(lanes, bits, &mut out, &parameters, at, terms, &count[..planes]);
+            expand(lanes, bits, &mut self.out, at, terms, count);
         } else {
-            let first = (terms % 2) * planes * pixel + byte;
-            let mut below = bits.ones();
-            for (plane, &count) in count[..planes].iter().enumerate() {
-                let threshold = bits.load(&layer.thresholds[first + plane * pixel..]);
-                below = bits.greater(count, threshold, below);
-            }
-            bits.store(below, &mut out.pixel_bits(column)[byte..]);
+            let mut thresholds = [bits.zeros(); PLANES];
+            layer.load_thresholds(bits, terms, byte, &mut thresholds[..count.len()]);
+            self.decide(column, count, &thresholds[..count.len()]);
         }
+    }
+
+    /// Stores whether each count reaches its threshold, plane by plane.
+    #[inline(always)]
+    fn decide(&mut self, column: usize, count: &[B::V], thresholds: &[B::V]) {
+        let mut below = self.bits.ones();
+        for (&count, &threshold) in count.iter().zip(thresholds) {
+            below = self.bits.greater(count, threshold, below);
+        }
+        self.bits.store(below, &mut self.out.pixel_bits(column)[self.byte..]);
     }
 }
 
 /// Where a window lies.
 struct Place {
+    /// First byte of the channels in a pixel.
+    byte: usize,
     /// Input row and column of tap (0, 0); wrapped where they are outside.
     y: usize,
     x: usize,
     /// The taps inside the input.
     inside_y: Range<usize>,
     inside_x: Range<usize>,
-    /// First byte of the channels in a pixel.
-    byte: usize,
+    /// Products.
+    terms: usize,
     /// Taps outside still to be fed as "differs", see the top of the file.
     differing: usize,
 }
 
 impl Place {
+    /// For row `row`, no column yet.
+    #[inline(always)]
+    fn new(layer: &Layer<'_>, row: usize, byte: usize) -> Self {
+        let Conv { input, window, .. } = layer.conv;
+        Place {
+            byte,
+            y: (row * window.stride_h).wrapping_sub(window.pad_top),
+            x: 0,
+            inside_y: taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, input.h),
+            inside_x: 0..0,
+            terms: 0,
+            differing: 0,
+        }
+    }
+
+    /// Moves to output column `column` and says whether all taps are inside.
+    #[inline(always)]
+    fn moves_to(&mut self, layer: &Layer<'_>, column: usize) -> bool {
+        let Conv { input, window, .. } = layer.conv;
+        let taps = window.kernel_h * window.kernel_w;
+        self.x = (column * window.stride_w).wrapping_sub(window.pad_left);
+        let last = self.x.wrapping_add(window.kernel_w - 1);
+        if self.inside_y.len() == window.kernel_h && self.x < input.w && last < input.w {
+            self.terms = taps;
+            self.inside_x = 0..window.kernel_w;
+            self.differing = 0;
+            return true;
+        }
+        self.inside_x =
+            taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, input.w);
+        self.terms = match layer.padding {
+            Padding::Zero => self.inside_y.len() * self.inside_x.len(),
+            Padding::One => taps,
+        };
+        self.differing = if layer.thresholds.is_empty() { 0 } else { taps / 2 - self.terms / 2 };
+        false
+    }
+
     /// The differing bits of a tap inside the input.
     #[inline(always)]
     fn inside<B: Bits>(
@@ -398,26 +490,22 @@ fn add_two<B: Bits>(bits: B, count: &mut [B::V], a: B::V, b: B::V) {
     }
 }
 
-/// Groups of 16 channels in the largest register.
-const GROUPS: usize = 32;
-
 /// Hands a register's counts to the epilogue, 16 channels at a time.
 #[inline(always)]
 fn expand<L: Lanes, B: Bits>(
     lanes: L,
     bits: B,
     out: &mut Row<'_>,
-    parameters: &[Parameters<L>; GROUPS],
     at: At,
     terms: usize,
     count: &[B::V],
 ) {
-    let mut planes = [[0u8; GROUPS * LANES / 8]; PLANES];
+    let mut planes = [[0u8; LARGEST]; PLANES];
     for (plane, &value) in planes.iter_mut().zip(count) {
         bits.store(value, plane);
     }
     let terms = lanes.splat16(terms as i16);
-    for (group, parameters) in parameters.iter().enumerate() {
+    for group in 0..B::BYTES * 8 / LANES {
         let Some(at) = at.group(group) else { break };
         let mut differing = lanes.splat16(0);
         for (b, plane) in planes[..count.len()].iter().enumerate() {
@@ -425,6 +513,7 @@ fn expand<L: Lanes, B: Bits>(
             differing = lanes.sub16(differing, lanes.shl16(lanes.mask16(word), b as u32));
         }
         let accumulator = lanes.sub16(terms, lanes.add16(differing, differing));
-        out.emit16(lanes, core::array::from_ref(parameters), at, [accumulator]);
+        let parameters = out.parameters(lanes, at.channel);
+        out.emit16(lanes, &[parameters], at, [accumulator]);
     }
 }

@@ -5,7 +5,7 @@
 //! [`Row::emit32`]); they are scaled, the shortcut is added, the shifted PReLU
 //! applied, and the stream and the next layer's bits are written, in one pass.
 //! The parameters of the channels are fetched once per row
-//! ([`Sink::parameters`]) and serve all its pixels.
+//! ([`Row::parameters`]) and serve all its pixels.
 //!
 //! Cost per pixel and 16 channels on a machine with 16-lane registers: scale
 //! and bias 3 operations (shift, rounding multiply, add), shortcut 1 load and
@@ -18,7 +18,7 @@ use core::ops::Range;
 use super::lanes::{LANES, Lanes, Work, load16_padded, load32_padded, store16_clipped};
 use super::shortcut::RowShortcut;
 use crate::layout::pixel_bytes;
-use crate::types::{Epilogue, Shape};
+use crate::types::{Epilogue, Prelu, Shape};
 
 /// Where in a row accumulators belong.
 #[derive(Clone, Copy)]
@@ -85,41 +85,6 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// What [`Row::emit16`] and [`Row::emit32`] need for the channels from
-    /// `channel` on.
-    #[inline(always)]
-    pub(crate) fn parameters<L: Lanes>(&self, lanes: L, channel: usize) -> Parameters<L> {
-        let none = lanes.splat16(0);
-        let mut found = Parameters {
-            threshold: lanes.zero32(),
-            multiplier: none,
-            bias: none,
-            before: none,
-            slope: none,
-            after: none,
-            sign: none,
-        };
-        match &self.epilogue {
-            Epilogue::Threshold { thresholds, .. } => {
-                found.threshold = load32_padded(lanes, &thresholds[channel..]);
-            }
-            Epilogue::Stream { multiplier, bias, prelu, sign, .. } => {
-                found.multiplier = load16_padded(lanes, &multiplier[channel..]);
-                found.bias = load16_padded(lanes, &bias[channel..]);
-                if let Some(prelu) = prelu {
-                    found.before = load16_padded(lanes, &prelu.before[channel..]);
-                    found.slope = load16_padded(lanes, &prelu.slope[channel..]);
-                    found.after = load16_padded(lanes, &prelu.after[channel..]);
-                }
-                if let Some(sign) = sign {
-                    found.sign = load16_padded(lanes, &sign.thresholds[channel..]);
-                }
-            }
-            Epilogue::Scores { .. } => {}
-        }
-        found
-    }
-
     /// One row of the outputs.
     #[inline(always)]
     pub(crate) fn row(&mut self, row: usize) -> Row<'_> {
@@ -129,24 +94,26 @@ impl<'a> Sink<'a> {
         let at = row - self.first_row;
         let mut found = Row {
             kind: Kind::Threshold,
+            sources: Sources::default(),
             channels: c,
             pixel,
             bits: None,
             stream: None,
             shortcut: None,
-            prelu: false,
         };
         match &mut self.epilogue {
-            Epilogue::Threshold { bits, .. } => {
+            Epilogue::Threshold { thresholds, bits } => {
+                found.sources.thresholds = thresholds;
                 found.bits = Some(&mut bits[at * bytes..(at + 1) * bytes]);
             }
-            Epilogue::Stream { shift, shortcut, prelu, stream, sign, .. } => {
+            Epilogue::Stream { shift, multiplier, bias, shortcut, prelu, stream, sign } => {
                 found.kind = Kind::Stream { shift: *shift, exact: self.exact_shift };
-                found.prelu = prelu.is_some();
+                found.sources = Sources { multiplier, bias, prelu: *prelu, ..Sources::default() };
                 if let Some(stream) = stream {
                     found.stream = Some(&mut stream[at * elements..(at + 1) * elements]);
                 }
                 if let Some(sign) = sign {
+                    found.sources.sign = sign.thresholds;
                     found.bits = Some(&mut sign.bits[at * bytes..(at + 1) * bytes]);
                 }
                 found.shortcut = shortcut.as_ref().map(|taken| RowShortcut::new(taken, row, c));
@@ -164,13 +131,23 @@ impl<'a> Sink<'a> {
 /// [`Row::reborrow`].
 pub(crate) struct Row<'r> {
     kind: Kind<'r>,
+    sources: Sources<'r>,
     channels: usize,
     /// Bytes per pixel of bits.
     pixel: usize,
     bits: Option<&'r mut [u8]>,
     stream: Option<&'r mut [i16]>,
     shortcut: Option<RowShortcut<'r>>,
-    prelu: bool,
+}
+
+/// Where the parameters come from; what an epilogue lacks is empty.
+#[derive(Clone, Copy, Default)]
+struct Sources<'r> {
+    thresholds: &'r [i32],
+    multiplier: &'r [i16],
+    bias: &'r [i16],
+    prelu: Option<Prelu<'r>>,
+    sign: &'r [i16],
 }
 
 enum Kind<'r> {
@@ -180,6 +157,39 @@ enum Kind<'r> {
 }
 
 impl Row<'_> {
+    /// What [`Row::emit16`] and [`Row::emit32`] need for the channels from
+    /// `channel` on.
+    #[inline(always)]
+    pub(crate) fn parameters<L: Lanes>(&self, lanes: L, channel: usize) -> Parameters<L> {
+        let Sources { thresholds, multiplier, bias, prelu, sign } = self.sources;
+        let none = lanes.splat16(0);
+        let mut found = Parameters {
+            threshold: lanes.zero32(),
+            multiplier: none,
+            bias: none,
+            before: none,
+            slope: none,
+            after: none,
+            sign: none,
+        };
+        if let Some(thresholds) = thresholds.get(channel..) {
+            found.threshold = load32_padded(lanes, thresholds);
+        }
+        if let (Some(multiplier), Some(bias)) = (multiplier.get(channel..), bias.get(channel..)) {
+            found.multiplier = load16_padded(lanes, multiplier);
+            found.bias = load16_padded(lanes, bias);
+        }
+        if let Some(Prelu { before, slope, after }) = prelu {
+            found.before = load16_padded(lanes, &before[channel..]);
+            found.slope = load16_padded(lanes, &slope[channel..]);
+            found.after = load16_padded(lanes, &after[channel..]);
+        }
+        if let Some(sign) = sign.get(channel..) {
+            found.sign = load16_padded(lanes, sign);
+        }
+        found
+    }
+
     /// For a function that is not inlined.
     #[inline(always)]
     pub(crate) fn reborrow(&mut self) -> Row<'_> {
@@ -317,7 +327,7 @@ impl Row<'_> {
                 *value = lanes.adds16(*value, extra);
             }
         }
-        if self.prelu {
+        if self.sources.prelu.is_some() {
             for (value, parameters) in values.iter_mut().zip(parameters) {
                 *value = parameters.prelu(lanes, *value);
             }
@@ -417,7 +427,7 @@ impl<L: Lanes, const G: usize> Work for Partial<'_, L, G> {
                 let [extra] = taken.values::<L, 1>(lanes, row.channels, at);
                 value = lanes.adds16(value, extra);
             }
-            if row.prelu {
+            if row.sources.prelu.is_some() {
                 value = parameters.prelu(lanes, value);
             }
             if let Some(stream) = &mut row.stream {

@@ -24,7 +24,7 @@ use crate::layout::{
 use crate::types::{Conv, Int8Input};
 
 /// Products of 16 output channels.
-pub(crate) trait Dot: Copy {
+pub(crate) trait Dot: Outline {
     /// The epilogue's vectors.
     type L: Lanes;
     /// 4 weights of each of 16 channels, ready to be multiplied.
@@ -95,12 +95,12 @@ pub(crate) fn run<S: Dot>(isa: S, job: Int8Job<'_>) {
         if width >= INT8_TILE {
             for column in (0..width).step_by(INT8_TILE) {
                 tile.column = column.min(width - INT8_TILE);
-                lanes.outline(Pixels::<S, INT8_TILE>(tile));
+                isa.outline(Pixels::<S, INT8_TILE>(tile));
             }
         } else {
             for column in 0..width {
                 tile.column = column;
-                lanes.outline(Pixels::<S, 1>(tile));
+                isa.outline(Pixels::<S, 1>(tile));
             }
         }
     }
@@ -151,10 +151,10 @@ impl<S: Dot, const P: usize> Work for Pixels<'_, '_, '_, S, P> {
                     *one = scratch[p * stride..][..2 * length].as_chunks().0;
                 }
                 let weights = &block[part * count..][..length * count];
-                lanes.outline(Products { isa, sums: &mut sums, weights, count, inputs });
+                isa.outline(Products { isa, sums: &mut sums, weights, count, inputs });
             }
-            let parameters = sink.parameters(lanes, first);
             let mut out = sink.row(row);
+            let parameters = out.parameters(lanes, first);
             for (p, &sum) in sums.iter().enumerate() {
                 let at = At { column: column + p, channel: first, count };
                 out.emit32(lanes, &parameters, at, sum);

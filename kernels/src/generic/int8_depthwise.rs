@@ -21,7 +21,7 @@ use super::{Int8DepthwiseJob, taps_inside};
 use crate::types::Conv;
 
 /// Products of two taps.
-pub(crate) trait Taps: Copy {
+pub(crate) trait Taps: Outline {
     /// The epilogue's vectors.
     type L: Lanes;
     /// Two 16-bit values per channel, inputs or weights.
@@ -75,9 +75,9 @@ pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
     let nine = (conv.window.kernel_h, conv.window.kernel_w) == (3, 3);
     for row in job.rows {
         match conv.window.stride_w {
-            1 if nine => lanes.outline(NineTaps::<S, 1> { isa, layer: &layer, sink, row }),
-            2 if nine => lanes.outline(NineTaps::<S, 2> { isa, layer: &layer, sink, row }),
-            _ => lanes.outline(AnyTaps { isa, layer: &layer, sink, row }),
+            1 if nine => isa.outline(NineTaps::<S, 1> { isa, layer: &layer, sink, row }),
+            2 if nine => isa.outline(NineTaps::<S, 2> { isa, layer: &layer, sink, row }),
+            _ => isa.outline(AnyTaps { isa, layer: &layer, sink, row }),
         }
     }
 }
@@ -118,8 +118,8 @@ impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
                 isa.pair(weight[6], weight[7]),
                 isa.pair(weight[8], none),
             ];
-            let parameters = sink.parameters(lanes, channel);
             let mut out = sink.row(row);
+            let parameters = out.parameters(lanes, channel);
             let mut strip = Strip {
                 isa,
                 narrow: layer.narrow,
@@ -218,8 +218,8 @@ impl<S: Taps> Work for AnyTaps<'_, '_, S> {
         let inside_y =
             taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, conv.input.h);
         for channel in (0..conv.output.c).step_by(LANES) {
-            let parameters = sink.parameters(lanes, channel);
             let mut out = sink.row(row);
+            let parameters = out.parameters(lanes, channel);
             let count = (conv.output.c - channel).min(LANES);
             for column in 0..conv.output.w {
                 let inside_x = taps_inside(

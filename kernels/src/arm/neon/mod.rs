@@ -10,6 +10,7 @@ mod int8_conv;
 mod int8_depthwise;
 mod lanes;
 
+use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
 use crate::isa::Isa;
@@ -41,7 +42,7 @@ fn binary_conv(job: BinaryJob<'_>) {
 }
 
 fn binary_depthwise(job: BinaryJob<'_>) {
-    generic::binary_depthwise::run(Neon, Neon, job);
+    generic::binary_depthwise::run(Neon, Neon, Neon, Word, job);
 }
 
 fn int8_conv(job: Int8Job<'_>) {

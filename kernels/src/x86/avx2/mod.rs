@@ -6,6 +6,7 @@ mod int8_conv;
 mod int8_depthwise;
 mod lanes;
 
+use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
 use crate::isa::Isa;
@@ -61,7 +62,8 @@ fn binary_conv(job: BinaryJob<'_>) {
 
 #[target_feature(enable = "avx2")]
 fn binary_depthwise(job: BinaryJob<'_>) {
-    generic::binary_depthwise::run(Avx2::here(), Avx2::here(), job);
+    let avx2 = Avx2::here();
+    generic::binary_depthwise::run(avx2, avx2, avx2, Word, job);
 }
 
 #[target_feature(enable = "avx2")]
