@@ -159,12 +159,13 @@ fn line<'a, S: Popcount, const P: usize, const N: usize>(
     // Rows that read +1 are left to the general tile.
     let plain = layer.padding == Padding::Zero || inside.len() == window.kernel_h;
     let mut line = Line { isa, layer: *layer, block: *block, sink, row, inside };
-    if layer.conv.output.w < P || !plain {
-        isa.outline(Singly::<S, N>(&mut line));
-    } else if block.weights.len() <= STEPS_PER_BYTE * block.stride {
-        isa.outline(Tiles::<S, P, N, 0>(&mut line));
+    let width = layer.conv.output.w;
+    if plain && width >= P {
+        line.tiles::<P, N>();
+    } else if plain && P > 4 && width >= 4 {
+        line.tiles::<4, N>();
     } else {
-        isa.outline(Tiles::<S, P, N, 1>(&mut line));
+        isa.outline(Singly::<S, N>(&mut line));
     }
 }
 
@@ -177,6 +178,18 @@ struct Line<'l, 'a, S> {
     row: usize,
     /// Rows of the window inside the input.
     inside: Range<usize>,
+}
+
+impl<S: Popcount> Line<'_, '_, S> {
+    /// The row in tiles of P pixels.
+    #[inline(always)]
+    fn tiles<const P: usize, const N: usize>(&mut self) {
+        if self.block.weights.len() <= STEPS_PER_BYTE * self.block.stride {
+            self.isa.outline(Tiles::<S, P, N, 0>(self));
+        } else {
+            self.isa.outline(Tiles::<S, P, N, 1>(self));
+        }
+    }
 }
 
 /// The parameters of a block.
