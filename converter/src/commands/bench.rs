@@ -15,7 +15,7 @@ use crate::ui::{Align, Json, Table, human};
 pub(super) struct Args {
     /// Packed network
     file: PathBuf,
-    /// Kernel set: portable, avx2, neon [default: the best this machine has]
+    /// Kernel set: portable, avx2, avx512, neon [default: the best this machine has]
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
     /// Images timed, after a tenth of that to warm up
