@@ -108,6 +108,12 @@ pub(super) struct TrainingArgs {
     /// Highest learning rate (cosine decay after a short warm-up)
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f32>,
+    /// Weight decay of float and 8-bit weights, times the learning rate (AdamW)
+    #[arg(long, value_name = "DECAY")]
+    weight_decay: Option<f32>,
+    /// Label smoothing: this share of each label goes to all classes, 0 to 1
+    #[arg(long, value_name = "SHARE")]
+    smoothing: Option<f32>,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
@@ -151,10 +157,20 @@ impl TrainingArgs {
         if !(learning_rate > 0.0 && learning_rate.is_finite()) {
             return Err(Error::usage(format!("--learning-rate {learning_rate}: must be above 0")));
         }
+        let weight_decay = self.weight_decay.unwrap_or(start.weight_decay);
+        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
+            return Err(Error::usage(format!("--weight-decay {weight_decay}: must be 0 or more")));
+        }
+        let smoothing = self.smoothing.unwrap_or(start.smoothing);
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(Error::usage(format!("--smoothing {smoothing}: must be from 0 to below 1")));
+        }
         Ok(Recipe {
             steps,
             batch,
             learning_rate,
+            weight_decay,
+            smoothing,
             seed: self.seed,
             augment: Augment { flip: self.flip, shift: self.shift.into() },
             ..start.clone()
