@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bitat;
 pub mod commands;
 mod error;
 pub mod learn;

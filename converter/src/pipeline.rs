@@ -9,8 +9,10 @@ use bitat_format::FileBuffer;
 use bitat_graph::{Graph, take_input_affine};
 
 use crate::Error;
+use crate::bitat;
 use crate::learn::evaluate::{Scores, evaluate};
 use crate::learn::fit::{Material, Point, Recipe, Surroundings, calibration_images, fit};
+use crate::learn::teacher::Teacher;
 use crate::lower::{Facts, lower};
 use crate::prove::{Proof, prove};
 use crate::qat::calibrate::{self, Images};
@@ -107,7 +109,9 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
     check_classes(task.float, task.train)?;
     check_classes(task.float, task.test)?;
     let size = input_fit(task.float);
-    let binarizer = PlainSte::default();
+    let binarizer = bitat::method(task.recipe.method);
+    let binarizer = binarizer.as_ref();
+    let teacher = Teacher { graph: task.float, preprocess: task.preprocess };
     let float = score_float(task, surroundings)?;
     surroundings.console.say(&format!(
         "float network: {:.2} % of {} test images",
@@ -124,7 +128,8 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
         test: task.test,
         fit: size,
         preprocess: Preprocess::new(zero, scale)?,
-        binarizer: &binarizer,
+        binarizer,
+        teacher: Some(&teacher),
     };
     unfold(task, &mut rewritten, &material)?;
     let graph = &mut rewritten.graph;
@@ -132,7 +137,7 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
 
     let (pixels, count) = calibration_images(&material)?;
     let images = Images { pixels: &pixels, count };
-    let ranges = calibrate::ranges(graph, &binarizer, &images, Mode::Eval)?;
+    let ranges = calibrate::ranges(graph, binarizer, &images, Mode::Eval)?;
     let facts = Facts {
         name: &task.float.name,
         classes: task.classes.unwrap_or(task.test.classes()),
@@ -142,7 +147,7 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
         input_scale: INPUT_SCALE,
         ranges: &ranges,
     };
-    let lowered = lower(graph, &binarizer, &facts)?;
+    let lowered = lower(graph, binarizer, &facts)?;
     let bytes = bitat_format::write(&lowered.model)
         .map_err(|e| Error::model(format!("the network does not fit the file format: {e}")))?;
     let file = FileBuffer::new(&bytes);
@@ -185,6 +190,7 @@ fn unfold(
         fit: material.fit,
         preprocess: task.preprocess.clone(),
         binarizer: material.binarizer,
+        teacher: None,
     };
     let (pixels, count) = calibration_images(&float_material)?;
     calibrate::unfold_norms(

@@ -10,6 +10,7 @@ use bitat_converter::packed::Packed;
 use bitat_converter::packed::summary::{frame_bytes, layers};
 use bitat_converter::pipeline::{Converted, Task, convert, input_fit};
 use bitat_converter::qat::rewrite::Options;
+use bitat_converter::qat::stages::Schedule;
 use bitat_converter::ui::Stop;
 use bitat_data::{Dataset, Preprocess};
 use bitat_engine::PlainSte;
@@ -36,6 +37,7 @@ fn trained(mut graph: Graph, train: &Arc<Dataset>, test: &Arc<Dataset>) -> Graph
         fit: input_fit(&graph),
         preprocess: preprocess(graph.nodes[0].shape.c),
         binarizer: &PlainSte::default(),
+        teacher: None,
     };
     let recipe = Recipe { learning_rate: 3e-3, ..recipe(20) };
     fit(&mut graph, &material, &recipe, &quiet(&Stop::new())).unwrap();
@@ -138,7 +140,7 @@ fn a_mobilenet_v2_in_colour_is_converted() {
 fn stages_end_in_the_same_kind_of_network() {
     let (train, test) = (bars(96, 1), bars(32, 2));
     let float = mobilenet_v1(&definition(1)).unwrap();
-    let staged = Recipe { stages: 3, ..recipe(12) };
+    let staged = Recipe { schedule: Schedule::Progressive { stages: 3, part: 0.4 }, ..recipe(12) };
     let made = converted(&float, [&train, &test], &default_options(), &staged).unwrap();
     let packed = Packed::new(made.file, "test".as_ref()).unwrap();
     assert!(layers(&packed.view()).iter().any(|l| l.op == "conv 1-bit"));

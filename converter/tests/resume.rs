@@ -7,6 +7,7 @@ use bitat_converter::learn::fit::{Material, Recipe, Surroundings, fit};
 use bitat_converter::learn::state::Checkpoints;
 use bitat_converter::pipeline::input_fit;
 use bitat_converter::qat::rewrite::{INPUT_SCALE, Options, rewrite};
+use bitat_converter::qat::stages::Schedule;
 use bitat_converter::ui::{Console, Stop};
 use bitat_data::{Augment, Preprocess};
 use bitat_engine::PlainSte;
@@ -31,9 +32,12 @@ fn stopping_and_resuming_changes_nothing() {
         fit: input_fit(&network()),
         preprocess: Preprocess::new(vec![128.0], vec![INPUT_SCALE]).unwrap(),
         binarizer: &PlainSte::default(),
+        teacher: None,
     };
     // Three steps an epoch: the run is cut within an epoch and within a stage.
-    let recipe = Recipe { stages: 2, augment: Augment { flip: true, shift: 1 }, ..recipe(11) };
+    let schedule = Schedule::Progressive { stages: 2, part: 0.4 };
+    let augment = Augment { flip: true, shift: 1 };
+    let recipe = Recipe { schedule, augment, ..recipe(11) };
     let mut whole = network();
     let whole_curve = fit(&mut whole, &material, &recipe, &quiet(&Stop::new())).unwrap();
 
@@ -72,6 +76,7 @@ fn a_checkpoint_of_another_run_is_refused() {
         fit: input_fit(&graph),
         preprocess: Preprocess::new(vec![128.0], vec![INPUT_SCALE]).unwrap(),
         binarizer: &PlainSte::default(),
+        teacher: None,
     };
     let checkpoints = Checkpoints::new(folder("resume-other").join("state"));
     let stop = Stop::new();

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::method::MethodArgs;
 use super::options::{DataArgs, PreprocessArgs, TrainingArgs, binary_recipe, read_names};
 use super::{Context, network, write_whole};
 use crate::Error;
@@ -30,9 +31,8 @@ pub(super) struct Args {
     /// Keep this layer in 8 bits (repeat for more)
     #[arg(long, value_name = "LAYER")]
     keep: Vec<String>,
-    /// Make layers binary in N stages, bottom to top, instead of all at once
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    stages: u8,
+    #[command(flatten)]
+    method: MethodArgs,
     /// Class names to keep in the file, one a line [default: the data's]
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
@@ -62,7 +62,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         ));
     }
     let mut recipe = args.training.recipe(train.len(), &binary_recipe())?;
-    recipe.stages = usize::from(args.stages.max(1));
+    args.method.apply(&mut recipe)?;
     let checkpoints = Checkpoints::new(args.training.checkpoint(&args.output));
     let task = Task {
         float: &float,

@@ -5,6 +5,7 @@ mod convert;
 mod demo;
 mod eval;
 mod inspect;
+mod method;
 mod network;
 mod options;
 mod run;

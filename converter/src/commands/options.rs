@@ -7,7 +7,9 @@ use bitat_data::{Augment, Dataset, Options, Preprocess, Split};
 use clap::Args;
 
 use crate::Error;
+use crate::bitat;
 use crate::learn::fit::Recipe;
+use crate::qat::stages::Schedule;
 
 /// How pixels enter a float network.
 #[derive(Args, Clone, Debug)]
@@ -163,7 +165,9 @@ impl TrainingArgs {
         }
         let smoothing = self.smoothing.unwrap_or(start.smoothing);
         if !(0.0..1.0).contains(&smoothing) {
-            return Err(Error::usage(format!("--smoothing {smoothing}: must be from 0 to below 1")));
+            return Err(Error::usage(format!(
+                "--smoothing {smoothing}: must be from 0 to below 1"
+            )));
         }
         Ok(Recipe {
             steps,
@@ -209,7 +213,9 @@ pub(super) fn float_recipe() -> Recipe {
         smoothing: 0.0,
         seed: 1,
         augment: Augment::default(),
-        stages: 1,
+        schedule: Schedule::AtOnce,
+        distil: None,
+        method: bitat::Options::default(),
     }
 }
 

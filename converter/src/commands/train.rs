@@ -92,6 +92,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         fit: input_fit(&graph),
         preprocess: preprocess.clone(),
         binarizer: &PlainSte::default(),
+        teacher: None,
     };
     let curve = fit(&mut graph, &material, &recipe, &surroundings)?;
     let scores = evaluate(

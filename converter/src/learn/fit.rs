@@ -8,19 +8,21 @@
 use std::sync::Arc;
 
 use bitat_data::{Augment, Batches, Dataset, Fit, Order, Plan, Position, Preprocess};
+use bitat_engine::loss::{Distil, cross_entropy, distil};
 use bitat_engine::optimiser::{Config, Cosine, Optimiser, RoleConfig};
-use bitat_engine::{Binarizer, Mode, Net, Purpose, loss};
-use bitat_graph::Graph;
+use bitat_engine::{Mode, Net, Purpose};
+use bitat_graph::{Graph, NodeId};
 
 use super::evaluate::{evaluate, in_order};
 use super::state::{Checkpoints, Progressed};
+use super::teacher::Teacher;
 use crate::Error;
+use crate::bitat;
 use crate::qat::calibrate::{self, CALIBRATION_IMAGES, Images};
-use crate::qat::stages::with_stage;
+use crate::qat::method::Method;
+use crate::qat::stages::{Phase, Schedule, binary_layers, with_phase};
 use crate::ui::{Console, Stop};
 
-/// Part of the steps that all stages but the last share.
-const STAGED_PART: f64 = 0.4;
 /// Steps of linear warm-up, at most a tenth of all.
 const WARM_UP: u64 = 100;
 /// Part of the running batch-norm statistics that one batch replaces.
@@ -47,8 +49,12 @@ pub struct Recipe {
     pub seed: u64,
     /// Random changes to training images.
     pub augment: Augment,
-    /// Layers become binary in this many steps, bottom to top; 1: all at once.
-    pub stages: usize,
+    /// Which layers are binary at which step.
+    pub schedule: Schedule,
+    /// How much of the loss is the teacher's word, if any.
+    pub distil: Option<Distil>,
+    /// How latent weights become binary ones.
+    pub method: bitat::Options,
 }
 
 /// What is trained on.
@@ -61,8 +67,10 @@ pub struct Material<'a> {
     pub fit: Fit,
     /// The network's preprocessing.
     pub preprocess: Preprocess,
-    /// How latent weights become binary ones.
-    pub binarizer: &'a dyn Binarizer,
+    /// How latent weights become binary ones: [`Recipe::method`] at work.
+    pub binarizer: &'a dyn Method,
+    /// The float network, where the recipe distils.
+    pub teacher: Option<&'a Teacher<'a>>,
 }
 
 /// Who watches, who may stop it, where its state is kept.
@@ -101,28 +109,19 @@ pub fn fit(
 ) -> Result<Vec<Point>, Error> {
     let mut run = Run::new(graph, material, recipe, surroundings)?;
     if let (Some(checkpoints), true) = (surroundings.checkpoints, surroundings.resume) {
-        run.progressed = checkpoints.load(graph, &mut run.optimiser, recipe)?;
+        let method = material.binarizer;
+        run.progressed = checkpoints.load(graph, &mut run.optimiser, method, recipe)?;
         let done = run.progressed.step;
         surroundings.console.say(&format!("resumed at step {done} of {}", recipe.steps));
     }
-    let stages = recipe.stages.max(1);
-    for stage in 1..=stages {
-        let end = stage_end(recipe, stage);
-        if run.progressed.step < end || run.progressed.step == 0 {
-            with_stage(graph, stage, stages, |graph| run.stage(graph, stage, end))?;
+    for index in 0..run.phases.len() {
+        let phase = run.phases[index];
+        if run.progressed.step < phase.end || run.progressed.phases <= index {
+            with_phase(graph, phase, |graph| run.phase(graph, index))?;
         }
     }
     run.reestimate(graph)?;
     Ok(run.progressed.curve)
-}
-
-/// The step at which a stage (1-based) ends.
-fn stage_end(recipe: &Recipe, stage: usize) -> u64 {
-    if stage >= recipe.stages {
-        return recipe.steps;
-    }
-    let staged = recipe.steps as f64 * STAGED_PART;
-    (staged * stage as f64 / (recipe.stages - 1) as f64) as u64
 }
 
 struct Run<'a> {
@@ -130,7 +129,9 @@ struct Run<'a> {
     recipe: &'a Recipe,
     surroundings: &'a Surroundings<'a>,
     optimiser: Optimiser,
-    schedule: Cosine,
+    /// The 1-bit layers, bottom to top.
+    order: Vec<NodeId>,
+    phases: Vec<Phase>,
     progressed: Progressed,
 }
 
@@ -148,6 +149,10 @@ impl<'a> Run<'a> {
                 material.train.len()
             )));
         }
+        if recipe.distil.is_some() && material.teacher.is_none() {
+            return Err(Error::usage("distillation needs the float network as its teacher"));
+        }
+        let order = binary_layers(graph);
         let config = Config {
             weight: RoleConfig { rate: 1.0, decay: recipe.weight_decay },
             ..Config::default()
@@ -157,32 +162,63 @@ impl<'a> Run<'a> {
             recipe,
             surroundings,
             optimiser: Optimiser::new(graph, config),
-            schedule: Cosine {
-                peak: recipe.learning_rate,
-                floor: 0.0,
-                warm_up: WARM_UP.min(recipe.steps / 10),
-                steps: recipe.steps,
-            },
+            phases: recipe.schedule.phases(order.len(), recipe.steps),
+            order,
             progressed: Progressed::default(),
         })
     }
 
-    fn stage(&mut self, graph: &mut Graph, stage: usize, end: u64) -> Result<(), Error> {
-        let recipe = self.recipe;
-        let per_epoch = (self.material.train.len() / recipe.batch) as u64;
-        let fresh = self.progressed.stage < stage;
+    /// The learning rate of `step`: half a cosine over the whole run, or over each
+    /// step of the two-step recipe.
+    fn rate(&self, phase: Phase, step: u64) -> f32 {
+        let (start, end) = match self.recipe.schedule {
+            Schedule::TwoStep { .. } => (phase.start, phase.end),
+            _ => (0, self.recipe.steps),
+        };
+        let steps = end - start;
+        let (peak, warm_up) = (self.recipe.learning_rate, WARM_UP.min(steps / 10));
+        Cosine { peak, floor: 0.0, warm_up, steps }.at(step - start)
+    }
+
+    /// Gives the layers that become binary in phase `index` their thresholds, and
+    /// those whose weights do their turn with the method.
+    fn begin(&mut self, graph: &mut Graph, index: usize) -> Result<(), Error> {
+        let now = self.phases[index];
+        let (activations, weights) = match index.checked_sub(1).map(|i| self.phases[i]) {
+            Some(before) => (before.activations, before.weights),
+            None => (0, 0),
+        };
+        let (pixels, count) = calibration_images(self.material)?;
+        let images = Images { pixels: &pixels, count };
+        let signs: Vec<NodeId> = self.order[activations..now.activations]
+            .iter()
+            .map(|&layer| graph.nodes[layer].inputs[0])
+            .collect();
+        calibrate::thresholds(graph, self.material.binarizer, &images, &signs)?;
+        let layers = &self.order[weights..now.weights];
+        self.material.binarizer.begin(graph, layers, &images)?;
+        for &layer in layers.iter().filter(|_| index > 0) {
+            self.optimiser.reset_node(&graph.nodes[layer].op);
+        }
+        self.progressed.phases = index + 1;
+        Ok(())
+    }
+
+    fn phase(&mut self, graph: &mut Graph, index: usize) -> Result<(), Error> {
+        let (recipe, material, phase) = (self.recipe, self.material, self.phases[index]);
+        let per_epoch = (material.train.len() / recipe.batch) as u64;
+        let fresh = self.progressed.phases <= index;
         if fresh {
-            self.progressed.stage = stage;
-            let (pixels, count) = calibration_images(self.material)?;
-            let images = Images { pixels: &pixels, count };
-            calibrate::thresholds(graph, self.material.binarizer, &images)?;
+            self.begin(graph, index)?;
         }
         let mut net = Net::new(graph, recipe.batch, Purpose::Train, &[])?;
-        let title = match recipe.stages {
-            0 | 1 => "training".to_owned(),
-            n => format!("stage {stage}/{n}"),
+        let mut lessons = material.teacher.filter(|_| recipe.distil.is_some());
+        let mut lessons = lessons.as_mut().map(|t| t.lessons(recipe.batch)).transpose()?;
+        let title = match self.phases.len() {
+            1 => "training".to_owned(),
+            n => format!("stage {}/{n}", index + 1),
         };
-        let step = self.progressed.step;
+        let (step, end) = (self.progressed.step, phase.end);
         let mut bar = self.surroundings.console.progress(&title, "steps", step, end);
         let mut batches = self.batches(step, per_epoch)?;
         let classes = graph.nodes[graph.output].shape.c;
@@ -191,37 +227,35 @@ impl<'a> Run<'a> {
         while self.progressed.step < end {
             let step = self.progressed.step;
             if std::mem::take(&mut stale) || step.is_multiple_of(per_epoch) {
-                let (pixels, count) = calibration_images(self.material)?;
+                let (pixels, count) = calibration_images(material)?;
                 let images = Images { pixels: &pixels, count };
                 let mode = Mode::Train { momentum: 0.0 };
-                if calibrate::narrow_points(graph, self.material.binarizer, &images, mode)? {
+                if calibrate::narrow_points(graph, material.binarizer, &images, mode)? {
                     // The executor holds the operations it was made with.
                     net = Net::new(graph, recipe.batch, Purpose::Train, &[])?;
                 }
             }
             let Some(batch) = batches.next() else { unreachable!("shuffled batches never end") };
             let batch = batch?;
-            let logits = net.forward(
-                graph,
-                self.material.binarizer,
-                &batch.inputs,
-                batch.len(),
-                Mode::Train { momentum: MOMENTUM },
-            );
-            let loss = loss::cross_entropy(
-                logits,
-                &batch.labels,
-                classes,
-                recipe.smoothing,
-                &mut gradient,
-            );
+            let mode = Mode::Train { momentum: MOMENTUM };
+            let logits = net.forward(graph, material.binarizer, &batch.inputs, batch.len(), mode);
+            let labels = &batch.labels;
+            let loss = match (&mut lessons, recipe.distil) {
+                (Some(lessons), Some(how)) => {
+                    let taught = lessons.logits(&batch.pixels, batch.len());
+                    distil(logits, taught, labels, classes, how, &mut gradient)
+                }
+                _ => cross_entropy(logits, labels, classes, recipe.smoothing, &mut gradient),
+            };
             if !loss.is_finite() {
                 return Err(Error::model(format!(
                     "training diverged at step {step} (the loss is {loss}); try a lower --learning-rate"
                 )));
             }
-            net.backward(graph, self.material.binarizer, &[(graph.output, &gradient)]);
-            self.optimiser.step(graph, &net, self.schedule.at(step));
+            net.backward(graph, material.binarizer, &[(graph.output, &gradient)]);
+            let rate = self.rate(phase, step);
+            self.optimiser.step(graph, &net, rate);
+            material.binarizer.step(rate);
             self.progressed.step += 1;
             let mean = self.progressed.add_loss(loss);
             bar.set(self.progressed.step, &format!("loss {mean:.3}"));
@@ -273,7 +307,8 @@ impl<'a> Run<'a> {
         };
         let stop = self.surroundings.stop.requested();
         if now || stop || checkpoints.due() {
-            checkpoints.save(graph, &self.optimiser, self.recipe, &self.progressed)?;
+            let method = self.material.binarizer;
+            checkpoints.save(graph, &self.optimiser, method, self.recipe, &self.progressed)?;
         }
         if stop {
             return Err(Error::interrupted(format!(

@@ -3,3 +3,4 @@
 pub mod evaluate;
 pub mod fit;
 pub mod state;
+pub mod teacher;

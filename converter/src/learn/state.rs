@@ -10,6 +10,9 @@ use bitat_graph::{Graph, Op};
 
 use super::fit::{Point, Recipe};
 use crate::Error;
+use crate::bitat;
+use crate::qat::method::Method;
+use crate::qat::stages::Schedule;
 
 /// Time between two checkpoints within a stage.
 const EVERY: Duration = Duration::from_secs(120);
@@ -19,8 +22,8 @@ const EVERY: Duration = Duration::from_secs(120);
 pub struct Progressed {
     /// Steps done.
     pub step: u64,
-    /// The stage whose thresholds were last taken from data; 0 before the first.
-    pub stage: usize,
+    /// Phases that have begun: their layers have had their turn.
+    pub phases: usize,
     /// Sum and count of losses since the last point of the curve.
     pub losses: (f64, u64),
     /// The training curve.
@@ -63,6 +66,7 @@ impl Checkpoints {
         &self,
         graph: &Graph,
         optimiser: &Optimiser,
+        method: &dyn Method,
         recipe: &Recipe,
         progressed: &Progressed,
     ) -> Result<(), Error> {
@@ -71,7 +75,7 @@ impl Checkpoints {
             state.set_counter(name, value);
         }
         state.set_counter("step", progressed.step);
-        state.set_counter("stage", progressed.stage as u64);
+        state.set_counter("phases", progressed.phases as u64);
         state.set_counter("loss sum", progressed.losses.0.to_bits());
         state.set_counter("loss count", progressed.losses.1);
         for (i, point) in progressed.curve.iter().enumerate() {
@@ -81,6 +85,7 @@ impl Checkpoints {
         }
         let points = narrow_points(graph).map(|frac| frac as f32).collect();
         state.arrays.push(("narrow".into(), points));
+        state.arrays.extend(method.state());
         state.save(&self.path).map_err(|e| Error::model(e.to_string()))?;
         self.last.set(Instant::now());
         Ok(())
@@ -91,6 +96,7 @@ impl Checkpoints {
         &self,
         graph: &mut Graph,
         optimiser: &mut Optimiser,
+        method: &dyn Method,
         recipe: &Recipe,
     ) -> Result<Progressed, Error> {
         let refuse =
@@ -110,6 +116,7 @@ impl Checkpoints {
         let points = points.filter(|p| p.len() == narrow_points(graph).count());
         let points = points.ok_or_else(|| refuse("it is of another network".into()))?.to_vec();
         state.restore(graph, Some(optimiser)).map_err(|e| refuse(e.to_string()))?;
+        method.restore(graph, &state.arrays).map_err(refuse)?;
         let readings = graph.nodes.iter_mut().filter_map(|node| match &mut node.op {
             Op::Narrow { frac } => Some(frac),
             _ => None,
@@ -131,7 +138,7 @@ impl Checkpoints {
         }
         Ok(Progressed {
             step: counter("step")?,
-            stage: counter("stage")? as usize,
+            phases: counter("phases")? as usize,
             losses: (f64::from_bits(counter("loss sum")?), counter("loss count")?),
             curve,
         })
@@ -145,8 +152,17 @@ impl Checkpoints {
 }
 
 /// What two runs must share for one to go on where the other stopped.
-fn signature(recipe: &Recipe) -> [(&'static str, u64); 9] {
-    [
+fn signature(recipe: &Recipe) -> Vec<(&'static str, u64)> {
+    let schedule = match recipe.schedule {
+        Schedule::AtOnce => [0, 0, 0],
+        Schedule::Progressive { stages, part } => [1, stages as u64, part.to_bits()],
+        Schedule::TwoStep { part } => [2, 0, part.to_bits()],
+    };
+    let distil = recipe
+        .distil
+        .map_or([0; 3], |d| [d.alpha, d.temperature, d.smoothing].map(|v| u64::from(v.to_bits())));
+    let bitat::Options { importance, signs, penalty, trained, groups } = recipe.method;
+    vec![
         ("number of steps", recipe.steps),
         ("batch", recipe.batch as u64),
         ("learning rate", recipe.learning_rate.to_bits().into()),
@@ -155,7 +171,17 @@ fn signature(recipe: &Recipe) -> [(&'static str, u64); 9] {
         ("seed", recipe.seed),
         ("flip", recipe.augment.flip.into()),
         ("shift", recipe.augment.shift as u64),
-        ("number of stages", recipe.stages as u64),
+        ("schedule", schedule[0]),
+        ("number of stages", schedule[1]),
+        ("part of the stages", schedule[2]),
+        ("share of the teacher", distil[0]),
+        ("temperature of the teacher", distil[1]),
+        ("smoothing beside the teacher", distil[2]),
+        ("importance", importance as u64),
+        ("choice of signs", signs.into()),
+        ("penalty", penalty.to_bits().into()),
+        ("training of V and s", trained.into()),
+        ("number of groups", groups as u64),
     ]
 }
 

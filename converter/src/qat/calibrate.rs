@@ -19,8 +19,8 @@ pub struct Images<'a> {
     pub count: usize,
 }
 
-/// Sets every sign threshold to the channel mean of its input, bottom to top,
-/// so that each layer sees the binary layers below it.
+/// Sets the threshold of each of `signs` to the channel mean of its input, bottom
+/// to top, so that each layer sees the binary layers below it.
 ///
 /// A threshold directly behind a batch norm stays 0: that mean is 0 already.
 ///
@@ -30,8 +30,9 @@ pub fn thresholds(
     graph: &mut Graph,
     binarizer: &dyn Binarizer,
     images: &Images,
+    signs: &[NodeId],
 ) -> Result<(), Error> {
-    for id in 0..graph.nodes.len() {
+    for &id in signs {
         let Op::Sign { threshold } = graph.nodes[id].op else { continue };
         let input = graph.nodes[id].inputs[0];
         if matches!(graph.nodes[input].op, Op::BatchNorm { .. }) {

@@ -7,5 +7,6 @@
 //! the smallest filling of both; BiTAT is to stand in a module beside this one.
 
 pub mod calibrate;
+pub mod method;
 pub mod rewrite;
 pub mod stages;

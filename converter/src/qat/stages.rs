@@ -1,22 +1,71 @@
 //! Which layers are binary at which step.
 //!
-//! In stage `k` of `n` the bottom `k/n` of the 1-bit layers are binary; above
-//! them the same network runs with latent weights as they are and with
-//! `clip(x, −1, 1)` in the place of the sign. Parameters are shared by all
-//! stages: a stage differs only in its operations.
+//! A run is a row of phases. In each the bottom 1-bit layers have binary
+//! activations and binary weights, to two heights; above them the same network
+//! runs with `clip(x, −1, 1)` in the place of the sign and with latent weights
+//! as they are. Parameters are shared by all phases: a phase differs only in
+//! its operations.
 
 use bitat_graph::{Graph, NodeId, Op, Precision};
 
-/// The network of one stage: layers of `order` (bottom to top) beyond the
-/// first `binary` are relaxed to float.
-fn relax(graph: &mut Graph, order: &[NodeId], binary: usize) {
-    for &layer in &order[binary.min(order.len())..] {
-        let input = graph.nodes[layer].inputs[0];
-        if let Op::Conv { precision, .. } = &mut graph.nodes[layer].op {
-            *precision = Precision::Float;
-        }
-        if let Op::Sign { .. } = graph.nodes[input].op {
-            graph.nodes[input].op = Op::Clip { lo: -1.0, hi: 1.0 };
+/// The order in which layers become binary.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Schedule {
+    /// All layers from the first step on.
+    AtOnce,
+    /// Bottom to top in this many stages (2 or more); the last one, with all layers
+    /// binary, has the steps that the others leave.
+    Progressive {
+        /// Stages, at most one per 1-bit layer.
+        stages: usize,
+        /// Part of the steps that all stages but the last share, 0 to 1.
+        part: f64,
+    },
+    /// All activations first, under float weights; then the weights too.
+    TwoStep {
+        /// Part of the steps of the first step, 0 to 1.
+        part: f64,
+    },
+}
+
+/// One row of the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// Layers with binary activations, counted from the bottom.
+    pub activations: usize,
+    /// Layers with binary weights, counted from the bottom; at most `activations`.
+    pub weights: usize,
+    /// The step before which the phase begins.
+    pub start: u64,
+    /// The step before which it ends.
+    pub end: u64,
+}
+
+impl Schedule {
+    /// The phases of a run of `steps` over a network of `layers` 1-bit layers, at
+    /// least one; all but the last may be empty where there are few steps.
+    pub fn phases(&self, layers: usize, steps: u64) -> Vec<Phase> {
+        let at = |part: f64| ((steps as f64 * part) as u64).min(steps);
+        let whole = |start| Phase { activations: layers, weights: layers, start, end: steps };
+        match *self {
+            Schedule::AtOnce => vec![whole(0)],
+            Schedule::TwoStep { part } => {
+                let first = Phase { weights: 0, end: at(part), ..whole(0) };
+                vec![first, whole(first.end)]
+            }
+            Schedule::Progressive { stages, part } => {
+                let stages = stages.clamp(1, layers.max(1));
+                let end = |stage: usize| at(part * stage as f64 / (stages.max(2) - 1) as f64);
+                let mut phases: Vec<Phase> = (1..stages)
+                    .map(|stage| {
+                        let binary = (layers * stage).div_ceil(stages);
+                        let (start, end) = (end(stage - 1), end(stage));
+                        Phase { activations: binary, weights: binary, start, end }
+                    })
+                    .collect();
+                phases.push(whole(phases.last().map_or(0, |p| p.end)));
+                phases
+            }
         }
     }
 }
@@ -28,19 +77,28 @@ pub fn binary_layers(graph: &Graph) -> Vec<NodeId> {
         .collect()
 }
 
-/// Runs `work` on the network of stage `stage` of `stages` (1-based; the last
-/// one is the whole 1-bit network) and takes its parameters back.
-pub fn with_stage<T>(
-    graph: &mut Graph,
-    stage: usize,
-    stages: usize,
-    work: impl FnOnce(&mut Graph) -> T,
-) -> T {
+/// Makes `graph` the network of `phase`; `order` is [`binary_layers`] of the whole.
+fn relax(graph: &mut Graph, order: &[NodeId], phase: Phase) {
+    for &layer in &order[phase.weights.min(order.len())..] {
+        if let Op::Conv { precision, .. } = &mut graph.nodes[layer].op {
+            *precision = Precision::Float;
+        }
+    }
+    for &layer in &order[phase.activations.min(order.len())..] {
+        let input = graph.nodes[layer].inputs[0];
+        if let Op::Sign { .. } = graph.nodes[input].op {
+            graph.nodes[input].op = Op::Clip { lo: -1.0, hi: 1.0 };
+        }
+    }
+}
+
+/// Runs `work` on the network of `phase` and takes its parameters back.
+pub fn with_phase<T>(graph: &mut Graph, phase: Phase, work: impl FnOnce(&mut Graph) -> T) -> T {
     let order = binary_layers(graph);
     let nodes = graph.nodes.clone();
-    relax(graph, &order, (order.len() * stage).div_ceil(stages));
+    relax(graph, &order, phase);
     let result = work(graph);
-    // 8-bit binary points set during the stage outlive it; operations do not.
+    // 8-bit binary points set during the phase outlive it; operations do not.
     for (node, mut original) in graph.nodes.iter_mut().zip(nodes) {
         if let (Op::Narrow { frac }, Op::Narrow { frac: kept }) = (&node.op, &mut original.op) {
             *kept = *frac;
@@ -48,4 +106,43 @@ pub fn with_stage<T>(
         node.op = original.op;
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_cover_all_steps_and_end_with_the_whole_network() {
+        let schedules = [
+            Schedule::AtOnce,
+            Schedule::TwoStep { part: 0.5 },
+            Schedule::Progressive { stages: 4, part: 0.4 },
+            Schedule::Progressive { stages: 99, part: 1.0 },
+            Schedule::Progressive { stages: 1, part: 0.4 },
+        ];
+        for schedule in schedules {
+            for (layers, steps) in [(13, 1000), (13, 3), (1, 7), (0, 5)] {
+                let phases = schedule.phases(layers, steps);
+                let last = phases[phases.len() - 1];
+                assert_eq!((last.activations, last.weights, last.end), (layers, layers, steps));
+                assert_eq!(phases[0].start, 0);
+                for pair in phases.windows(2) {
+                    assert_eq!(pair[0].end, pair[1].start, "{schedule:?}");
+                    assert!(pair[0].weights <= pair[1].weights);
+                    assert!(pair[0].activations <= pair[1].activations);
+                }
+                assert!(phases.iter().all(|p| p.weights <= p.activations && p.start <= p.end));
+            }
+        }
+    }
+
+    #[test]
+    fn layers_become_binary_bottom_to_top() {
+        let phases = Schedule::Progressive { stages: 4, part: 0.75 }.phases(13, 100);
+        let heights: Vec<usize> = phases.iter().map(|p| p.weights).collect();
+        assert_eq!(heights, [4, 7, 10, 13]);
+        let ends: Vec<u64> = phases.iter().map(|p| p.end).collect();
+        assert_eq!(ends, [25, 50, 75, 100]);
+    }
 }

@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bitat_converter::bitat::Options;
 use bitat_converter::learn::fit::{Recipe, Surroundings};
+use bitat_converter::qat::stages::Schedule;
 use bitat_converter::ui::{Console, Stop};
 use bitat_data::{Augment, Dataset, Random};
 
@@ -54,7 +56,9 @@ pub(crate) fn recipe(steps: u64) -> Recipe {
         smoothing: 0.0,
         seed: 3,
         augment: Augment::default(),
-        stages: 1,
+        schedule: Schedule::AtOnce,
+        distil: None,
+        method: Options::default(),
     }
 }
 

@@ -1,0 +1,108 @@
+//! Options of the method of binarization.
+
+use bitat_engine::loss::Distil;
+use clap::{Args, ValueEnum};
+
+use crate::Error;
+use crate::bitat;
+use crate::learn::fit::Recipe;
+use crate::qat::stages::Schedule;
+
+/// Part of the steps that all stages but the last share, and that the first of two
+/// steps takes.
+const STAGED_PART: f64 = 0.4;
+
+/// Temperature of both distributions in distillation.
+const TEMPERATURE: f32 = 4.0;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Importance {
+    /// All weights count the same
+    None,
+    /// By the correlations of a layer's inputs
+    Inputs,
+    /// The same, each input weighed by the task's gradient
+    Task,
+}
+
+/// How the network becomes binary.
+#[derive(Args, Clone, Debug)]
+pub(super) struct MethodArgs {
+    /// Make layers binary in N stages, bottom to top, instead of all at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    stages: u8,
+    /// Make all activations binary first, then the weights
+    #[arg(long, conflicts_with = "stages")]
+    two_step: bool,
+    /// Part of the steps for all stages but the last, above 0 and below 1
+    #[arg(long, value_name = "PART", default_value_t = STAGED_PART)]
+    staged_part: f64,
+    /// Share of the float network's word in the loss, 0 to 1
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    distil: f32,
+    /// What the importance of weights is read from
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "none")]
+    importance: Importance,
+    /// Choose signs in order of importance, with compensation and descent
+    #[arg(long)]
+    ordered_signs: bool,
+    /// Weight of the quantization error, measured by importance, beside the loss
+    #[arg(long, value_name = "LAMBDA", default_value_t = 0.0)]
+    penalty: f32,
+    /// Train the transformation: latent weights live in its coordinates
+    #[arg(long)]
+    train_transformation: bool,
+    /// Aggregate a layer's inputs into K groups where it has more; 0: never
+    #[arg(long, value_name = "K", default_value_t = 256)]
+    groups: usize,
+}
+
+impl MethodArgs {
+    /// Puts the options into `recipe`.
+    pub(super) fn apply(&self, recipe: &mut Recipe) -> Result<(), Error> {
+        let part = self.staged_part;
+        if !(part > 0.0 && part < 1.0) {
+            return Err(Error::usage(format!("--staged-part {part}: must be above 0 and below 1")));
+        }
+        recipe.schedule = match (self.two_step, self.stages) {
+            (true, _) => Schedule::TwoStep { part },
+            (false, 0 | 1) => Schedule::AtOnce,
+            (false, stages) => Schedule::Progressive { stages: stages.into(), part },
+        };
+        if !(0.0..=1.0).contains(&self.distil) {
+            return Err(Error::usage(format!("--distil {}: must be from 0 to 1", self.distil)));
+        }
+        let smoothing = recipe.smoothing;
+        recipe.distil = (self.distil > 0.0).then_some(Distil {
+            alpha: self.distil,
+            temperature: TEMPERATURE,
+            smoothing,
+        });
+        if !(self.penalty >= 0.0 && self.penalty.is_finite()) {
+            return Err(Error::usage(format!("--penalty {}: must be 0 or more", self.penalty)));
+        }
+        let importance = match self.importance {
+            Importance::None => bitat::Importance::None,
+            Importance::Inputs => bitat::Importance::Inputs,
+            Importance::Task => bitat::Importance::Task,
+        };
+        let parts = [
+            (self.ordered_signs, "--ordered-signs"),
+            (self.penalty > 0.0, "--penalty"),
+            (self.train_transformation, "--train-transformation"),
+        ];
+        if importance == bitat::Importance::None
+            && let Some((_, option)) = parts.iter().find(|(given, _)| *given)
+        {
+            return Err(Error::usage(format!("{option} needs --importance inputs or task")));
+        }
+        recipe.method = bitat::Options {
+            importance,
+            signs: self.ordered_signs,
+            penalty: self.penalty,
+            trained: self.train_transformation,
+            groups: self.groups,
+        };
+        Ok(())
+    }
+}
