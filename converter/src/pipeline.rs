@@ -2,6 +2,7 @@
 //! proven: what `bitat convert` and `bitat demo` both run.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitat_data::{Dataset, Fit, Preprocess};
 use bitat_engine::{Mode, PlainSte};
@@ -10,6 +11,7 @@ use bitat_graph::{Graph, take_input_affine};
 
 use crate::Error;
 use crate::bitat;
+use crate::learn::budget::settle;
 use crate::learn::evaluate::{Scores, evaluate};
 use crate::learn::fit::{Material, Point, Recipe, Surroundings, calibration_images, fit};
 use crate::learn::teacher::Teacher;
@@ -34,6 +36,8 @@ pub struct Task<'a> {
     pub options: &'a rewrite::Options,
     /// How the 1-bit network is trained.
     pub recipe: &'a Recipe,
+    /// How long training may take, instead of the recipe's number of steps.
+    pub time: Option<Duration>,
 }
 
 /// A packed network and what is known about it.
@@ -133,7 +137,8 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
     };
     unfold(task, &mut rewritten, &material)?;
     let graph = &mut rewritten.graph;
-    let curve = fit(graph, &material, task.recipe, surroundings)?;
+    let recipe = settle(graph, &material, task.recipe, task.time, surroundings)?;
+    let curve = fit(graph, &material, &recipe, surroundings)?;
 
     let (pixels, count) = calibration_images(&material)?;
     let images = Images { pixels: &pixels, count };

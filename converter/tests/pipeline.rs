@@ -58,6 +58,7 @@ fn converted(
         classes: None,
         options,
         recipe,
+        time: None,
     };
     convert(&task, &quiet(&Stop::new()))
 }

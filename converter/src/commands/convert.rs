@@ -72,6 +72,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         classes: names.as_deref(),
         options: &rewrite::Options { binary_depthwise, keep: args.keep.clone() },
         recipe: &recipe,
+        time: args.training.time,
     };
     let surroundings = Surroundings {
         console: context.console,

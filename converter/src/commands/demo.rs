@@ -75,6 +75,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         classes: Some(&names),
         options: &rewrite::Options { binary_depthwise: false, keep: Vec::new() },
         recipe: &recipe,
+        time: None,
     };
     let surroundings = Surroundings {
         console: context.console,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitat_data::{Augment, Dataset, Options, Preprocess, Split};
 use clap::Args;
@@ -101,8 +102,11 @@ pub(super) struct TrainingArgs {
     #[arg(long, value_name = "N", default_value_t = 20)]
     epochs: u32,
     /// Optimiser steps, instead of --epochs
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "time")]
     steps: Option<u32>,
+    /// Train for about this long on this machine, instead of --epochs: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) time: Option<Duration>,
     /// Images per step
     #[arg(long, value_name = "N", default_value_t = 128,
           value_parser = clap::value_parser!(u16).range(2..=4096))]
@@ -201,6 +205,21 @@ impl TrainingArgs {
             .build_global()
             .map_err(|e| Error::model(format!("cannot start {threads} threads: {e}")))
     }
+}
+
+/// A time with its unit: `90s`, `30m`, `1.5h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "give a number above 0 and a unit, as 90s, 30m or 2h".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1.0,
+        'm' => 60.0,
+        'h' => 3600.0,
+        _ => return Err(wrong()),
+    };
+    let number: f64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    let time = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
+    if time.is_zero() { Err(wrong()) } else { Ok(time) }
 }
 
 /// What a float network is trained with unless the options say otherwise.

@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use super::Context;
 use super::options::{DataArgs, PreprocessArgs, TrainingArgs, float_recipe};
 use crate::Error;
+use crate::learn::budget::settle;
 use crate::learn::evaluate::evaluate;
 use crate::learn::fit::{Material, Surroundings, fit};
 use crate::learn::state::Checkpoints;
@@ -94,6 +95,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         binarizer: &PlainSte::default(),
         teacher: None,
     };
+    let recipe = settle(&graph, &material, &recipe, args.training.time, &surroundings)?;
     let curve = fit(&mut graph, &material, &recipe, &surroundings)?;
     let scores = evaluate(
         &mut graph,

@@ -8,13 +8,14 @@
 use std::sync::Arc;
 
 use bitat_data::{Augment, Batches, Dataset, Fit, Order, Plan, Position, Preprocess};
-use bitat_engine::loss::{Distil, cross_entropy, distil};
+use bitat_engine::loss::Distil;
 use bitat_engine::optimiser::{Config, Cosine, Optimiser, RoleConfig};
 use bitat_engine::{Mode, Net, Purpose};
 use bitat_graph::{Graph, NodeId};
 
 use super::evaluate::{evaluate, in_order};
 use super::state::{Checkpoints, Progressed};
+use super::step::Stepper;
 use super::teacher::Teacher;
 use crate::Error;
 use crate::bitat;
@@ -25,12 +26,10 @@ use crate::ui::{Console, Stop};
 
 /// Steps of linear warm-up, at most a tenth of all.
 const WARM_UP: u64 = 100;
-/// Part of the running batch-norm statistics that one batch replaces.
-const MOMENTUM: f32 = 0.1;
 /// Training batches from which batch norm is re-estimated before an evaluation.
 const REESTIMATE_BATCHES: usize = 40;
 /// Test images of the evaluation between epochs.
-const INTERIM_IMAGES: usize = 2000;
+pub(super) const INTERIM_IMAGES: usize = 2000;
 
 /// How a network is trained.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,19 +123,20 @@ pub fn fit(
     Ok(run.progressed.curve)
 }
 
-struct Run<'a> {
+/// A run of the training loop.
+pub(super) struct Run<'a> {
     material: &'a Material<'a>,
     recipe: &'a Recipe,
     surroundings: &'a Surroundings<'a>,
-    optimiser: Optimiser,
+    pub(super) optimiser: Optimiser,
     /// The 1-bit layers, bottom to top.
     order: Vec<NodeId>,
-    phases: Vec<Phase>,
+    pub(super) phases: Vec<Phase>,
     progressed: Progressed,
 }
 
 impl<'a> Run<'a> {
-    fn new(
+    pub(super) fn new(
         graph: &Graph,
         material: &'a Material,
         recipe: &'a Recipe,
@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
 
     /// Gives the layers that become binary in phase `index` their thresholds, and
     /// those whose weights do their turn with the method.
-    fn begin(&mut self, graph: &mut Graph, index: usize) -> Result<(), Error> {
+    pub(super) fn begin(&mut self, graph: &mut Graph, index: usize) -> Result<(), Error> {
         let now = self.phases[index];
         let (activations, weights) = match index.checked_sub(1).map(|i| self.phases[i]) {
             Some(before) => (before.activations, before.weights),
@@ -206,23 +206,19 @@ impl<'a> Run<'a> {
 
     fn phase(&mut self, graph: &mut Graph, index: usize) -> Result<(), Error> {
         let (recipe, material, phase) = (self.recipe, self.material, self.phases[index]);
-        let per_epoch = (material.train.len() / recipe.batch) as u64;
+        let per_epoch = self.per_epoch();
         let fresh = self.progressed.phases <= index;
         if fresh {
             self.begin(graph, index)?;
         }
-        let mut net = Net::new(graph, recipe.batch, Purpose::Train, &[])?;
-        let mut lessons = material.teacher.filter(|_| recipe.distil.is_some());
-        let mut lessons = lessons.as_mut().map(|t| t.lessons(recipe.batch)).transpose()?;
+        let mut stepper = Stepper::new(graph, material, recipe)?;
         let title = match self.phases.len() {
             1 => "training".to_owned(),
             n => format!("stage {}/{n}", index + 1),
         };
         let (step, end) = (self.progressed.step, phase.end);
         let mut bar = self.surroundings.console.progress(&title, "steps", step, end);
-        let mut batches = self.batches(step, per_epoch)?;
-        let classes = graph.nodes[graph.output].shape.c;
-        let mut gradient = vec![0.0; recipe.batch * classes];
+        let mut batches = self.batches(step)?;
         let mut stale = fresh;
         while self.progressed.step < end {
             let step = self.progressed.step;
@@ -232,30 +228,17 @@ impl<'a> Run<'a> {
                 let mode = Mode::Train { momentum: 0.0 };
                 if calibrate::narrow_points(graph, material.binarizer, &images, mode)? {
                     // The executor holds the operations it was made with.
-                    net = Net::new(graph, recipe.batch, Purpose::Train, &[])?;
+                    stepper.renew(graph)?;
                 }
             }
             let Some(batch) = batches.next() else { unreachable!("shuffled batches never end") };
-            let batch = batch?;
-            let mode = Mode::Train { momentum: MOMENTUM };
-            let logits = net.forward(graph, material.binarizer, &batch.inputs, batch.len(), mode);
-            let labels = &batch.labels;
-            let loss = match (&mut lessons, recipe.distil) {
-                (Some(lessons), Some(how)) => {
-                    let taught = lessons.logits(&batch.pixels, batch.len());
-                    distil(logits, taught, labels, classes, how, &mut gradient)
-                }
-                _ => cross_entropy(logits, labels, classes, recipe.smoothing, &mut gradient),
-            };
+            let rate = self.rate(phase, step);
+            let loss = stepper.step(graph, &mut self.optimiser, &batch?, rate);
             if !loss.is_finite() {
                 return Err(Error::model(format!(
                     "training diverged at step {step} (the loss is {loss}); try a lower --learning-rate"
                 )));
             }
-            net.backward(graph, material.binarizer, &[(graph.output, &gradient)]);
-            let rate = self.rate(phase, step);
-            self.optimiser.step(graph, &net, rate);
-            material.binarizer.step(rate);
             self.progressed.step += 1;
             let mean = self.progressed.add_loss(loss);
             bar.set(self.progressed.step, &format!("loss {mean:.3}"));
@@ -343,7 +326,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn batches(&self, step: u64, per_epoch: u64) -> Result<Batches, Error> {
+    /// Steps of an epoch.
+    pub(super) fn per_epoch(&self) -> u64 {
+        (self.material.train.len() / self.recipe.batch) as u64
+    }
+
+    /// Training images from which batch norm is re-estimated.
+    pub(super) fn reestimated(&self) -> usize {
+        (REESTIMATE_BATCHES * self.recipe.batch).min(self.material.train.len())
+    }
+
+    /// The batches of `step` and all that follow.
+    pub(super) fn batches(&self, step: u64) -> Result<Batches, Error> {
+        let per_epoch = self.per_epoch();
         let plan = Plan {
             batch: self.recipe.batch,
             order: Order::Shuffled { seed: self.recipe.seed },

@@ -1,6 +1,8 @@
 //! Training and scoring of graphs with the float engine.
 
+pub mod budget;
 pub mod evaluate;
 pub mod fit;
 pub mod state;
+mod step;
 pub mod teacher;

@@ -17,6 +17,9 @@ use crate::qat::stages::Schedule;
 /// Time between two checkpoints within a stage.
 const EVERY: Duration = Duration::from_secs(120);
 
+/// The name of a run's length in its state.
+const STEPS: &str = "number of steps";
+
 /// How far a run has come.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progressed {
@@ -91,6 +94,20 @@ impl Checkpoints {
         Ok(())
     }
 
+    /// The steps of the run whose state is kept.
+    ///
+    /// # Errors
+    /// If there is no state, or it cannot be read.
+    pub fn steps(&self) -> Result<u64, Error> {
+        let said = self.read()?.counter(STEPS);
+        said.ok_or_else(|| Error::file(&self.path, format!("does not say its {STEPS}")))
+    }
+
+    fn read(&self) -> Result<State, Error> {
+        State::load(&self.path)
+            .map_err(|e| Error::model(format!("--resume: {e}; leave --resume out to start anew")))
+    }
+
     /// Puts the state back.
     pub(super) fn load(
         &self,
@@ -101,9 +118,7 @@ impl Checkpoints {
     ) -> Result<Progressed, Error> {
         let refuse =
             |what: String| Error::file(&self.path, format!("cannot go on from it: {what}"));
-        let state = State::load(&self.path).map_err(|e| {
-            Error::model(format!("--resume: {e}; leave --resume out to start anew"))
-        })?;
+        let state = self.read()?;
         for (name, value) in signature(recipe) {
             if state.counter(name) != Some(value) {
                 return Err(refuse(format!(
@@ -163,7 +178,7 @@ fn signature(recipe: &Recipe) -> Vec<(&'static str, u64)> {
         .map_or([0; 3], |d| [d.alpha, d.temperature, d.smoothing].map(|v| u64::from(v.to_bits())));
     let bitat::Options { importance, signs, penalty, trained, groups } = recipe.method;
     vec![
-        ("number of steps", recipe.steps),
+        (STEPS, recipe.steps),
         ("batch", recipe.batch as u64),
         ("learning rate", recipe.learning_rate.to_bits().into()),
         ("weight decay", recipe.weight_decay.to_bits().into()),
