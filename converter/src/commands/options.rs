@@ -242,3 +242,18 @@ pub(super) fn float_recipe() -> Recipe {
 pub(super) fn binary_recipe() -> Recipe {
     Recipe { learning_rate: 1e-2, weight_decay: 1e-4, ..float_recipe() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_needs_a_number_and_a_unit() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("30m"), Ok(Duration::from_secs(1800)));
+        assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
+        for wrong in ["", "s", "30", "-1m", "0s", "1e99h", "nanm", "3µ"] {
+            assert!(duration(wrong).unwrap_err().contains("30m"), "{wrong}");
+        }
+    }
+}
