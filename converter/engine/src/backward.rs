@@ -4,7 +4,8 @@
 
 use crate::backward_part::Task;
 use crate::binarizer::Binarizer;
-use crate::chain::{Sink, Sinks, grow};
+use crate::buffer::Buffer;
+use crate::chain::{Sink, Sinks};
 use crate::forward::{block_rows, images_of, split};
 use crate::matmul::TransposedProduct;
 use crate::net::{Mode, Net, ScratchPool};
@@ -92,7 +93,7 @@ impl Net {
                 count += 1;
             }
         }
-        let mut buffers: [Vec<f32>; MAX_SIDES + 1] = Default::default();
+        let mut buffers: [Buffer; MAX_SIDES + 1] = Default::default();
         for (buffer, target) in buffers.iter_mut().zip(targets) {
             if let Some(slot) = target.and_then(|t| self.plan.grad[t]) {
                 *buffer = std::mem::take(&mut self.grads[slot]);
@@ -272,7 +273,7 @@ impl Net {
         let blocks = into[..len].par_chunks_mut(block).zip(x.par_chunks(block));
         blocks.zip(d.par_chunks(block)).for_each(|((into, x), d)| {
             self.scratch.with(|scratch| {
-                grow(&mut scratch.d, block);
+                scratch.d.grow(block);
                 let out = &mut scratch.d[..into.len()];
                 norm::input_gradient(d, x, table, out);
                 elementwise::give(out, into, accumulate);
@@ -295,7 +296,7 @@ fn reduce_parts(partial: &[f32], parts: usize, out: &mut [f32]) {
 
 /// The weight gradient of a wide layer, from all its rows at once: every thread makes
 /// some outputs' rows of it.
-fn multiply_rows(rows: &[Vec<f32>; 2], pixels: usize, layer: &mut Layer, pool: &ScratchPool) {
+fn multiply_rows(rows: &[Buffer; 2], pixels: usize, layer: &mut Layer, pool: &ScratchPool) {
     let (k, n) = (layer.k, layer.n);
     let outputs = n.div_ceil(WIDE_PARTS).next_multiple_of(24);
     layer.d_effective.par_chunks_mut(outputs * k).enumerate().for_each(|(i, c)| {

@@ -1,7 +1,8 @@
 //! The images of one part in one backward stage: the node's own operation, and the
 //! chain in front of it.
 
-use crate::chain::{Run, Sinks, View, grow};
+use crate::buffer::Buffer;
+use crate::chain::{Run, Sinks, View};
 use crate::forward::{BAND, PRODUCT_BLOCK, band_of, block_rows};
 use crate::matmul::{Product, TransposedProduct, packed_len};
 use crate::net::Scratch;
@@ -61,7 +62,7 @@ impl Task<'_> {
         let pixels = shape.h * shape.w;
         let block = block_rows(shape.c);
         let Scratch { chain, d, .. } = scratch;
-        grow(d, block * shape.c);
+        d.grow(block * shape.c);
         let base = self.base();
         for first in (self.images.start * pixels..self.images.end * pixels).step_by(block) {
             let range = first..(first + block).min(self.images.end * pixels);
@@ -77,8 +78,8 @@ impl Task<'_> {
         let per_row = k / self.view.nodes[self.stage.chain.source].shape.c;
         let pixels = layer.geometry.to.h * layer.geometry.to.w;
         let block = block_rows(k.max(n));
-        grow(d, block * n);
-        grow(dx, block * k);
+        d.grow(block * n);
+        dx.grow(block * k);
         let (wants_input, base) = (self.wants_input(), self.base());
         let wide = !self.rows[0].is_empty();
         for first in (self.images.start * pixels..self.images.end * pixels).step_by(block) {
@@ -124,20 +125,20 @@ impl Task<'_> {
         let run = Run::new(self.view, &self.stage.chain);
         let rows_per_band = geometry.rows_within(BAND);
         let Scratch { chain, band, a, d, d_band, dx, taps, .. } = scratch;
-        grow(band, geometry.band_len(rows_per_band));
-        grow(d, rows_per_band.max(1) * to.w * c);
-        grow(taps, layer.k * c);
+        band.grow(geometry.band_len(rows_per_band));
+        d.grow(rows_per_band.max(1) * to.w * c);
+        taps.grow(layer.k * c);
         let taps = &mut taps[..layer.k * c];
         taps.fill(0.0);
         let [kh, kw] = geometry.window.kernel;
         let width = from.w + kw - 1;
         let back_rows = (BAND / (width * c)).saturating_sub(kh - 1).clamp(1, from.h);
-        grow(d_band, (back_rows + kh - 1) * width * c);
-        grow(dx, back_rows * from.w * c);
+        d_band.grow((back_rows + kh - 1) * width * c);
+        dx.grow(back_rows * from.w * c);
         let (wants_input, base) = (self.wants_input(), self.base());
         // An image's gradient is finished once if it stays in cache, else per band.
         let whole = to.len() <= BAND;
-        grow(a, if whole { to.len() } else { rows_per_band.max(kh) * to.w * c });
+        a.grow(if whole { to.len() } else { rows_per_band.max(kh) * to.w * c });
         for image in self.images.clone() {
             let (in_pixel, out_pixel) = (image * from.h * from.w, image * to.h * to.w);
             let d_image: &[f32] = if whole {
@@ -190,7 +191,7 @@ impl Task<'_> {
         out_pixel: usize,
         d_image: &[f32],
         rows: Range<usize>,
-        d: &mut Vec<f32>,
+        d: &mut Buffer,
         band: &mut [f32],
     ) {
         let geometry = layer.geometry;
@@ -199,7 +200,7 @@ impl Task<'_> {
         let [top, left, ..] = geometry.window.pads;
         let width = (from.w + kw - 1) * c;
         let count = rows.len() + kh - 1;
-        grow(d, to.w * c);
+        d.grow(to.w * c);
         for (r, row) in band[..count * width].chunks_exact_mut(width).enumerate() {
             let y = (rows.start + top + r).checked_sub(kh - 1);
             let Some(y) = y.filter(|y| y % sy == 0 && y / sy < to.h) else {
@@ -243,13 +244,13 @@ impl Task<'_> {
         let width = geometry.padded_width() * from.c;
         let image_rows = geometry.band_rows(to.h).max(geometry.window.pads[0] + from.h);
         let Scratch { chain, band, d, d_band, dx, unfolded, packed, .. } = scratch;
-        grow(band, geometry.band_len(rows_per_band));
-        grow(d, rows_per_band * to.w * c);
+        band.grow(geometry.band_len(rows_per_band));
+        d.grow(rows_per_band * to.w * c);
         let block = rows_per_band * to.w;
-        grow(unfolded, block * k);
+        unfolded.grow(block * k);
         if wants_input {
-            grow(d_band, image_rows * width);
-            grow(dx, from.len());
+            d_band.grow(image_rows * width);
+            dx.grow(from.len());
         }
         for image in self.images.clone() {
             let (in_pixel, out_pixel) = (image * from.h * from.w, image * to.h * to.w);
@@ -271,7 +272,7 @@ impl Task<'_> {
                     let d = &d[group * n..];
                     geometry.unfold(band, band_rows.len(), channels.clone(), unfolded);
                     let c_out = &mut self.partial[group * n * k..][..n * k];
-                    let a = unfolded.as_slice();
+                    let a = &unfolded[..];
                     TransposedProduct {
                         d,
                         ldd: c,
@@ -287,7 +288,7 @@ impl Task<'_> {
                     if wants_input {
                         let size = packed_len(n, k);
                         let panels = &layer.back[group * size..][..size];
-                        let c_out = unfolded.as_mut_slice();
+                        let c_out = &mut unfolded[..];
                         Product {
                             a: d,
                             lda: c,
@@ -327,9 +328,9 @@ impl Task<'_> {
         let run = Run::new(self.view, &self.stage.chain);
         let (in_pixels, out_pixels) = (from.h * from.w, node.shape.h * node.shape.w);
         let Scratch { chain, a, d, dx, .. } = scratch;
-        grow(a, from.c);
-        grow(d, node.shape.len());
-        grow(dx, from.len());
+        a.grow(from.c);
+        d.grow(node.shape.len());
+        dx.grow(from.len());
         let base = self.base();
         for image in self.images.clone() {
             let pixels = image * out_pixels..(image + 1) * out_pixels;

@@ -1,6 +1,7 @@
 //! Evaluation of element-wise chains, forward and backward, a cache-sized block
 //! of pixels at a time.
 
+use crate::buffer::Buffer;
 use crate::ops::shortcut::Map;
 use crate::ops::{elementwise as ew, fused, norm, shortcut};
 use crate::plan::{Chain, Kind, MAX_SIDES, Pattern, Plan, Step};
@@ -20,18 +21,18 @@ const PASS_TILES: usize = 32;
 pub(crate) struct View<'a> {
     pub(crate) nodes: &'a [Node],
     pub(crate) plan: &'a Plan,
-    pub(crate) values: &'a [Vec<f32>],
+    pub(crate) values: &'a [Buffer],
     /// Per node: tiles of what its forward pass needs.
-    pub(crate) tables: &'a [Vec<f32>],
+    pub(crate) tables: &'a [Buffer],
     /// Per batch norm: tile of the mean, then `a`, `b`, `e` of its input gradient.
-    pub(crate) back_tables: &'a [Vec<f32>],
-    pub(crate) grads: &'a [Vec<f32>],
+    pub(crate) back_tables: &'a [Buffer],
+    pub(crate) grads: &'a [Buffer],
 }
 
 impl<'a> View<'a> {
     /// A stored node's values, all images.
     pub(crate) fn value(&self, node: NodeId) -> &'a [f32] {
-        self.plan.value[node].map_or(&[], |slot| self.values[slot].as_slice())
+        self.plan.value[node].map_or(&[], |slot| &*self.values[slot])
     }
 
     /// The gradient at a stored node for `pixels`, finishing its batch norm's
@@ -66,34 +67,27 @@ impl<'a> View<'a> {
 /// Working memory of one thread's block.
 #[derive(Default)]
 pub(crate) struct ChainScratch {
-    steps: Vec<Vec<f32>>,
+    steps: Vec<Buffer>,
     /// Values, then gradients, of a side that is a shortcut.
-    side: Vec<f32>,
+    side: Buffer,
     /// The gradient on its way back.
-    d: Vec<f32>,
-    mean: Vec<f32>,
+    d: Buffer,
+    mean: Buffer,
 }
 
 impl ChainScratch {
     fn fit(&mut self, steps: usize, block: usize, run: &Run<'_>) {
         if self.steps.len() < steps {
-            self.steps.resize_with(steps, Vec::new);
+            self.steps.resize_with(steps, Buffer::default);
         }
         for buffer in &mut self.steps[..steps] {
-            grow(buffer, block);
+            buffer.grow(block);
         }
-        grow(&mut self.d, block);
+        self.d.grow(block);
         for side in run.chain.steps.iter().filter_map(|s| s.kind.side()) {
-            grow(&mut self.side, block);
-            grow(&mut self.mean, run.view.nodes[side].shape.c);
+            self.side.grow(block);
+            self.mean.grow(run.view.nodes[side].shape.c);
         }
-    }
-}
-
-/// Makes `buffer` at least `len` long; no work once it is.
-pub(crate) fn grow<T: Copy + Default>(buffer: &mut Vec<T>, len: usize) {
-    if buffer.len() < len {
-        buffer.resize(len, T::default());
     }
 }
 
@@ -154,7 +148,7 @@ impl<'a> Run<'a> {
     pub(crate) fn read<'b>(
         &self,
         pixels: Range<usize>,
-        out: &'b mut Vec<f32>,
+        out: &'b mut Buffer,
         scratch: &mut ChainScratch,
     ) -> &'b [f32]
     where
@@ -164,7 +158,7 @@ impl<'a> Run<'a> {
             return &self.view.value(self.chain.source)[pixels.start * self.c..pixels.end * self.c];
         }
         let len = pixels.len() * self.c;
-        grow(out, len);
+        out.grow(len);
         self.forward(pixels, &mut out[..len], scratch);
         &out[..len]
     }
@@ -211,7 +205,7 @@ impl<'a> Run<'a> {
         y: &mut [f32],
         scratch: &mut ChainScratch,
     ) -> bool {
-        let table = |i: usize| self.view.tables[self.chain.steps[i].node].as_slice();
+        let table = |i: usize| &*self.view.tables[self.chain.steps[i].node];
         match self.chain.pattern {
             Pattern::Steps => return false,
             Pattern::NormSign => fused::norm_sign(x, y, table(0), table(1)),
@@ -294,7 +288,7 @@ impl<'a> Run<'a> {
         if self.chain.pattern == Pattern::Steps {
             return false;
         }
-        let table = |i: usize| self.view.tables[steps[i].node].as_slice();
+        let table = |i: usize| &*self.view.tables[steps[i].node];
         let norm = table(0);
         let ChainScratch { side, d: back, mean: pixel, .. } = scratch;
         let [source_sink, side_sinks @ ..] = &mut sinks.list;

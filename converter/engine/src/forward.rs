@@ -2,7 +2,7 @@
 //! node's own operation, block by block, with the batch-norm sums of what is
 //! written.
 
-use crate::chain::{Run, View, grow};
+use crate::chain::{Run, View};
 use crate::matmul::{Product, packed_len};
 use crate::net::{Mode, Net, Scratch};
 use crate::ops::depthwise::{self, Band};
@@ -183,7 +183,7 @@ impl Part<'_> {
         let rows_per_band = geometry.rows_within(BAND);
         let run = Run::new(self.view, &self.stage.chain);
         let Scratch { chain, band, .. } = &mut *self.scratch;
-        grow(band, geometry.band_len(rows_per_band));
+        band.grow(geometry.band_len(rows_per_band));
         let images = self.out.chunks_exact_mut(geometry.to.len());
         for (image, out) in self.images.clone().zip(images) {
             for (i, out) in out.chunks_mut(rows_per_band * width * c).enumerate() {
@@ -212,8 +212,8 @@ impl Part<'_> {
             geometry.rows_within(BAND).min((PRODUCT_BLOCK / (width * k.max(c))).max(1));
         let run = Run::new(self.view, &self.stage.chain);
         let Scratch { chain, band, unfolded, .. } = &mut *self.scratch;
-        grow(band, geometry.band_len(rows_per_band));
-        grow(unfolded, rows_per_band * width * k);
+        band.grow(geometry.band_len(rows_per_band));
+        unfolded.grow(rows_per_band * width * k);
         let per_group = geometry.from.c / layer.groups;
         let images = self.out.chunks_exact_mut(geometry.to.len());
         for (image, out) in self.images.clone().zip(images) {
@@ -232,7 +232,7 @@ impl Part<'_> {
                     let panels = &layer.forward[group * size..][..size];
                     let out = &mut out[group * n..];
                     let rows = rows * width;
-                    let a = unfolded.as_slice();
+                    let a = &unfolded[..];
                     Product { a, lda: k, rows, k, panels, n, c: out, ldc: c, accumulate: false }
                         .run();
                 }
@@ -271,7 +271,7 @@ impl Part<'_> {
                 Op::Shortcut { pool } => {
                     let map = shortcut::Map { from, to: node.shape, pool };
                     let a = &mut self.scratch.a;
-                    grow(a, from.c);
+                    a.grow(from.c);
                     let first = image * node.shape.h * node.shape.w;
                     shortcut::read(&map, x, first, out, a);
                 }

@@ -21,6 +21,7 @@
 mod backward;
 mod backward_part;
 mod binarizer;
+mod buffer;
 mod chain;
 pub mod checkpoint;
 mod error;

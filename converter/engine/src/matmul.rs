@@ -6,7 +6,7 @@
 //! from the left-hand rows and `2·MR` fused multiply-adds. Every output is
 //! summed in order of `k`, so a result does not depend on how rows are split.
 
-use crate::chain::grow;
+use crate::buffer::Buffer;
 use crate::simd::{arch, vectorised};
 use crate::vector::V;
 use pulp::{Simd, WithSimd};
@@ -219,8 +219,8 @@ pub(crate) struct TransposedProduct<'a> {
 /// Room for the packed operands of a [`TransposedProduct`].
 #[derive(Default)]
 pub(crate) struct Packed {
-    a: Vec<f32>,
-    d: Vec<f32>,
+    a: Buffer,
+    d: Buffer,
 }
 
 /// Columns above which an operand is packed.
@@ -254,7 +254,7 @@ impl TransposedProduct<'_> {
             };
             if pack_a {
                 let count = self.i.div_ceil(nr);
-                grow(&mut packed.a, count * nr * m);
+                packed.a.grow(count * nr * m);
                 for (panel, out) in packed.a[..count * nr * m].chunks_exact_mut(nr * m).enumerate()
                 {
                     let width = nr.min(self.i - panel * nr);
@@ -264,7 +264,7 @@ impl TransposedProduct<'_> {
             }
             if pack_d {
                 let count = self.o.div_ceil(mr);
-                grow(&mut packed.d, count * mr * m);
+                packed.d.grow(count * mr * m);
                 for (tile, out) in packed.d[..count * mr * m].chunks_exact_mut(mr * m).enumerate() {
                     let width = mr.min(self.o - tile * mr);
                     copy_columns(&panels.d[tile * mr..], self.ldd, width, out, mr);

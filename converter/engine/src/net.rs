@@ -1,6 +1,7 @@
 //! The executor: buffers, tables and the order of passes.
 
 use crate::binarizer::Binarizer;
+use crate::buffer::Buffer;
 use crate::chain::{ChainScratch, View};
 use crate::error::Error;
 use crate::matmul::Packed;
@@ -37,25 +38,25 @@ pub struct Net {
     pub(crate) purpose: Purpose,
     pub(crate) max_batch: usize,
     pub(crate) output: NodeId,
-    pub(crate) values: Vec<Vec<f32>>,
-    pub(crate) grads: Vec<Vec<f32>>,
+    pub(crate) values: Vec<Buffer>,
+    pub(crate) grads: Vec<Buffer>,
     /// Gradient at the output of each batch norm that does not share its input's.
-    pub(crate) norm_grads: Vec<Vec<f32>>,
-    pub(crate) tables: Vec<Vec<f32>>,
-    pub(crate) back_tables: Vec<Vec<f32>>,
+    pub(crate) norm_grads: Vec<Buffer>,
+    pub(crate) tables: Vec<Buffer>,
+    pub(crate) back_tables: Vec<Buffer>,
     pub(crate) norms: Vec<Option<Norm>>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) layer_of: Vec<Option<usize>>,
-    pub(crate) gradients: Vec<Vec<f32>>,
+    pub(crate) gradients: Vec<Buffer>,
     /// Per part: weight gradients.
-    pub(crate) partial: Vec<f32>,
+    pub(crate) partial: Buffer,
     /// Per part: sums per channel.
     pub(crate) sums: Vec<f64>,
     pub(crate) sums_per_part: usize,
     /// Statistics of one batch norm, while they are put together.
     joined: Vec<Moments>,
     /// What wide layers' weight gradients are made of, all images.
-    pub(crate) rows: [Vec<f32>; 2],
+    pub(crate) rows: [Buffer; 2],
     pub(crate) scratch: ScratchPool,
     /// Images and mode of the last forward pass.
     pub(crate) last: Option<(usize, Mode)>,
@@ -99,15 +100,15 @@ pub(crate) struct Norm {
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) chain: ChainScratch,
-    pub(crate) a: Vec<f32>,
-    pub(crate) d: Vec<f32>,
-    pub(crate) dx: Vec<f32>,
-    pub(crate) band: Vec<f32>,
-    pub(crate) d_band: Vec<f32>,
-    pub(crate) unfolded: Vec<f32>,
+    pub(crate) a: Buffer,
+    pub(crate) d: Buffer,
+    pub(crate) dx: Buffer,
+    pub(crate) band: Buffer,
+    pub(crate) d_band: Buffer,
+    pub(crate) unfolded: Buffer,
     pub(crate) packed: Packed,
     pub(crate) pivot: Vec<f32>,
-    pub(crate) taps: Vec<f32>,
+    pub(crate) taps: Buffer,
 }
 
 /// Scratch memory, one per running task, kept between passes.
@@ -145,8 +146,8 @@ impl Net {
         let plan = Plan::new(graph, purpose, keep)?;
         let training = purpose != Purpose::Eval;
         let count = graph.nodes.len();
-        let buffers = |lens: &[usize]| -> Vec<Vec<f32>> {
-            lens.iter().map(|len| vec![0.0; len * max_batch]).collect()
+        let buffers = |lens: &[usize]| -> Vec<Buffer> {
+            lens.iter().map(|len| Buffer::zeros(len * max_batch)).collect()
         };
         let layers: Vec<Layer> = plan
             .stages
@@ -157,10 +158,10 @@ impl Net {
         for (i, layer) in layers.iter().enumerate() {
             layer_of[layer.node] = Some(i);
         }
-        let mut norm_grads = vec![Vec::new(); count];
+        let mut norm_grads = vec![Buffer::default(); count];
         for (id, norms) in plan.norms.iter().enumerate().filter(|_| training) {
             for bn in norms.iter().filter(|_| plan.lazy_norm[id].is_none()) {
-                norm_grads[*bn] = vec![0.0; graph.nodes[id].shape.len() * max_batch];
+                norm_grads[*bn] = Buffer::zeros(graph.nodes[id].shape.len() * max_batch);
             }
         }
         let narrow = layers.iter().filter(|l| !l.is_wide(max_batch));
@@ -174,7 +175,7 @@ impl Net {
         });
         let gradients = graph.params.iter().map(|p| {
             let len = if training && p.role != Role::Statistic { p.data.len() } else { 0 };
-            vec![0.0; len]
+            Buffer::zeros(len)
         });
         let norms = graph.nodes.iter().map(|node| {
             matches!(node.op, Op::BatchNorm { .. }).then(|| Norm {
@@ -191,17 +192,17 @@ impl Net {
             values: buffers(&plan.value_len),
             grads: buffers(&plan.grad_len),
             norm_grads,
-            tables: vec![Vec::new(); count],
-            back_tables: vec![Vec::new(); count],
+            tables: vec![Buffer::default(); count],
+            back_tables: vec![Buffer::default(); count],
             norms: norms.collect(),
             layer_of,
-            partial: vec![0.0; if training { weights * PARTS } else { 0 }],
+            partial: Buffer::zeros(if training { weights * PARTS } else { 0 }),
             layers,
             gradients: gradients.collect(),
             sums: vec![0.0; sums_per_part * PARTS],
             sums_per_part,
             joined: vec![Moments::default(); channels],
-            rows: wide_rows.map(|len| vec![0.0; if training { len } else { 0 }]),
+            rows: wide_rows.map(|len| Buffer::zeros(if training { len } else { 0 })),
             scratch: ScratchPool::default(),
             last: None,
             written: vec![false; count],
@@ -290,7 +291,7 @@ impl Net {
     pub fn bytes(&self) -> usize {
         let floats: usize = [&self.values, &self.grads, &self.norm_grads]
             .iter()
-            .flat_map(|v| v.iter().map(Vec::len))
+            .flat_map(|v| v.iter().map(|b| b.len()))
             .sum();
         4 * (floats + self.partial.len())
     }
@@ -368,11 +369,11 @@ impl Net {
                 | Op::Dense { bias: Some(p), .. }
                 | Op::Prelu { slope: p }
                 | Op::Sign { threshold: p } => {
-                    table.resize(width, 0.0);
+                    table.resize(width);
                     fill_tile(table, &graph.params[p].data);
                 }
                 Op::ShiftedPrelu { before, slope, after } => {
-                    table.resize(3 * width, 0.0);
+                    table.resize(3 * width);
                     for (table, p) in table.chunks_exact_mut(width).zip([before, slope, after]) {
                         fill_tile(table, &graph.params[p].data);
                     }
@@ -433,14 +434,14 @@ impl Net {
 }
 
 /// Scale and shift of the forward map, and the mean for the backward pass.
-fn norm_tables(graph: &Graph, node: &Node, norm: &Norm, table: &mut Vec<f32>, back: &mut Vec<f32>) {
+fn norm_tables(graph: &Graph, node: &Node, norm: &Norm, table: &mut Buffer, back: &mut Buffer) {
     let Op::BatchNorm { gamma, beta, .. } = node.op else {
         return;
     };
     let c = node.shape.c;
     let width = tile(c);
-    table.resize(2 * width, 0.0);
-    back.resize(4 * width, 0.0);
+    table.resize(2 * width);
+    back.resize(4 * width);
     for i in 0..width {
         let channel = i % c;
         let scale = f64::from(graph.params[gamma].data[channel]) * norm.istd[channel];

@@ -2,6 +2,7 @@
 //! and packed for both directions.
 
 use crate::binarizer::Binarizer;
+use crate::buffer::Buffer;
 use crate::matmul::{pack, packed_len};
 use crate::ops::window::Geometry;
 use crate::plan::PARTS;
@@ -34,15 +35,15 @@ pub(crate) struct Layer {
     pub(crate) bias: Option<ParamId>,
     precision: Precision,
     backward: bool,
-    pub(crate) effective: Vec<f32>,
+    pub(crate) effective: Buffer,
     /// Products: panels of `k × n` per group. Depthwise: `[ky][kx][c]`.
-    pub(crate) forward: Vec<f32>,
+    pub(crate) forward: Buffer,
     /// Products: panels of `n × k` per group. Depthwise: `[ky][kx][c]`, both axes flipped.
-    pub(crate) back: Vec<f32>,
+    pub(crate) back: Buffer,
     /// Gradient of `effective`.
-    pub(crate) d_effective: Vec<f32>,
+    pub(crate) d_effective: Buffer,
     /// Gradient of the parameter.
-    pub(crate) d_latent: Vec<f32>,
+    pub(crate) d_latent: Buffer,
 }
 
 impl Layer {
@@ -78,7 +79,7 @@ impl Layer {
             Form::Depthwise => (len, len),
             _ => (groups * packed_len(k, n), groups * packed_len(n, k)),
         };
-        let when = |len: usize| if backward { vec![0.0; len] } else { Vec::new() };
+        let when = |len: usize| Buffer::zeros(if backward { len } else { 0 });
         Some(Layer {
             node: id,
             form,
@@ -90,8 +91,8 @@ impl Layer {
             bias,
             precision,
             backward,
-            effective: vec![0.0; len],
-            forward: vec![0.0; forward],
+            effective: Buffer::zeros(len),
+            forward: Buffer::zeros(forward),
             back: when(back),
             d_effective: when(len),
             d_latent: when(len),
