@@ -11,7 +11,8 @@ use crate::matmul::TransposedProduct;
 use crate::net::{Mode, Net, ScratchPool};
 use crate::ops::{elementwise, norm};
 use crate::plan::{Kind, MAX_SIDES, PARTS, Purpose};
-use crate::simd::tile;
+use crate::signs;
+use crate::simd::{lanes, tile};
 use crate::weights::Layer;
 use bitat_graph::{Graph, NodeId, Op, ParamId};
 use rayon::prelude::*;
@@ -111,7 +112,7 @@ impl Net {
         let per_part = self.plan.per_part(node, n);
         {
             let weights = layer.filter(|_| wide.is_none());
-            let weights = weights.map_or(0, |l| self.layers[l].effective.len());
+            let weights = weights.map_or(0, |l| self.layers[l].gathered_len());
             let [rows_in, rows_out] = &mut rows;
             let row_lens = wide.map_or([0; 2], |l| self.layers[l].row_lens());
             let mut rows = [
@@ -172,9 +173,20 @@ impl Net {
         self.finish_sums(graph, index, &mut sums, parts, n, mode);
         if let Some(layer) = wide {
             let pixels = n * self.layers[layer].geometry.to.h * self.layers[layer].geometry.to.w;
-            multiply_rows(&rows, pixels, &mut self.layers[layer], &self.scratch);
+            let layer = &mut self.layers[layer];
+            if layer.from_signs() {
+                let columns = signs::room(&mut self.columns, pixels, layer.k);
+                multiply_signs(&rows, pixels, layer, columns, &mut partial);
+            } else {
+                multiply_rows(&rows, pixels, layer, &self.scratch);
+            }
         } else if let Some(layer) = layer {
-            reduce_parts(&partial, parts, &mut self.layers[layer].d_effective);
+            let layer = &mut self.layers[layer];
+            if layer.from_signs() {
+                reduce_signed(&mut partial, parts, layer);
+            } else {
+                reduce_parts(&partial, parts, &mut layer.d_effective);
+            }
         }
         self.rows = rows;
         self.sums = sums;
@@ -308,6 +320,42 @@ fn multiply_rows(rows: &[Buffer; 2], pixels: usize, layer: &mut Layer, pool: &Sc
             TransposedProduct { d, ldd: n, a, lda: k, m: pixels, o, i: k, c, ldc: k }
                 .run(&mut scratch.packed);
         });
+    });
+}
+
+/// As [`reduce_parts`] where the parts are in the layout of [`signs::add_signed`].
+fn reduce_signed(partial: &mut [f32], parts: usize, layer: &mut Layer) {
+    let (len, k) = (layer.gathered_len(), layer.k);
+    let (total, rest) = partial.split_at_mut(len);
+    let block = k * lanes();
+    let blocks = total.par_chunks_mut(block).zip(layer.d_effective.par_chunks_mut(block));
+    blocks.enumerate().for_each(|(i, (total, out))| {
+        for part in rest.chunks_exact(len).take(parts - 1) {
+            elementwise::give(&part[i * block..][..block], total, true);
+        }
+        signs::unfold(total, k, lanes(), out);
+    });
+}
+
+/// As [`multiply_rows`] where all inputs are ±1.
+fn multiply_signs(
+    rows: &[Buffer; 2],
+    pixels: usize,
+    layer: &mut Layer,
+    columns: &mut [u32],
+    gathered: &mut [f32],
+) {
+    let (k, n, len) = (layer.k, layer.n, layer.gathered_len());
+    let [a, d] = [&rows[0][..pixels * k], &rows[1][..pixels * n]];
+    let words = columns.par_chunks_mut(k).zip(a.par_chunks(signs::WORD * k));
+    words.for_each(|(words, a)| signs::pack_columns(a, k, words));
+    let columns = &*columns;
+    let block = k * lanes();
+    let blocks = gathered[..len].par_chunks_mut(block);
+    blocks.zip(layer.d_effective.par_chunks_mut(block)).enumerate().for_each(|(i, (c, out))| {
+        c.fill(0.0);
+        signs::add_signed(d, n, i * lanes(), out.len() / k, columns, k, c);
+        signs::unfold(c, k, lanes(), out);
     });
 }
 

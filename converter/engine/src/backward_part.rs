@@ -10,6 +10,7 @@ use crate::ops::depthwise::{self, Band};
 use crate::ops::pool::{self, Average};
 use crate::ops::{elementwise, shortcut};
 use crate::plan::Stage;
+use crate::signs;
 use crate::simd::tile;
 use crate::weights::{Form, Layer};
 use bitat_graph::Op;
@@ -72,7 +73,7 @@ impl Task<'_> {
     }
 
     fn product(&mut self, layer: &Layer, scratch: &mut Scratch) {
-        let Scratch { chain, a, d, dx, packed, .. } = scratch;
+        let Scratch { chain, a, d, dx, packed, signs, .. } = scratch;
         let run = Run::new(self.view, &self.stage.chain);
         let (k, n) = (layer.k, layer.n);
         let per_row = k / self.view.nodes[self.stage.chain.source].shape.c;
@@ -96,8 +97,14 @@ impl Task<'_> {
             } else {
                 let a = run.read(inputs.clone(), a, chain);
                 let c = &mut *self.partial;
-                TransposedProduct { d, ldd: n, a, lda: k, m: rows, o: n, i: k, c, ldc: k }
-                    .run(packed);
+                if layer.from_signs() {
+                    let columns = signs::room(&mut signs.columns, rows, k);
+                    signs::pack_columns(a, k, columns);
+                    signs::add_signed(d, n, 0, n, columns, k, c);
+                } else {
+                    TransposedProduct { d, ldd: n, a, lda: k, m: rows, o: n, i: k, c, ldc: k }
+                        .run(packed);
+                }
             }
             if wants_input {
                 let dx = &mut dx[..rows * k];

@@ -157,7 +157,7 @@ impl Part<'_> {
     }
 
     fn product(&mut self, layer: &Layer) {
-        let Scratch { chain, a, .. } = &mut *self.scratch;
+        let Scratch { chain, a, signs, .. } = &mut *self.scratch;
         let run = Run::new(self.view, &self.stage.chain);
         let (k, n) = (layer.k, layer.n);
         // A dense layer's row is a whole image of the chain's pixels.
@@ -168,8 +168,12 @@ impl Part<'_> {
         for (i, out) in self.out.chunks_mut(block * n).enumerate() {
             let (from, rows) = (first + i * block, out.len() / n);
             let a = run.read(from * per_row..(from + rows) * per_row, a, chain);
-            let panels = &layer.forward;
-            Product { a, lda: k, rows, k, panels, n, c: out, ldc: n, accumulate: false }.run();
+            if let Some(weights) = layer.signs() {
+                weights.multiply(a, &mut signs.rows, out);
+            } else {
+                let panels = &layer.forward;
+                Product { a, lda: k, rows, k, panels, n, c: out, ldc: n, accumulate: false }.run();
+            }
             if layer.bias.is_some() {
                 elementwise::add_bias(out, &self.view.tables[layer.node]);
             }

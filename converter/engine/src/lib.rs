@@ -35,6 +35,7 @@ pub mod optimiser;
 mod plan;
 pub mod quantise;
 pub mod rng;
+mod signs;
 mod simd;
 mod vector;
 mod weights;

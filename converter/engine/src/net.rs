@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::matmul::Packed;
 use crate::ops::norm::{self, Moments};
 use crate::plan::{PARTS, Plan, Purpose, Stage};
+use crate::signs;
 use crate::simd::{fill_tile, tile};
 use crate::weights::Layer;
 use bitat_graph::{Graph, Node, NodeId, Op, ParamId, Role};
@@ -48,7 +49,7 @@ pub struct Net {
     pub(crate) layers: Vec<Layer>,
     pub(crate) layer_of: Vec<Option<usize>>,
     pub(crate) gradients: Vec<Buffer>,
-    /// Per part: weight gradients.
+    /// Per part: weight gradients; of a wide layer, all.
     pub(crate) partial: Buffer,
     /// Per part: sums per channel.
     pub(crate) sums: Vec<f64>,
@@ -57,6 +58,8 @@ pub struct Net {
     joined: Vec<Moments>,
     /// What wide layers' weight gradients are made of, all images.
     pub(crate) rows: [Buffer; 2],
+    /// Signs of a wide layer's input.
+    pub(crate) columns: Vec<u32>,
     pub(crate) scratch: ScratchPool,
     /// Images and mode of the last forward pass.
     pub(crate) last: Option<(usize, Mode)>,
@@ -107,6 +110,7 @@ pub(crate) struct Scratch {
     pub(crate) d_band: Buffer,
     pub(crate) unfolded: Buffer,
     pub(crate) packed: Packed,
+    pub(crate) signs: signs::Scratch,
     pub(crate) pivot: Vec<f32>,
     pub(crate) taps: Buffer,
 }
@@ -164,8 +168,11 @@ impl Net {
                 norm_grads[*bn] = Buffer::zeros(graph.nodes[id].shape.len() * max_batch);
             }
         }
-        let narrow = layers.iter().filter(|l| !l.is_wide(max_batch));
-        let weights = narrow.map(|l| l.effective.len()).max().unwrap_or(0);
+        let gathered = layers.iter().map(|l| {
+            let parts = if l.is_wide(max_batch) { 1 } else { PARTS };
+            l.gathered_len() * parts
+        });
+        let gathered = gathered.max().unwrap_or(0);
         let channels = graph.nodes.iter().map(|n| n.shape.c).max().unwrap_or(0);
         let chain = plan.stages.iter().map(|s| s.chain.sums).max().unwrap_or(0);
         let sums_per_part = chain + 3 * channels;
@@ -196,13 +203,14 @@ impl Net {
             back_tables: vec![Buffer::default(); count],
             norms: norms.collect(),
             layer_of,
-            partial: Buffer::zeros(if training { weights * PARTS } else { 0 }),
+            partial: Buffer::zeros(if training { gathered } else { 0 }),
             layers,
             gradients: gradients.collect(),
             sums: vec![0.0; sums_per_part * PARTS],
             sums_per_part,
             joined: vec![Moments::default(); channels],
             rows: wide_rows.map(|len| Buffer::zeros(if training { len } else { 0 })),
+            columns: Vec::new(),
             scratch: ScratchPool::default(),
             last: None,
             written: vec![false; count],

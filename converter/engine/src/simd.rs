@@ -19,20 +19,12 @@ pub(crate) fn arch() -> pulp::Arch {
 /// The instruction set the trainer computes with: `portable`, `avx2`, `avx512` or
 /// `neon`. See the crate's documentation for how to choose another.
 pub fn instruction_set() -> &'static str {
-    struct Name;
-    impl pulp::WithSimd for Name {
-        type Output = &'static str;
-        #[inline(always)]
-        fn with_simd<S: pulp::Simd>(self, _: S) -> &'static str {
-            match S::F32_LANES {
-                4 => "neon",
-                8 => "avx2",
-                16 => "avx512",
-                _ => "portable",
-            }
-        }
+    match lanes() {
+        4 => "neon",
+        8 => "avx2",
+        16 => "avx512",
+        _ => "portable",
     }
-    arch().dispatch(Name)
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -86,4 +78,17 @@ pub(crate) fn fill_tile(out: &mut [f32], values: &[f32]) {
     for chunk in out.chunks_mut(values.len()) {
         chunk.copy_from_slice(&values[..chunk.len()]);
     }
+}
+
+/// Floats of a register.
+pub(crate) fn lanes() -> usize {
+    struct Lanes;
+    impl pulp::WithSimd for Lanes {
+        type Output = usize;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    arch().dispatch(Lanes)
 }

@@ -7,6 +7,8 @@ use crate::matmul::{pack, packed_len};
 use crate::ops::window::Geometry;
 use crate::plan::PARTS;
 use crate::quantise;
+use crate::signs::SignWeights;
+use crate::simd::lanes;
 use bitat_graph::{Graph, NodeId, Op, ParamId, Precision, Shape, Window};
 
 /// How a convolution is computed.
@@ -35,6 +37,10 @@ pub(crate) struct Layer {
     pub(crate) bias: Option<ParamId>,
     precision: Precision,
     backward: bool,
+    /// Where all inputs are ±1: room for the weights as signs, and whether those of
+    /// this step are.
+    signs: Option<SignWeights>,
+    signed: bool,
     pub(crate) effective: Buffer,
     /// Products: panels of `k × n` per group. Depthwise: `[ky][kx][c]`.
     pub(crate) forward: Buffer,
@@ -79,6 +85,8 @@ impl Layer {
             Form::Depthwise => (len, len),
             _ => (groups * packed_len(k, n), groups * packed_len(n, k)),
         };
+        let from_signs = matches!(graph.nodes[node.inputs[0]].op, Op::Sign { .. });
+        let signs = from_signs && form == Form::Product;
         let when = |len: usize| Buffer::zeros(if backward { len } else { 0 });
         Some(Layer {
             node: id,
@@ -91,6 +99,8 @@ impl Layer {
             bias,
             precision,
             backward,
+            signs: signs.then(|| SignWeights::new(k, n)),
+            signed: false,
             effective: Buffer::zeros(len),
             forward: Buffer::zeros(forward),
             back: when(back),
@@ -110,6 +120,26 @@ impl Layer {
     pub(crate) fn is_wide(&self, n: usize) -> bool {
         let [inputs, outputs] = self.row_lens();
         self.form == Form::Product && PARTS * self.k * self.n > n * (inputs + outputs)
+    }
+
+    /// Whether all inputs are ±1.
+    pub(crate) fn from_signs(&self) -> bool {
+        self.signs.is_some()
+    }
+
+    /// The weights as signs, if those and all inputs are.
+    pub(crate) fn signs(&self) -> Option<&SignWeights> {
+        self.signs.as_ref().filter(|_| self.signed)
+    }
+
+    /// Floats that gather the weights' gradient: as many as there are weights, or in
+    /// the layout of [`crate::signs::add_signed`].
+    pub(crate) fn gathered_len(&self) -> usize {
+        if self.from_signs() {
+            self.n.next_multiple_of(lanes()) * self.k
+        } else {
+            self.effective.len()
+        }
     }
 
     /// Takes the parameters of this step.
@@ -137,9 +167,12 @@ impl Layer {
             }
             return;
         }
-        let weights = self.effective.chunks_exact(k * n);
-        for (w, out) in weights.zip(self.forward.chunks_exact_mut(packed_len(k, n))) {
-            pack(w, [k, n], [1, k], out);
+        self.signed = self.signs.as_mut().is_some_and(|signs| signs.set(&self.effective));
+        if !self.signed {
+            let weights = self.effective.chunks_exact(k * n);
+            for (w, out) in weights.zip(self.forward.chunks_exact_mut(packed_len(k, n))) {
+                pack(w, [k, n], [1, k], out);
+            }
         }
         if self.backward {
             let weights = self.effective.chunks_exact(k * n);
