@@ -1,7 +1,6 @@
 //! The parameter-free shortcut: mean over `pool × pool` pixels, channels
 //! repeated where they grow and averaged in groups where they shrink.
 
-use super::sweep::update;
 use crate::simd::vectorised;
 use crate::vector::V;
 use bitat_graph::Shape;
@@ -54,23 +53,20 @@ vectorised! {
     /// images of `x`. `mean` is scratch of `from.c` floats.
     fn read[s](map: &Map, x: &[f32], first: usize, y: &mut [f32], mean: &mut [f32]) {
         let (ci, co) = (map.from.c, map.to.c);
-        let mean = &mut mean[..ci];
+        let row = map.from.w * ci;
         for (y, (corner, [rows, columns])) in y.chunks_exact_mut(co).zip(map.windows(first)) {
-            if rows * columns == 1 && ci <= co {
-                copies(s, &x[corner..corner + ci], y);
-                continue;
-            }
-            let scale = 1.0 / (rows * columns) as f32;
-            mean.fill(0.0);
-            for row in 0..rows {
-                for column in 0..columns {
-                    let at = corner + (row * map.from.w + column) * ci;
-                    update(s, mean, [&x[at..at + ci]], #[inline(always)] |m, [x]| m + x * V::all(s, scale));
-                }
-            }
+            let x = &x[corner..];
             if ci <= co {
-                copies(s, mean, y);
+                average(s, x, row, ci, [rows, columns], #[inline(always)] |mean, at, width| {
+                    for start in (at..co).step_by(ci) {
+                        mean.store(y, start, width.min(co - start));
+                    }
+                });
             } else {
+                let mean = &mut mean[..ci];
+                average(s, x, row, ci, [rows, columns], #[inline(always)] |m, at, width| {
+                    m.store(mean, at, width);
+                });
                 for (c, y) in y.iter_mut().enumerate() {
                     let sum: f32 = mean.iter().skip(c).step_by(co).sum();
                     *y = sum / map.share(c) as f32;
@@ -81,7 +77,7 @@ vectorised! {
 
     /// Gives the gradient `d` at output pixels `first..` to the input's gradient
     /// `into`, which begins with the image that pixel 0 belongs to. Every input
-    /// pixel belongs to exactly one output pixel.
+    /// pixel belongs to exactly one output pixel. `mean` is scratch of `from.c` floats.
     fn give_back[s](
         map: &Map, d: &[f32], first: usize, into: &mut [f32], accumulate: bool, mean: &mut [f32],
     ) {
@@ -89,25 +85,28 @@ vectorised! {
         let mean = &mut mean[..ci];
         for (d, (corner, [rows, columns])) in d.chunks_exact(co).zip(map.windows(first)) {
             let scale = 1.0 / (rows * columns) as f32;
-            if ci <= co {
-                mean.fill(0.0);
-                for d in d.chunks(ci) {
-                    let len = d.len();
-                    update(s, &mut mean[..len], [d], #[inline(always)] |m, [d]| m + d * V::all(s, scale));
-                }
-            } else {
+            if ci > co {
                 for (c, mean) in mean.iter_mut().enumerate() {
                     *mean = d[c % co] * (scale / map.share(c % co) as f32);
                 }
             }
-            for row in 0..rows {
-                for column in 0..columns {
-                    let at = corner + (row * map.from.w + column) * ci;
-                    let into = &mut into[at..at + ci];
-                    if accumulate {
-                        update(s, into, [&*mean], #[inline(always)] |into, [m]| into + m);
-                    } else {
-                        copies(s, mean, into);
+            let into = &mut into[corner..];
+            for at in (0..ci).step_by(S::F32_LANES) {
+                let width = S::F32_LANES.min(ci - at);
+                let mut share = V::<S>::all(s, 0.0);
+                if ci > co {
+                    share = V::load(s, mean, at, width);
+                } else {
+                    for start in (at..co).step_by(ci) {
+                        let d = V::load(s, d, start, width.min(co - start));
+                        share = share + d * V::all(s, scale);
+                    }
+                }
+                for row in 0..rows {
+                    for column in 0..columns {
+                        let at = (row * map.from.w + column) * ci + at;
+                        let old = if accumulate { V::load(s, into, at, width) + share } else { share };
+                        old.store(into, at, width);
                     }
                 }
             }
@@ -115,16 +114,26 @@ vectorised! {
     }
 }
 
-/// Fills `y` with `x` again and again, a register at a time: a call to copy 16 floats
-/// would take longer than copying them.
+/// Calls `f(mean, channel, count)` for a register of channels after the other: their
+/// mean over a window that begins at `x`, whose rows of `ci` channels are `row` apart.
 #[inline(always)]
-fn copies<S: Simd>(s: S, x: &[f32], y: &mut [f32]) {
-    for y in y.chunks_mut(x.len()) {
-        let mut at = 0;
-        while at < y.len() {
-            let width = S::F32_LANES.min(y.len() - at);
-            V::<S>::load(s, x, at, width).store(y, at, width);
-            at += width;
+fn average<S: Simd>(
+    s: S,
+    x: &[f32],
+    row: usize,
+    ci: usize,
+    [rows, columns]: [usize; 2],
+    mut f: impl FnMut(V<S>, usize, usize),
+) {
+    let scale = V::all(s, 1.0 / (rows * columns) as f32);
+    for at in (0..ci).step_by(S::F32_LANES) {
+        let width = S::F32_LANES.min(ci - at);
+        let mut mean = V::all(s, 0.0);
+        for y in 0..rows {
+            for x_at in 0..columns {
+                mean = mean + V::load(s, x, y * row + x_at * ci + at, width) * scale;
+            }
         }
+        f(mean, at, width);
     }
 }
