@@ -200,8 +200,7 @@ class Ours:
         command = "cargo build --release -q -p bitat-benches --bin trainer_step".split()
         subprocess.run(command, cwd=ROOT, check=True)
         numbers = [args.width, args.side, args.stem, args.batch, args.threads]
-        target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-        program = target / "release/trainer_step"
+        program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release/trainer_step"
         self.process = subprocess.Popen(
             [program, folder, *map(str, numbers)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -49,7 +49,12 @@ impl Net {
         mode: Mode,
     ) {
         self.written.fill(false);
-        self.gradients.iter_mut().for_each(|g| g.fill(0.0));
+        for (p, gradient) in self.gradients.iter_mut().enumerate() {
+            // Those of weights are replaced at the end.
+            if self.layers.iter().all(|l| l.weight != p) {
+                gradient.fill(0.0);
+            }
+        }
         for &(node, seed) in seeds {
             assert!(self.plan.kept[node], "node '{}' was not kept", self.nodes[node].name);
             assert_eq!(seed.len(), n * self.nodes[node].shape.len(), "length of a seed");
@@ -70,9 +75,16 @@ impl Net {
             }
         }
         let start = Instant::now();
-        self.layers.par_iter_mut().for_each(|layer| layer.finish(graph, binarizer));
-        for layer in &self.layers {
-            elementwise::give(&layer.d_latent, &mut self.gradients[layer.weight], true);
+        let layers = self.layers.par_iter_mut().with_max_len(1);
+        layers.for_each(|layer| layer.finish(graph, binarizer));
+        for i in 0..self.layers.len() {
+            let (before, rest) = self.layers.split_at_mut(i);
+            let (layer, gradients) = (&mut rest[0], &mut self.gradients);
+            if before.iter().any(|l| l.weight == layer.weight) {
+                elementwise::give(&layer.d_latent, &mut gradients[layer.weight], true);
+            } else {
+                std::mem::swap(&mut layer.d_latent, &mut gradients[layer.weight]);
+            }
         }
         self.note(start, |p| &mut p.finish);
     }

@@ -251,7 +251,8 @@ impl Net {
         mode: Mode,
     ) {
         let start = Instant::now();
-        self.layers.par_iter_mut().for_each(|layer| layer.prepare(graph, binarizer));
+        let layers = self.layers.par_iter_mut().with_max_len(1);
+        layers.for_each(|layer| layer.prepare(graph, binarizer));
         self.fill_tables(graph, mode);
         self.note(start, |p| &mut p.prepare);
         for i in 0..self.plan.stages.len() {

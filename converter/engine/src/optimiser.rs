@@ -62,6 +62,9 @@ impl Default for Config {
     }
 }
 
+/// Floats of a parameter updated at a time.
+const PIECE: usize = 8192;
+
 /// Largest magnitude of a PReLU slope; the integer runtime stores it in Q15.
 pub const MAX_SLOPE: f32 = 0.999;
 
@@ -109,8 +112,8 @@ impl Optimiser {
         let Config { rule, latent_clip, .. } = self.config;
         let steps = self.steps;
         let config = self.config;
-        let params_and_moments = graph.params.par_iter_mut().zip(&mut self.moments);
-        params_and_moments.enumerate().for_each(|(id, (param, [first, second]))| {
+        let params_and_moments = graph.params.par_iter_mut().zip(&mut self.moments).enumerate();
+        params_and_moments.with_max_len(1).for_each(|(id, (param, [first, second]))| {
             let g = gradient(id);
             let role = match param.role {
                 Role::Weight => config.weight,
@@ -121,16 +124,30 @@ impl Optimiser {
             if g.is_empty() || role.rate == 0.0 {
                 return;
             }
-            let (w, rate) = (param.data.as_mut_slice(), rate * role.rate);
+            let rate = rate * role.rate;
+            let latent = param.role == Role::Latent;
+            // Large parameters in pieces: for all threads, and clipped while in cache.
+            let pieces = param.data.par_chunks_mut(PIECE).zip(g.par_chunks(PIECE));
+            let clip = |w: &mut [f32]| {
+                if latent {
+                    w.iter_mut().for_each(|w| *w = w.clamp(-latent_clip, latent_clip));
+                }
+            };
             match rule {
                 Rule::AdamW { beta1, beta2, eps } => {
                     let step = Adam::at(beta1, beta2, eps, steps, rate, role.decay);
-                    step.apply(w, g, first, second);
+                    let moments = first.par_chunks_mut(PIECE).zip(second.par_chunks_mut(PIECE));
+                    pieces.zip(moments).for_each(|((w, g), (first, second))| {
+                        step.apply(w, g, first, second);
+                        clip(w);
+                    });
                 }
-                Rule::Sgd { momentum } => sgd(w, g, first, momentum, rate, role.decay),
-            }
-            if param.role == Role::Latent {
-                w.iter_mut().for_each(|w| *w = w.clamp(-latent_clip, latent_clip));
+                Rule::Sgd { momentum } => {
+                    pieces.zip(first.par_chunks_mut(PIECE)).for_each(|((w, g), velocity)| {
+                        sgd(w, g, velocity, momentum, rate, role.decay);
+                        clip(w);
+                    });
+                }
             }
         });
         for node in &graph.nodes {
