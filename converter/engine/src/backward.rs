@@ -345,7 +345,7 @@ fn reduce_signed(partial: &mut [f32], parts: usize, layer: &mut Layer) {
         for part in rest.chunks_exact(len).take(parts - 1) {
             elementwise::give(&part[i * block..][..block], total, true);
         }
-        signs::unfold(total, k, lanes(), out);
+        signs::unfold(total, k, out);
     });
 }
 
@@ -367,7 +367,7 @@ fn multiply_signs(
     blocks.zip(layer.d_effective.par_chunks_mut(block)).enumerate().for_each(|(i, (c, out))| {
         c.fill(0.0);
         signs::add_signed(d, n, i * lanes(), out.len() / k, columns, k, c);
-        signs::unfold(c, k, lanes(), out);
+        signs::unfold(c, k, out);
     });
 }
 

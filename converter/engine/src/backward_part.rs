@@ -108,9 +108,23 @@ impl Task<'_> {
             }
             if wants_input {
                 let dx = &mut dx[..rows * k];
-                let (panels, c) = (&layer.back, &mut *dx);
-                Product { a: d, lda: n, rows, k: n, panels, n: k, c, ldc: k, accumulate: false }
+                if let Some(weights) = layer.signs().filter(|weights| weights.pay_back()) {
+                    weights.multiply_back(d, signs, dx);
+                } else {
+                    let (panels, c) = (&layer.back, &mut *dx);
+                    Product {
+                        a: d,
+                        lda: n,
+                        rows,
+                        k: n,
+                        panels,
+                        n: k,
+                        c,
+                        ldc: k,
+                        accumulate: false,
+                    }
                     .run();
+                }
                 run.backward(inputs, base, dx, &mut self.sinks, self.sums, chain);
             }
         }

@@ -7,9 +7,12 @@
 //! Where one side is float (the gradient of the weights, `c += dᵀ·a` with `a` ±1),
 //! by tables: four rows of `d` have 16 signed sums, each a register of neighbouring
 //! outputs; a column's four signs pick one of them. One addition then does the work
-//! of four multiply-adds (the method of the four Russians).
+//! of four multiply-adds (the method of the four Russians). The gradient of the input,
+//! `d·weights`, is the same product of the transposed and scaled `d` with the signs of
+//! the weights; it pays where the products outweigh two transposes.
 
-use crate::simd::vectorised;
+use crate::buffer::Buffer;
+use crate::simd::{lanes, vectorised};
 use crate::vector::V;
 
 /// Outputs side by side in a panel of bits.
@@ -30,6 +33,8 @@ const TABLES: usize = WORD / ROWS;
 pub(crate) struct Scratch {
     pub(crate) rows: Vec<u8>,
     pub(crate) columns: Vec<u32>,
+    turned: Buffer,
+    blocks: Buffer,
 }
 
 /// Weights `[n][k]` that are ± one scale per output.
@@ -41,6 +46,8 @@ pub(crate) struct SignWeights {
     scales: Vec<f32>,
     /// `[panel][byte of k][output]`, 1 for a negative weight.
     bits: Vec<u8>,
+    /// The signs by column, for the way back.
+    columns: Vec<u32>,
     row: Vec<u8>,
 }
 
@@ -48,7 +55,8 @@ impl SignWeights {
     pub(crate) fn new(k: usize, n: usize) -> SignWeights {
         let (outputs, bytes) = (n.next_multiple_of(PANEL), k.div_ceil(8));
         let (scales, bits) = (vec![0.0; outputs], vec![0; outputs * bytes]);
-        SignWeights { k, n, scales, bits, row: vec![0; bytes] }
+        let columns = vec![0; n.div_ceil(WORD) * k];
+        SignWeights { k, n, scales, bits, columns, row: vec![0; bytes] }
     }
 
     /// Takes new weights; false if an output's are not all of one size.
@@ -65,6 +73,7 @@ impl SignWeights {
             let places = panel[output % PANEL..].iter_mut().step_by(PANEL);
             places.zip(&self.row).for_each(|(place, byte)| *place = *byte);
         }
+        pack_columns(weights, self.k, &mut self.columns);
         true
     }
 
@@ -84,6 +93,31 @@ impl SignWeights {
             a.chunks_exact(self.k).zip(rows).for_each(|(a, row)| pack_row(a, row));
         }
         count_signs(rows, &self.bits, &self.scales, [self.k, self.n], c);
+    }
+
+    /// Whether [`SignWeights::multiply_back`] is faster than multiply-adds. A transpose
+    /// takes about a cycle for an element, a product a sixteenth for each.
+    pub(crate) fn pay_back(&self) -> bool {
+        self.k * self.n > 32 * (self.k + self.n)
+    }
+
+    /// `dx = d · weights`: rows of `n` to rows of `k`.
+    pub(crate) fn multiply_back(&self, d: &[f32], scratch: &mut Scratch, dx: &mut [f32]) {
+        let (k, n) = (self.k, self.n);
+        let rows = d.len() / n;
+        let Scratch { turned, blocks, .. } = scratch;
+        turned.grow(n * rows);
+        let turned = &mut turned[..n * rows];
+        transpose(d, n, turned);
+        for (row, scale) in turned.chunks_exact_mut(rows).zip(&self.scales) {
+            row.iter_mut().for_each(|d| *d *= scale);
+        }
+        let len = rows.next_multiple_of(lanes()) * k;
+        blocks.grow(len);
+        let blocks = &mut blocks[..len];
+        blocks.fill(0.0);
+        add_signed(turned, rows, 0, rows, &self.columns, k, blocks);
+        unfold(blocks, k, dx);
     }
 }
 
@@ -193,14 +227,52 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// Rows of `width` to columns.
+    fn transpose[_s](a: &[f32], width: usize, out: &mut [f32]) {
+        let height = a.len() / width;
+        for r in (0..height).step_by(TILE) {
+            for c in (0..width).step_by(TILE) {
+                if r + TILE > height || c + TILE > width {
+                    for r in r..height.min(r + TILE) {
+                        for c in c..width.min(c + TILE) {
+                            out[c * height + r] = a[r * width + c];
+                        }
+                    }
+                    continue;
+                }
+                let (mut from, mut to) = ([[0.0; TILE]; TILE], [[0.0; TILE]; TILE]);
+                for i in 0..TILE {
+                    from[i].copy_from_slice(&a[(r + i) * width + c..][..TILE]);
+                }
+                for i in 0..TILE {
+                    for j in 0..TILE {
+                        to[j][i] = from[i][j];
+                    }
+                }
+                for i in 0..TILE {
+                    out[(c + i) * height + r..][..TILE].copy_from_slice(&to[i]);
+                }
+            }
+        }
+    }
+}
+
+/// Rows and columns of what is transposed in registers.
+const TILE: usize = 4;
+
 /// On lines of their own: registers are as wide as those.
 #[repr(align(64))]
 struct Tables<T>(T);
 
 /// From the layout of [`add_signed`] to rows of `i` for each output.
-pub(crate) fn unfold(blocks: &[f32], i: usize, lanes: usize, out: &mut [f32]) {
-    let blocks = blocks.chunks_exact(i * lanes);
-    for (block, out) in blocks.zip(out.chunks_mut(i * lanes)) {
+pub(crate) fn unfold(blocks: &[f32], i: usize, out: &mut [f32]) {
+    let lanes = lanes();
+    for (block, out) in blocks.chunks_exact(i * lanes).zip(out.chunks_mut(i * lanes)) {
+        if out.len() == block.len() {
+            transpose(block, lanes, out);
+            continue;
+        }
         for (o, out) in out.chunks_exact_mut(i).enumerate() {
             let from = block[o..].iter().step_by(lanes);
             out.iter_mut().zip(from).for_each(|(out, from)| *out = *from);
@@ -232,7 +304,7 @@ mod tests {
         let mut rng = Rng::new(3);
         let ks = [1, 7, 8, 9, 63, 64, 65, 247, 248, 249, 512];
         for (k, n) in ks.into_iter().flat_map(|k| [1, 63, 64, 65].map(|n| (k, n))) {
-            let rows = 5;
+            let rows = rng.below(40) + 1;
             let a = signs(&mut rng, rows * k);
             let mut w = signs(&mut rng, n * k);
             for (i, w) in w.chunks_exact_mut(k).enumerate() {
@@ -246,6 +318,16 @@ mod tests {
                 let (a, w) = (&a[i / n * k..][..k], &w[i % n * k..][..k]);
                 let exact: f32 = a.iter().zip(w).map(|(a, w)| a * w).sum();
                 assert_eq!(*c, exact, "{k} signs, output {} of {n}", i % n);
+            }
+            let d: Vec<f32> = (0..rows * n).map(|_| rng.normal()).collect();
+            let mut dx = vec![f32::NAN; rows * k];
+            weights.multiply_back(&d, &mut Scratch::default(), &mut dx);
+            for (i, dx) in dx.iter().enumerate() {
+                let d = &d[i / k * n..][..n];
+                let terms = d.iter().zip(w[i % k..].iter().step_by(k));
+                let exact: f64 = terms.map(|(d, w)| f64::from(*d) * f64::from(*w)).sum();
+                let close = (f64::from(*dx) - exact).abs() < 1e-3;
+                assert!(close, "back from {n} outputs, sign {} of {k}: {dx} {exact}", i % k);
             }
             w[n * k - 1] += 0.125;
             assert_eq!(weights.set(&w), k == 1, "one weight of {k} larger than the others");
@@ -270,7 +352,7 @@ mod tests {
                     add_signed(&d, o, first, lanes().min(o - first), columns, i, block);
                 }
                 let mut c = vec![f32::NAN; o * i];
-                unfold(&blocks, i, lanes(), &mut c);
+                unfold(&blocks, i, &mut c);
                 for (at, c) in c.iter().enumerate() {
                     let (x, y) = (at / i, at % i);
                     let terms = (0..m).map(|r| f64::from(d[r * o + x]) * f64::from(a[r * i + y]));

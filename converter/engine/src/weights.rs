@@ -174,7 +174,8 @@ impl Layer {
                 pack(w, [k, n], [1, k], out);
             }
         }
-        if self.backward {
+        let back = self.backward && !self.signs().is_some_and(|signs| signs.pay_back());
+        if back {
             let weights = self.effective.chunks_exact(k * n);
             for (w, out) in weights.zip(self.back.chunks_exact_mut(packed_len(n, k))) {
                 pack(w, [n, k], [k, 1], out);
