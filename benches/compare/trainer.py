@@ -303,7 +303,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, value in [("width", 50), ("side", 32), ("stem", 1), ("batch", 64), ("threads", 2), ("rounds", 15)]:
         parser.add_argument("--" + name, type=int, default=value)
-    parser.add_argument("--profile", action="store_true", help="print our time per operation")
+    parser.add_argument("--profile", action="store_true", help="print where our time goes, with its share of the machine's limits")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,3 +2,4 @@
 #![forbid(unsafe_code)]
 
 pub mod mobilenet;
+pub mod trainer_profile;

@@ -3,10 +3,12 @@
 //!
 //! `trainer_step DIR WIDTH SIDE STEM BATCH THREADS` writes the network, a batch and
 //! the gradients of its first step to DIR, then obeys standard input: `step N` runs
-//! N steps and prints the microseconds of each; `profile N` prints where time goes.
+//! N steps and prints the microseconds of each; `profile N` prints where their time
+//! goes and its share of the machine's limits.
 #![forbid(unsafe_code)]
 
 use bitat_benches::mobilenet::quantization_aware;
+use bitat_benches::trainer_profile::table;
 use bitat_engine::loss::cross_entropy;
 use bitat_engine::optimiser::{Config, Optimiser};
 use bitat_engine::rng::Rng;
@@ -120,7 +122,7 @@ fn decisions(before: &Graph, trainer: &Trainer, n: usize) -> Result<Vec<f32>, Bo
     Ok(nodes.flat_map(|id| net.activation(id).to_vec()).collect())
 }
 
-/// Prints time per stored node, and what is computed with it.
+/// Prints where the time of `count` steps goes.
 fn profile(trainer: &mut Trainer, count: usize) {
     trainer.net.set_profiling(true);
     let start = Instant::now();
@@ -132,20 +134,10 @@ fn profile(trainer: &mut Trainer, count: usize) {
         optimiser += start.elapsed();
     }
     let whole = start.elapsed();
-    let us = |d: std::time::Duration| d.as_micros() / count as u128;
     if let Some(profile) = trainer.net.profile() {
-        println!("{:>9} {:>9}  node (with what is fused into it)", "forward", "backward");
-        for stage in &profile.stages {
-            let name = |id: &usize| trainer.graph.nodes[*id].name.as_str();
-            let fused: Vec<&str> =
-                stage.chain.iter().filter(|&&id| id != stage.node).map(name).collect();
-            let (forward, backward) = (us(stage.forward), us(stage.backward));
-            println!("{forward:>6} us {backward:>6} us  {} {fused:?}", name(&stage.node));
-        }
-        println!("{:>6} us {:>6} us  weights", us(profile.prepare), us(profile.finish));
+        let n = trainer.labels.len();
+        print!("{}", table(&trainer.graph, profile, n, count, optimiser, whole));
     }
-    println!("{:>6} us            optimiser", us(optimiser));
-    println!("{:>6} us            all, per step", us(whole));
     println!("end");
     trainer.net.set_profiling(false);
 }

@@ -27,6 +27,7 @@ pub mod checkpoint;
 mod error;
 mod forward;
 pub mod init;
+pub mod limits;
 pub mod loss;
 mod matmul;
 mod net;

@@ -7,5 +7,5 @@ pub(crate) mod fused;
 pub(crate) mod norm;
 pub(crate) mod pool;
 pub(crate) mod shortcut;
-mod sweep;
+pub(crate) mod sweep;
 pub(crate) mod window;
