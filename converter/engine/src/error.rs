@@ -14,6 +14,11 @@ pub enum Error {
         /// The node's name.
         node: String,
     },
+    /// A node that is evaluated only, in a net that is to be trained.
+    NotTrained {
+        /// The node's name.
+        node: String,
+    },
 }
 
 impl std::fmt::Display for Error {
@@ -23,6 +28,9 @@ impl std::fmt::Display for Error {
             Error::NoSuchNode(id) => write!(f, "the graph has no node {id}"),
             Error::EmptyBatch => write!(f, "a batch needs at least one image"),
             Error::Order { node } => write!(f, "node '{node}' reads a node that comes after it"),
+            Error::NotTrained { node } => {
+                write!(f, "node '{node}' computes on integers: it can be evaluated, not trained")
+            }
         }
     }
 }

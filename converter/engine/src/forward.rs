@@ -7,11 +7,11 @@ use crate::matmul::{Product, packed_len};
 use crate::net::{Mode, Net, Scratch};
 use crate::ops::depthwise::{self, Band};
 use crate::ops::pool::{self, Average};
-use crate::ops::{elementwise, norm, shortcut};
+use crate::ops::{elementwise, fixed, norm, shortcut};
 use crate::plan::{PARTS, Stage};
 use crate::simd::{fill_tile, tile};
 use crate::weights::{Form, Layer};
-use bitat_graph::Op;
+use bitat_graph::{Op, Precision};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -136,7 +136,8 @@ impl Part<'_> {
                 Form::Depthwise => self.depthwise(layer),
                 Form::Unfolded => self.unfolded(layer),
             },
-            (Op::GlobalAveragePool, _) => self.global_average_pool(),
+            (Op::GlobalAveragePool | Op::FixedAveragePool { .. }, _) => self.global_average_pool(),
+            (Op::Requantise { .. }, _) => self.requantise(),
             (Op::AveragePool { .. } | Op::Shortcut { .. }, _) => self.pool(),
             _ => self.materialise(),
         }
@@ -171,8 +172,7 @@ impl Part<'_> {
             if let Some(weights) = layer.signs() {
                 weights.multiply(a, &mut signs.rows, out);
             } else {
-                let panels = &layer.forward;
-                Product { a, lda: k, rows, k, panels, n, c: out, ldc: n, accumulate: false }.run();
+                multiply(layer, 0, a, rows, out);
             }
             if layer.bias.is_some() {
                 elementwise::add_bias(out, &self.view.tables[layer.node]);
@@ -232,13 +232,7 @@ impl Part<'_> {
                 for group in 0..layer.groups {
                     let channels = group * per_group..(group + 1) * per_group;
                     geometry.unfold(band, rows, channels, unfolded);
-                    let size = packed_len(k, n);
-                    let panels = &layer.forward[group * size..][..size];
-                    let out = &mut out[group * n..];
-                    let rows = rows * width;
-                    let a = &unfolded[..];
-                    Product { a, lda: k, rows, k, panels, n, c: out, ldc: c, accumulate: false }
-                        .run();
+                    multiply(layer, group, unfolded, rows * width, &mut out[group * n..]);
                 }
                 if layer.bias.is_some() {
                     elementwise::add_bias(out, &self.view.tables[layer.node]);
@@ -253,9 +247,41 @@ impl Part<'_> {
         let pixels = from.h * from.w;
         let run = Run::new(self.view, &self.stage.chain);
         let Scratch { chain, a, .. } = &mut *self.scratch;
+        let mut sums = vec![0.0; from.c];
         for (image, out) in self.images.clone().zip(self.out.chunks_exact_mut(from.c)) {
             let x = run.read(image * pixels..(image + 1) * pixels, a, chain);
-            pool::global(x, out);
+            match self.view.nodes[self.stage.node].op {
+                Op::FixedAveragePool { shift } => fixed::average_pool(x, shift, out, &mut sums),
+                _ => pool::global(x, out),
+            }
+            self.gather.add(out);
+        }
+    }
+
+    /// Accumulators to a stream, in integers.
+    fn requantise(&mut self) {
+        let node = &self.view.nodes[self.stage.node];
+        let Op::Requantise { shift, shortcut, ref prelu, .. } = node.op else { return };
+        let table = fixed::integers(&self.view.tables[self.stage.node]);
+        let run = Run::new(self.view, &self.stage.chain);
+        let pixels = node.shape.h * node.shape.w;
+        let len = node.shape.len();
+        let Scratch { chain, a, d: added, .. } = &mut *self.scratch;
+        let mut sums = vec![0.0; self.stage.side.map_or(0, |s| self.view.nodes[s].shape.c)];
+        for (image, out) in self.images.clone().zip(self.out.chunks_exact_mut(len)) {
+            let acc = run.read(image * pixels..(image + 1) * pixels, a, chain);
+            let added: &[f32] = match (shortcut, self.stage.side) {
+                (Some(s), Some(side)) => {
+                    let from = self.view.nodes[side].shape;
+                    let map = shortcut::Map { from, to: node.shape, pool: s.pool };
+                    let x = &self.view.value(side)[image * from.len()..][..from.len()];
+                    added.grow(len);
+                    fixed::shortcut(&map, x, s.shift, &mut added[..len], &mut sums);
+                    &added[..len]
+                }
+                _ => &[],
+            };
+            fixed::requantise(acc, added, out, shift, &table, prelu.is_some());
             self.gather.add(out);
         }
     }
@@ -284,6 +310,18 @@ impl Part<'_> {
             self.gather.add(out);
         }
     }
+}
+
+/// `rows` rows of `k` values times a group's weights, written to its columns of `out`.
+fn multiply(layer: &Layer, group: usize, a: &[f32], rows: usize, out: &mut [f32]) {
+    let (k, n, ldc) = (layer.k, layer.n, layer.geometry.to.c);
+    if layer.precision == Precision::Double {
+        let weights = &layer.effective[group * k * n..][..k * n];
+        return fixed::double_product(&a[..rows * k], weights, k, out, ldc);
+    }
+    let size = packed_len(k, n);
+    let panels = &layer.forward[group * size..][..size];
+    Product { a, lda: k, rows, k, panels, n, c: out, ldc, accumulate: false }.run();
 }
 
 /// The band of a depthwise layer with this many output rows.

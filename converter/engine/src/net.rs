@@ -137,7 +137,8 @@ impl Net {
     /// The graph's structure must not change while the net is used; parameters may.
     ///
     /// # Errors
-    /// If the graph is not one (no input, wrong order, unknown node) or the batch is 0.
+    /// If the graph is not one (no input, wrong order, unknown node), the batch is 0, or
+    /// a node that is evaluated only is to be trained.
     pub fn new(
         graph: &Graph,
         max_batch: usize,
@@ -384,6 +385,13 @@ impl Net {
                 Op::ShiftedPrelu { before, slope, after } => {
                     table.resize(3 * width);
                     for (table, p) in table.chunks_exact_mut(width).zip([before, slope, after]) {
+                        fill_tile(table, &graph.params[p].data);
+                    }
+                }
+                Op::Requantise { .. } => {
+                    let params = node.op.params();
+                    table.resize(params.len() * width);
+                    for (table, p) in table.chunks_exact_mut(width).zip(params) {
                         fill_tile(table, &graph.params[p].data);
                     }
                 }

@@ -14,7 +14,7 @@
 //! batch-norm gradient on the fly (`lazy_norm`).
 
 use crate::error::Error;
-use bitat_graph::{Graph, NodeId, Op, Role};
+use bitat_graph::{Graph, NodeId, Op, Precision, Role};
 
 /// What a [`crate::Net`] is for; decides what is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +137,8 @@ impl Kind {
 pub(crate) struct Stage {
     pub(crate) node: NodeId,
     pub(crate) chain: Chain,
+    /// A stored node that the node's own operation reads beside the chain.
+    pub(crate) side: Option<NodeId>,
 }
 
 #[derive(Debug)]
@@ -171,6 +173,9 @@ impl Plan {
         for (id, node) in graph.nodes.iter().enumerate() {
             if node.inputs.iter().any(|&i| i >= id) {
                 return Err(Error::Order { node: node.name.clone() });
+            }
+            if purpose != Purpose::Eval && evaluated_only(&node.op) {
+                return Err(Error::NotTrained { node: node.name.clone() });
             }
         }
         let mut kept = vec![purpose == Purpose::Inspect; count];
@@ -227,7 +232,7 @@ impl Plan {
         self.stages.iter().enumerate().filter_map(move |(i, stage)| {
             let sides = stage.chain.steps.iter().filter_map(|s| s.kind.side());
             let reads = stage.node != node
-                && (stage.chain.source == node || sides.into_iter().any(|s| s == node));
+                && (stage.chain.source == node || sides.chain(stage.side).any(|s| s == node));
             reads.then_some(i)
         })
     }
@@ -358,6 +363,15 @@ pub(crate) fn params(op: &Op) -> impl Iterator<Item = usize> {
     list.into_iter().flatten()
 }
 
+/// Operations on integers, which have no gradient.
+fn evaluated_only(op: &Op) -> bool {
+    match op {
+        Op::Conv { precision, .. } | Op::Dense { precision, .. } => *precision == Precision::Double,
+        Op::Requantise { .. } | Op::FixedAveragePool { .. } => true,
+        _ => false,
+    }
+}
+
 fn elementwise(op: &Op) -> bool {
     matches!(
         op,
@@ -399,6 +413,7 @@ impl Layout {
                 Op::AveragePool { .. } | Op::Shortcut { .. } | Op::BatchNorm { .. } => {
                     stored[node.inputs[0]] = true;
                 }
+                Op::Requantise { shortcut: Some(_), .. } => stored[node.inputs[1]] = true,
                 Op::Add => {
                     let shortcut = |i: usize| {
                         let input = node.inputs[i];
@@ -429,7 +444,11 @@ impl Layout {
             } else {
                 Chain::default()
             };
-            stages.push(Stage { node: id, chain });
+            let side = match node.op {
+                Op::Requantise { .. } => node.inputs.get(1).copied(),
+                _ => None,
+            };
+            stages.push(Stage { node: id, chain, side });
         }
         Ok(stages)
     }

@@ -35,14 +35,15 @@ pub(crate) struct Layer {
     pub(crate) n: usize,
     pub(crate) weight: ParamId,
     pub(crate) bias: Option<ParamId>,
-    precision: Precision,
+    pub(crate) precision: Precision,
     backward: bool,
     /// Where all inputs are ±1: room for the weights as signs, and whether those of
     /// this step are.
     signs: Option<SignWeights>,
     signed: bool,
     pub(crate) effective: Buffer,
-    /// Products: panels of `k × n` per group. Depthwise: `[ky][kx][c]`.
+    /// Products: panels of `k × n` per group. Depthwise: `[ky][kx][c]`. Nothing where
+    /// the sums are taken in `f64`: they read `effective`.
     pub(crate) forward: Buffer,
     /// Products: panels of `n × k` per group. Depthwise: `[ky][kx][c]`, both axes flipped.
     pub(crate) back: Buffer,
@@ -63,7 +64,10 @@ impl Layer {
                 let plain = window.kernel == [1, 1] && window.stride == [1, 1];
                 let form = if plain && window.pads == [0; 4] && groups == 1 {
                     Form::Product
-                } else if groups == from.c && groups == node.shape.c {
+                } else if groups == from.c
+                    && groups == node.shape.c
+                    && precision != Precision::Double
+                {
                     Form::Depthwise
                 } else {
                     Form::Unfolded
@@ -83,6 +87,7 @@ impl Layer {
         let k = len / node.shape.c;
         let (forward, back) = match form {
             Form::Depthwise => (len, len),
+            _ if precision == Precision::Double => (0, 0),
             _ => (groups * packed_len(k, n), groups * packed_len(n, k)),
         };
         let from_signs = matches!(graph.nodes[node.inputs[0]].op, Op::Sign { .. });
@@ -146,7 +151,7 @@ impl Layer {
     pub(crate) fn prepare(&mut self, graph: &Graph, binarizer: &dyn Binarizer) {
         let latent = graph.params[self.weight].data.as_slice();
         match self.precision {
-            Precision::Float => self.effective.copy_from_slice(latent),
+            Precision::Float | Precision::Double => self.effective.copy_from_slice(latent),
             Precision::Int8 => {
                 let rows = self.effective.chunks_exact_mut(self.k).zip(latent.chunks_exact(self.k));
                 rows.for_each(|(out, latent)| quantise::fake(latent, out));
@@ -155,6 +160,9 @@ impl Layer {
             Precision::Binary => binarizer.forward(graph, self.node, latent, &mut self.effective),
         }
         let (k, n) = (self.k, self.n);
+        if self.precision == Precision::Double {
+            return;
+        }
         if self.form == Form::Depthwise {
             let c = self.groups;
             for (channel, taps) in self.effective.chunks_exact(k).enumerate() {

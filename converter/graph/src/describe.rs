@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::{Graph, NodeId, Op, ParamId, ShapeError};
+use crate::{FixedPrelu, Graph, NodeId, Op, ParamId, ShapeError};
 
 impl Op {
     /// Short name for tables and messages.
@@ -22,6 +22,8 @@ impl Op {
             Op::AveragePool { .. } => "average_pool",
             Op::GlobalAveragePool => "global_average_pool",
             Op::Dense { .. } => "dense",
+            Op::Requantise { .. } => "requantise",
+            Op::FixedAveragePool { .. } => "fixed_average_pool",
         }
     }
 
@@ -40,6 +42,13 @@ impl Op {
             Op::Prelu { slope } => vec![slope],
             Op::ShiftedPrelu { before, slope, after } => vec![before, slope, after],
             Op::Sign { threshold } => vec![threshold],
+            Op::Requantise { multiplier, bias, prelu, .. } => {
+                let prelu = prelu.iter_mut().flat_map(|p| {
+                    let FixedPrelu { before, slope, after } = p;
+                    [before, slope, after]
+                });
+                [multiplier, bias].into_iter().chain(prelu).collect()
+            }
             Op::Input
             | Op::Relu
             | Op::Clip { .. }
@@ -47,7 +56,8 @@ impl Op {
             | Op::Add
             | Op::Shortcut { .. }
             | Op::AveragePool { .. }
-            | Op::GlobalAveragePool => vec![],
+            | Op::GlobalAveragePool
+            | Op::FixedAveragePool { .. } => vec![],
         }
     }
 }

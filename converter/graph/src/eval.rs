@@ -4,6 +4,7 @@
 //! blocking, no reuse, no threads: about 10⁸ multiplies per second, which is
 //! enough for one image through a MobileNet and for any small network.
 
+use crate::fixed;
 use crate::{Graph, Node, NodeId, Op, ParamId, Precision, Shape, Window};
 
 /// The values of every node for one image, in node order, each NHWC.
@@ -48,7 +49,7 @@ pub fn evaluate_watched(
             let w = &graph.params[p].data;
             let per_output = w.len() / graph.params[p].shape[0];
             match precision {
-                Precision::Float => w.clone(),
+                Precision::Float | Precision::Double => w.clone(),
                 Precision::Int8 => int8_weights(w, per_output),
                 Precision::Int8PerTensor => int8_weights(w, w.len()),
                 Precision::Binary => binarize(id, w, per_output),
@@ -101,6 +102,26 @@ struct Tensor<'a> {
 impl Tensor<'_> {
     fn at(&self, y: usize, x: usize, c: usize) -> f64 {
         f64::from(self.data[(y * self.shape.w + x) * self.shape.c + c])
+    }
+
+    /// Sum and number of the values that a shortcut to `channels` channels
+    /// averages for one output (row, column, channel).
+    fn pooled(&self, pool: usize, channels: usize, [oy, ox, c]: [usize; 3]) -> (f64, i64) {
+        let members: Vec<usize> = if self.shape.c >= channels {
+            (c..self.shape.c).step_by(channels).collect()
+        } else {
+            vec![c % self.shape.c]
+        };
+        let (mut sum, mut n) = (0.0, 0);
+        for y in oy * pool..(oy * pool + pool).min(self.shape.h) {
+            for px in ox * pool..(ox * pool + pool).min(self.shape.w) {
+                for &c in &members {
+                    sum += self.at(y, px, c);
+                    n += 1;
+                }
+            }
+        }
+        (sum, n)
     }
 
     /// The taps of `window` at output `(oy, ox)` inside the input: `(ky, kx, y, x)`.
@@ -191,21 +212,8 @@ fn compute<'a>(
             fill(shape, |y, px, c| x.at(y, px, c) + other.at(y, px, c))
         }
         Op::Shortcut { pool } => fill(shape, |oy, ox, c| {
-            let channels: Vec<usize> = if x.shape.c >= shape.c {
-                (c..x.shape.c).step_by(shape.c).collect()
-            } else {
-                vec![c % x.shape.c]
-            };
-            let (mut sum, mut n) = (0.0, 0);
-            for y in oy * pool..(oy * pool + pool).min(x.shape.h) {
-                for px in ox * pool..(ox * pool + pool).min(x.shape.w) {
-                    for &c in &channels {
-                        sum += x.at(y, px, c);
-                        n += 1;
-                    }
-                }
-            }
-            sum / f64::from(n)
+            let (sum, n) = x.pooled(*pool, shape.c, [oy, ox, c]);
+            sum / n as f64
         }),
         Op::AveragePool { window, include_pad } => fill(shape, |oy, ox, c| {
             let taps = x.taps(window, oy, ox);
@@ -225,5 +233,30 @@ fn compute<'a>(
                 products.sum::<f64>() + bias_of(bias, o)
             })
         }
+        Op::Requantise { shift, multiplier, bias, shortcut, prelu } => {
+            let integer = |p: ParamId, c: usize| graph.params[p].data[c] as i64;
+            fill(shape, |y, px, c| {
+                let acc = fixed::shift(x.at(y, px, c) as i64, *shift);
+                let mut v =
+                    fixed::sat16(fixed::mulr(acc, integer(*multiplier, c)) + integer(*bias, c));
+                if let Some(shortcut) = shortcut {
+                    let (sum, n) = source(1).pooled(shortcut.pool, shape.c, [y, px, c]);
+                    v = fixed::sat16(v + fixed::shift(fixed::rdiv(sum as i64, n), shortcut.shift));
+                }
+                if let Some(prelu) = prelu {
+                    v = fixed::sat16(v - integer(prelu.before, c));
+                    if v < 0 {
+                        v = fixed::mulr(v, integer(prelu.slope, c));
+                    }
+                    v = fixed::sat16(v + integer(prelu.after, c));
+                }
+                v as f64
+            })
+        }
+        Op::FixedAveragePool { shift } => fill(shape, |_, _, c| {
+            let pixels = x.data.iter().skip(c).step_by(x.shape.c);
+            let sum: i64 = pixels.map(|v| (*v as i64) << shift).sum();
+            fixed::sat16(fixed::rdiv(sum, (x.shape.h * x.shape.w) as i64)) as f64
+        }),
     }
 }

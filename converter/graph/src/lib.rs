@@ -8,6 +8,7 @@
 
 mod describe;
 mod eval;
+mod fixed;
 mod passes;
 mod shape;
 
@@ -100,6 +101,10 @@ pub enum Role {
 pub enum Precision {
     /// As they are.
     Float,
+    /// As they are, the sums of products taken in `f64` and rounded once: exact
+    /// for integers whose sums may outgrow the 24 bits of `f32` on the way.
+    /// Evaluated, not trained.
+    Double,
     /// Rounded to 255 levels, −127..=127 times a scale of their own per output
     /// channel (max |w| / 127, halves away from zero); gradients pass straight
     /// through.
@@ -123,7 +128,33 @@ pub struct Window {
     pub pads: [usize; 4],
 }
 
+/// What [`Op::Requantise`] adds from its second input, a stream: its mean over
+/// `pool × pool` pixels and the channels as in [`Op::Shortcut`], rounded (rules
+/// S25 and S26), then shifted (S27).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedShortcut {
+    /// Pixels per side that become one.
+    pub pool: usize,
+    /// To the left, −15..=15.
+    pub shift: i32,
+}
+
+/// The PReLU of [`Op::Requantise`] (rule S23).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedPrelu {
+    /// `[c]`, subtracted first.
+    pub before: ParamId,
+    /// `[c]`, Q15, for negative values.
+    pub slope: ParamId,
+    /// `[c]`, added last.
+    pub after: ParamId,
+}
+
 /// What a node computes.
+///
+/// The last two are the arithmetic of a packed network, on integers that `f32`
+/// holds; they name the rules they follow in `SEMANTICS.md` of the oracle, and
+/// are evaluated, not trained.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// The preprocessed image.
@@ -214,5 +245,26 @@ pub enum Op {
         bias: Option<ParamId>,
         /// How the weights enter.
         precision: Precision,
+    },
+    /// From accumulators (first input) to a stream, rules S21 to S23:
+    /// `sat16(mulr(shift(acc), multiplier[c]) + bias[c])`, then the shortcut,
+    /// then the PReLU; every sum saturates to 16 bits. The parameters are
+    /// integers of −32767..=32767.
+    Requantise {
+        /// To the left, −16..=15 (S8).
+        shift: i32,
+        /// `[c]`, Q15.
+        multiplier: ParamId,
+        /// `[c]`, in units of the stream.
+        bias: ParamId,
+        /// Read from the second input, which is there only with it.
+        shortcut: Option<FixedShortcut>,
+        /// None: the sum is the result.
+        prelu: Option<FixedPrelu>,
+    },
+    /// Mean of a stream over all pixels, rule S19: `sat16(rdiv(Σ x·2^shift, h·w))`.
+    FixedAveragePool {
+        /// 0..=8.
+        shift: i32,
     },
 }

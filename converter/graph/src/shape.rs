@@ -1,6 +1,6 @@
 //! Shape arithmetic.
 
-use crate::{Graph, Op, Shape, Window};
+use crate::{FixedShortcut, Graph, Op, Shape, Window};
 
 /// Two shapes that do not fit, or a window larger than its input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Graph {
     ) -> Result<Shape, String> {
         let arity = match op {
             Op::Input => 0,
-            Op::Add => 2,
+            Op::Add | Op::Requantise { shortcut: Some(_), .. } => 2,
             _ => 1,
         };
         if inputs.len() != arity {
@@ -93,6 +93,10 @@ impl Graph {
             } else {
                 Err(format!("'{}' has {len} values for {} channels", self.params[p].name, x.c))
             }
+        };
+        let shift_within = |shift: i32, low: i32, high: i32| match (low..=high).contains(&shift) {
+            true => Ok(()),
+            false => Err(format!("shifts by {shift}, not by {low} to {high}")),
         };
         match op {
             Op::Input => unreachable!("has no inputs"),
@@ -166,6 +170,36 @@ impl Graph {
                 }
                 Ok(Shape { h: 1, w: 1, c: out })
             }
+            Op::Requantise { shift, shortcut, .. } => {
+                shift_within(*shift, -16, 15)?;
+                for p in op.params() {
+                    per_channel(p)?;
+                    self.integers(p)?;
+                }
+                if let Some(FixedShortcut { pool, shift }) = *shortcut {
+                    shift_within(shift, -15, 15)?;
+                    let y = self.nodes[inputs[1]].shape;
+                    let covers = |out: usize, size: usize| {
+                        pool > 0 && out.saturating_sub(1).saturating_mul(pool) < size
+                    };
+                    if !covers(x.h, y.h) || !covers(x.w, y.w) {
+                        return Err(format!("pool {pool} does not take {y:?} to {x:?}"));
+                    }
+                }
+                Ok(x)
+            }
+            Op::FixedAveragePool { shift } => {
+                shift_within(*shift, 0, 8)?;
+                Ok(Shape { h: 1, w: 1, c: x.c })
+            }
+        }
+    }
+    /// Refuses a parameter that is not of integers within ±32767.
+    fn integers(&self, param: usize) -> Result<(), String> {
+        let param = &self.params[param];
+        match param.data.iter().find(|v| v.fract() != 0.0 || v.abs() > 32767.0) {
+            Some(v) => Err(format!("'{}' holds {v}, not an integer within ±32767", param.name)),
+            None => Ok(()),
         }
     }
 }

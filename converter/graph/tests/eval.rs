@@ -1,6 +1,8 @@
 //! The evaluator against numbers worked out by hand.
 
-use bitat_graph::{Graph, Op, Precision, Role, Shape, Window, evaluate, evaluate_with};
+use bitat_graph::{
+    FixedPrelu, FixedShortcut, Graph, Op, Precision, Role, Shape, Window, evaluate, evaluate_with,
+};
 
 /// One node over an input of the given shape; the node's value.
 fn one(
@@ -163,4 +165,74 @@ fn sums_read_both_inputs() {
     let y = graph.push("y", Op::Relu, &[x], None).unwrap();
     graph.push("z", Op::Add, &[x, y], None).unwrap();
     assert_eq!(evaluate(&graph, &[-1., 4.])[2], [-1., 8.]);
+}
+
+fn integers(graph: &mut Graph, data: &[f32]) -> usize {
+    graph.param("p", &[data.len()], data.to_vec(), Role::Statistic)
+}
+
+#[test]
+fn a_stream_is_shifted_scaled_and_bent_in_integers() {
+    // Channels: −½, ½ and the largest multiplier.
+    let requantise = |shift: i32, prelu: bool, acc: [f32; 3]| {
+        one([1, 1, 3], &acc, None, |graph| Op::Requantise {
+            shift,
+            multiplier: integers(graph, &[-16384., 16384., 32767.]),
+            bias: integers(graph, &[0., 10., 1.]),
+            shortcut: None,
+            prelu: prelu.then(|| FixedPrelu {
+                before: integers(graph, &[1., 1., 32767.]),
+                slope: integers(graph, &[8192., 8192., -32767.]),
+                after: integers(graph, &[0., 7., 32767.]),
+            }),
+        })
+    };
+    assert_eq!(requantise(0, false, [3., 3., 40000.]), [-1., 12., 32767.], "ties go up");
+    assert_eq!(requantise(-1, false, [3., -3., -70000.]), [-1., 10., -32766.], "rounded twice");
+    assert_eq!(requantise(15, false, [1., -2., 2.]), [-16383., -16374., 32767.], "saturated");
+    // (−1 − 1)/4 = −½ up to 0; (12 − 1) + 7; 32767 − 32767 is not negative.
+    assert_eq!(requantise(0, true, [3., 3., 40000.]), [0., 18., 32767.]);
+    // −32766 − 32767 saturates before the slope turns it round.
+    assert_eq!(requantise(-1, true, [3., -3., -70000.])[2], 32767.);
+}
+
+#[test]
+fn a_stream_takes_the_rounded_mean_of_another() {
+    let mut graph = Graph::default();
+    let input = Shape { h: 3, w: 2, c: 2 };
+    let x = graph.push("x", Op::Input, &[], Some(input)).unwrap();
+    let weight = integers(&mut graph, &[0., 0.]);
+    graph.params[weight].shape = vec![1, 1, 1, 2];
+    let window = window(1, 2, [0; 4]);
+    let conv = Op::Conv { weight, bias: None, window, groups: 1, precision: Precision::Double };
+    let acc = graph.push("acc", conv, &[x], None).unwrap();
+    let (multiplier, bias) = (integers(&mut graph, &[1.]), integers(&mut graph, &[100.]));
+    let shortcut = Some(FixedShortcut { pool: 2, shift: -1 });
+    let op = Op::Requantise { shift: 0, multiplier, bias, shortcut, prelu: None };
+    graph.output = graph.push("y", op.clone(), &[acc, x], None).unwrap();
+    graph.validate().unwrap();
+    // 4 pixels × 2 channels sum to −12: −1.5 up to −1, halved up to 0; the
+    // clipped last row to 7/4 = 1.75, up to 2, halved to 1.
+    let image = [-1., -2., -3., -4., 1., -1., 0., -2., 1., 2., 3., 1.];
+    assert_eq!(evaluate(&graph, &image).pop().unwrap(), [100., 101.]);
+
+    let error = graph.push("one input", op.clone(), &[acc], None).unwrap_err();
+    assert_eq!(error.to_string(), "node 'one input': takes 2 inputs, not 1");
+    graph.params[bias].data[0] = 0.5;
+    let error = graph.push("half", op, &[acc, x], None).unwrap_err();
+    assert!(error.to_string().contains("holds 0.5, not an integer"), "{error}");
+    let op = Op::FixedAveragePool { shift: 9 };
+    let error = graph.push("pool", op, &[x], None).unwrap_err();
+    assert!(error.to_string().contains("shifts by 9, not by 0 to 8"), "{error}");
+}
+
+#[test]
+fn a_stream_is_averaged_with_the_bits_it_is_given() {
+    let pool = |shift: i32| {
+        let image = [1., -1., 2., -2., 2., -2., 1., 30000.];
+        one([2, 2, 2], &image, None, |_| Op::FixedAveragePool { shift })
+    };
+    assert_eq!(pool(0), [2., 7499.], "1.5 up, 7498.75 up");
+    assert_eq!(pool(1), [3., 14998.], "−2.5 up");
+    assert_eq!(pool(8)[1], 32767.);
 }

@@ -202,7 +202,12 @@ impl Writer<'_> {
                 image = false;
                 "Gemm"
             }
-            Op::ShiftedPrelu { .. } | Op::Sign { .. } | Op::Narrow { .. } | Op::Shortcut { .. } => {
+            Op::ShiftedPrelu { .. }
+            | Op::Sign { .. }
+            | Op::Narrow { .. }
+            | Op::Shortcut { .. }
+            | Op::Requantise { .. }
+            | Op::FixedAveragePool { .. } => {
                 return Err("has no ONNX operation; only float networks can be written".into());
             }
         };

@@ -57,7 +57,7 @@ pub(super) fn integer_weights(
     let outputs = graph.params[weight].shape[0];
     let per_output = latent.len() / outputs;
     match precision {
-        Precision::Float => Err(Error::model(format!(
+        Precision::Float | Precision::Double => Err(Error::model(format!(
             "node '{}': float weights cannot be packed; it must be 1-bit or 8-bit",
             node.name
         ))),

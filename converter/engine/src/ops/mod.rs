@@ -3,6 +3,7 @@
 
 pub(crate) mod depthwise;
 pub(crate) mod elementwise;
+pub(crate) mod fixed;
 pub(crate) mod fused;
 pub(crate) mod norm;
 pub(crate) mod pool;

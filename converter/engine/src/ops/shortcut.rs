@@ -23,7 +23,7 @@ impl Map {
     /// The offsets of the input pixels that make output pixels `first..`, counted over
     /// all images: that of the window's corner, and its rows and columns.
     #[inline(always)]
-    fn windows(&self, first: usize) -> impl Iterator<Item = (usize, [usize; 2])> {
+    pub(super) fn windows(&self, first: usize) -> impl Iterator<Item = (usize, [usize; 2])> {
         let Map { from, to, pool } = *self;
         let (mut image, at) = (first / (to.h * to.w), first % (to.h * to.w));
         let (mut y, mut x) = (at / to.w, at % to.w);

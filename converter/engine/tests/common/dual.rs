@@ -141,7 +141,7 @@ fn effective(w: &[Dual], rows: usize, precision: Precision, clip: f64) -> Vec<Du
         w.iter().map(|w| Dual::new(f64::from((w.v as f32 / unit).round() * unit), w.t)).collect()
     };
     match precision {
-        Precision::Float => w.to_vec(),
+        Precision::Float | Precision::Double => w.to_vec(),
         Precision::Int8 => w.chunks(row).flat_map(int8).collect(),
         Precision::Int8PerTensor => int8(w),
         Precision::Binary => w
@@ -275,5 +275,6 @@ fn compute<'a>(
             sum(column) * Dual::from(1.0 / (x.shape.h * x.shape.w) as f64)
         }),
         Op::Input | Op::BatchNorm { .. } => unreachable!("done by the caller"),
+        Op::Requantise { .. } | Op::FixedAveragePool { .. } => unreachable!("not trained"),
     }
 }
