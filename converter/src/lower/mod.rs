@@ -6,6 +6,7 @@
 //! integer threshold per channel; a channel whose slope is negative has its
 //! weights negated, so that "below the threshold" always means −1.
 
+mod deployed;
 mod fixed;
 mod weights;
 
@@ -16,9 +17,11 @@ use bitat_format::model::{
 use bitat_graph::{Graph, NodeId, Op};
 
 use crate::Error;
+use deployed::{Builder, Sums};
 use fixed::{exp2, frac_for, threshold, to_i16};
 use weights::{Weights, integer_weights};
 
+pub use deployed::Deployed;
 pub use fixed::frac_for as binary_point;
 
 /// Head room of a stream over the largest value seen: sums before the PReLU
@@ -47,6 +50,8 @@ pub struct Facts<'a> {
 pub struct Lowered {
     /// The integers.
     pub model: Model,
+    /// The same network for the trainer's engine.
+    pub deployed: Deployed,
     /// `nodes[t]` is the graph node whose value tensor `t` holds.
     pub nodes: Vec<NodeId>,
 }
@@ -65,7 +70,7 @@ pub fn lower(graph: &Graph, binarizer: &dyn Binarizer, facts: &Facts) -> Result<
             _ => {}
         }
     }
-    Ok(lowering.finish())
+    lowering.finish()
 }
 
 struct Lowering<'a> {
@@ -78,6 +83,7 @@ struct Lowering<'a> {
     tensors: Vec<Tensor>,
     nodes: Vec<NodeId>,
     layers: Vec<Layer>,
+    deployed: Builder<'a>,
     score_scale: f64,
 }
 
@@ -111,15 +117,17 @@ impl<'a> Lowering<'a> {
             tensors: Vec::new(),
             nodes: Vec::new(),
             layers: Vec::new(),
+            deployed: Builder::new(graph)?,
             score_scale: 1.0,
         };
         lowering.tensor(0, Kind::Image, 0)?;
         Ok(lowering)
     }
 
-    fn finish(self) -> Lowered {
+    fn finish(self) -> Result<Lowered, Error> {
         let facts = self.facts;
-        Lowered {
+        Ok(Lowered {
+            deployed: self.deployed.finish(&self.nodes)?,
             model: Model {
                 name: facts.name.to_owned(),
                 input: Input {
@@ -133,7 +141,7 @@ impl<'a> Lowering<'a> {
                 score_scale: self.score_scale as f32,
             },
             nodes: self.nodes,
-        }
+        })
     }
 
     fn convolution(&mut self, id: NodeId) -> Result<(), Error> {
@@ -152,9 +160,12 @@ impl<'a> Lowering<'a> {
             }
             _ => self.stream_epilogue(norm, &gain, &offset, id, &weights, unit)?,
         };
+        let Weights { values, binary, .. } = weights;
+        let sums = Sums { node: id, window, groups, narrow, weights: &values, bias: &[] };
+        let acc = self.deployed.sums(&sums)?;
+        self.deployed.epilogue(acc, norm, &epilogue, &self.nodes)?;
         let window = self.window(&node.name, &window)?;
         let depthwise = groups > 1 && groups == node.shape.c;
-        let Weights { values, binary, .. } = weights;
         let operation = match (binary, depthwise) {
             (false, false) => Operation::Int8Conv { window, narrow, weights: values, epilogue },
             (false, true) => {
@@ -190,7 +201,7 @@ impl<'a> Lowering<'a> {
             unit => unit,
         };
         self.score_scale = unit;
-        let bias = match bias {
+        let bias: Vec<i32> = match bias {
             Some(bias) => {
                 let limit = f64::from(1 << 29);
                 let to_unit = |b: &f32| (f64::from(*b) / unit).round().clamp(-limit, limit) as i32;
@@ -201,9 +212,12 @@ impl<'a> Lowering<'a> {
         let scores = self.tensor(id, Kind::Scores, 0)?;
         let window =
             bitat_graph::Window { kernel: [shape.h, shape.w], stride: [1, 1], pads: [0; 4] };
+        let weights = weights.values;
+        let sums = Sums { node: id, window, groups: 1, narrow, weights: &weights, bias: &bias };
+        self.deployed.sums(&sums)?;
         let window = self.window(&node.name, &window)?;
         let epilogue = Epilogue::Scores { multiplier: vec![1; node.shape.c], bias, scores };
-        let operation = Operation::Int8Conv { window, narrow, weights: weights.values, epilogue };
+        let operation = Operation::Int8Conv { window, narrow, weights, epilogue };
         self.layers.push(Layer { name: node.name.clone(), input, operation });
         Ok(())
     }
@@ -218,6 +232,7 @@ impl<'a> Lowering<'a> {
         let room = frac_for((shape.h * shape.w) as f64, 32767.0);
         let shift = (wanted - from).min(room).clamp(0, 8);
         let output = self.tensor(id, Kind::Stream, from + shift)?;
+        self.deployed.pool(id, shift)?;
         self.layers.push(Layer {
             name: node.name.clone(),
             input,
