@@ -1,4 +1,4 @@
-//! The proof that a packed file does what was trained, in three steps.
+//! The proof that a packed file does what was trained, in four steps.
 //!
 //! 1. **Runtime = oracle.** On a few images every tensor of every layer is
 //!    compared with the oracle on every instruction set there is. These are
@@ -6,28 +6,38 @@
 //! 2. **Layer = layer.** On an image every packed layer is compared with the
 //!    trained one, each given the *packed* network's inputs, so that nothing
 //!    adds up: a stream may differ by the roundings of its epilogue and no
-//!    more, a sign only where the float value lies on its threshold.
-//! 3. **Network ≈ network.** All test images go through both. Where a value
-//!    lies near a threshold the two may part, and a bit that flips may flip
-//!    others, so some images change class; the accuracy may move by no more
-//!    than such changes explain.
+//!    more, a sign only where the float value lies on its threshold. So the
+//!    integers mean what was trained.
+//! 3. **Runtime = trainer.** All test images go through the file and, as the
+//!    deployed network (see [`crate::lower::Deployed`]), through the trainer's
+//!    engine, which shares no code with runtime, kernels and oracle. Every
+//!    score of every image is the same integer, or there is no file.
+//! 4. **Network ≈ simulation.** All test images go through the network in the
+//!    floats it was trained in. Those know nothing of the roundings to fixed
+//!    point: where a value lies near a threshold the two may part, and a bit
+//!    that flips may flip others, so some images change class; the accuracy
+//!    may move by no more than such changes explain.
 
 use std::collections::HashMap;
 
+use bitat_data::Preprocess;
+use bitat_engine::{Mode, Net, Purpose};
 use bitat_format::model::{Epilogue, Operation};
 use bitat_format::{FileBuffer, Kind};
-
 use bitat_graph::{Graph, NodeId, Op, evaluate_watched};
 use bitat_kernels::Kernels;
 use bitat_reference::{Trace, Values as Expected};
 use bitat_runtime::Values;
+use rayon::prelude::*;
 
 use crate::Error;
-use crate::learn::evaluate::{Scores, evaluate};
+use crate::learn::evaluate::{Scores, evaluate, in_order};
 use crate::learn::fit::{Material, Surroundings};
 use crate::lower::Lowered;
-use crate::packed::{Packed, available};
+use crate::packed::{Packed, Runner, available};
 
+/// Images that go through the runtime and the trainer's engine at a time.
+const BATCH: usize = 32;
 /// Images compared with the oracle, tensor by tensor.
 const ORACLE_IMAGES: usize = 4;
 /// Most units by which the roundings of one epilogue can move a stream: half a
@@ -39,14 +49,16 @@ const SATURATED: f64 = 1e-3;
 /// How near its threshold a value is when floats and integers may disagree on
 /// its sign, relative to the layer's largest value.
 const ON_THRESHOLD: f64 = 1e-5;
+
 /// What was proven.
 pub struct Proof {
     /// The packed file on the test images, through the runtime.
     pub packed: Scores,
-    /// The trained network on the same images, in the trainer's floats.
+    /// The deployed network on the same images, through the trainer's engine:
+    /// every score the packed file's.
     pub trained: Scores,
-    /// Images that both put into the same class.
-    pub same: usize,
+    /// The network in the floats it was trained in, on the same images.
+    pub simulated: Scores,
     /// Images compared with the oracle, tensor by tensor, on each of `isas`.
     pub oracle_images: usize,
     /// The instruction sets compared.
@@ -80,6 +92,7 @@ pub fn prove(
         for &set in &kernels {
             against_oracle(&packed, lowered, &trace, &pixels, set)?;
         }
+        against_trainer(lowered, material, &trace, &pixels)?;
         if image == 0 {
             worst_units = layer_by_layer(lowered, graph, material, &trace, &pixels)?;
         }
@@ -87,11 +100,11 @@ pub fn prove(
 
     let total = material.test.len() as u64;
     let mut bar = surroundings.console.progress("proof", "images", 0, 2 * total);
-    let scored = packed.score(material.test, Kernels::best(), |done| {
+    let [scored, trained] = score_by_score(&packed, lowered, material, |done| {
         bar.set(done as u64, "");
         !surroundings.stop.requested()
     })?;
-    let trained = evaluate(
+    let simulated = evaluate(
         graph,
         material.binarizer,
         material.test,
@@ -104,12 +117,11 @@ pub fn prove(
         },
     )?;
     bar.finish("");
-    let same = scored.predictions().zip(trained.predictions()).filter(|(a, b)| a == b).count();
-    compare(&scored, &trained, same)?;
+    compare(&scored, &simulated)?;
     Ok(Proof {
         packed: scored,
         trained,
-        same,
+        simulated,
         oracle_images,
         isas: kernels.iter().map(|k| k.isa().name()).collect(),
         worst_units,
@@ -117,28 +129,141 @@ pub fn prove(
     })
 }
 
-/// Refuses two sets of predictions whose accuracies differ by more than
-/// rounding explains.
+/// Compares every tensor that the trainer's engine makes of an image with the oracle's.
+fn against_trainer(
+    lowered: &Lowered,
+    material: &Material,
+    trace: &Trace,
+    pixels: &[u8],
+) -> Result<(), Error> {
+    let mut image = vec![0.0; pixels.len()];
+    centred(lowered)?.apply(pixels, &mut image);
+    let nodes = &lowered.deployed.nodes;
+    let mut deployed = lowered.deployed.graph.clone();
+    let mut net = Net::new(&deployed, 1, Purpose::Eval, nodes)?;
+    net.forward(&mut deployed, material.binarizer, &image, 1, Mode::Eval);
+    for (tensor, &node) in nodes.iter().enumerate().skip(1) {
+        let found = net.activation(node);
+        let same = match trace.tensor(tensor as u16) {
+            Some(Expected::Stream(expected)) => integers_equal(expected, found),
+            Some(Expected::Bits(expected)) => integers_equal(expected, found),
+            Some(Expected::Scores(expected)) => integers_equal(expected, found),
+            _ => false,
+        };
+        if !same {
+            return Err(Error::model(format!(
+                "node '{}': the trainer's engine and the oracle differ; this is a fault of the \
+                 lowering, please report it; nothing was written",
+                deployed.nodes[node].name,
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn integers_equal<T: Copy + Into<f64>>(expected: &[T], found: &[f32]) -> bool {
+    let same = |(e, f): (&T, &f32)| (*e).into() == f64::from(*f);
+    expected.len() == found.len() && expected.iter().zip(found).all(same)
+}
+
+/// What the deployed network reads: pixels less the network's zero.
+fn centred(lowered: &Lowered) -> Result<Preprocess, Error> {
+    let zero: Vec<f32> = lowered.model.input.zero.iter().map(|z| f32::from(*z)).collect();
+    let one = vec![1.0; zero.len()];
+    Ok(Preprocess::new(zero, one)?)
+}
+
+/// Scores all test images with the file and with the trainer's engine; `each` is
+/// told how many are done and may stop.
+///
+/// # Errors
+/// The first image of which a score differs.
+fn score_by_score(
+    packed: &Packed,
+    lowered: &Lowered,
+    material: &Material,
+    mut each: impl FnMut(usize) -> bool,
+) -> Result<[Scores; 2], Error> {
+    let mut deployed = lowered.deployed.graph.clone();
+    let mut net = Net::new(&deployed, BATCH, Purpose::Eval, &[])?;
+    let runners = (0..rayon::current_num_threads()).map(|_| packed.runner(Kernels::best()));
+    let mut runners = runners.collect::<Result<Vec<Runner>, Error>>()?;
+    let classes = packed.view().class_count();
+    let mut found = vec![0; BATCH * classes];
+    let mut scores = [Scores::new(classes), Scores::new(classes)];
+    for batch in in_order(material.test, material.fit, &centred(lowered)?, BATCH)? {
+        let batch = batch?;
+        let first = scores[0].images();
+        let found = &mut found[..batch.len() * classes];
+        run_all(&mut runners, material, first, classes, found)?;
+        let binarizer = material.binarizer;
+        let trained = net.forward(&mut deployed, binarizer, &batch.inputs, batch.len(), Mode::Eval);
+        let rows = found.chunks(classes).zip(trained.chunks(classes)).zip(&batch.labels);
+        for (i, ((found, trained), &label)) in rows.enumerate() {
+            if !integers_equal(found, trained) {
+                let differs = |(f, t): (&i32, &f32)| f64::from(*f) != f64::from(*t);
+                let class = found.iter().zip(trained).position(differs).unwrap_or_default();
+                return Err(Error::model(format!(
+                    "test image {}: the packed network gives class {class} the score {}, the \
+                     trainer {}; this is a fault of the lowering or the runtime, please report \
+                     it; nothing was written",
+                    first + i,
+                    found[class],
+                    trained[class],
+                )));
+            }
+            scores[0].push(label, found);
+            scores[1].push(label, trained);
+        }
+        if !each(scores[0].images()) {
+            return Err(Error::interrupted("stopped; nothing was written"));
+        }
+    }
+    Ok(scores)
+}
+
+/// The packed network's scores of the test images from `first` on, a row of
+/// `classes` each; every runner takes its share.
+fn run_all(
+    runners: &mut [Runner],
+    material: &Material,
+    first: usize,
+    classes: usize,
+    scores: &mut [i32],
+) -> Result<(), Error> {
+    let share = (scores.len() / classes).div_ceil(runners.len());
+    let parts = runners.par_iter_mut().zip(scores.par_chunks_mut(share * classes)).enumerate();
+    parts.try_for_each(|(part, (runner, scores))| {
+        let mut pixels = vec![0; material.fit.bytes()];
+        for (i, row) in scores.chunks_mut(classes).enumerate() {
+            material.test.read(first + part * share + i, &material.fit, &mut pixels)?;
+            row.copy_from_slice(runner.run(&pixels)?);
+        }
+        Ok(())
+    })
+}
+
+/// Refuses roundings that move the accuracy by more than the images that
+/// change class explain.
 ///
 /// Of `c` changed images each gains or loses a right answer about evenly, so
 /// the number of right ones moves by about `√c`; three times that, and one
 /// percent, are let pass. How many may change is not bounded: a network of a
 /// few training steps decides by margins of nothing (one of 100 steps changed
-/// 14 % of its classes, one of 7,488 steps 3 %), and what a fault in a single
-/// layer does was judged before, layer by layer.
-fn compare(packed: &Scores, trained: &Scores, same: usize) -> Result<(), Error> {
+/// 14 % of its classes, one of 7,488 steps 3 %).
+fn compare(packed: &Scores, simulated: &Scores) -> Result<(), Error> {
     let images = packed.images();
-    let changed = images - same;
+    let changed = images - packed.agreeing(simulated);
     let right = |s: &Scores| s.top(1) * images as f64 / 100.0;
-    let moved = (right(packed) - right(trained)).abs();
+    let moved = (right(packed) - right(simulated)).abs();
     if moved <= 3.0 * (changed as f64).sqrt() + 0.01 * images as f64 {
         return Ok(());
     }
     Err(Error::model(format!(
-        "the packed network is not the trained one: {changed} of {images} predictions differ \
-         ({:.2} % right packed, {:.2} % trained); nothing was written",
+        "the packed network is not the trained one: its roundings change {changed} of {images} \
+         predictions ({:.2} % right packed, {:.2} % in the trainer's floats); nothing was written",
         packed.top(1),
-        trained.top(1)
+        simulated.top(1)
     )))
 }
 
@@ -348,13 +473,11 @@ mod tests {
         scores
     }
 
-    fn judged(packed: [usize; 2], trained: [usize; 2]) -> Result<(), Error> {
+    fn judged(packed: [usize; 2], simulated: [usize; 2]) -> Result<(), Error> {
         let made = |[right, wrong]: [usize; 2]| {
             scores(std::iter::repeat_n(0, right).chain(std::iter::repeat_n(1, wrong)))
         };
-        let (packed, trained) = (made(packed), made(trained));
-        let same = packed.predictions().zip(trained.predictions()).filter(|(a, b)| a == b).count();
-        compare(&packed, &trained, same)
+        compare(&made(packed), &made(simulated))
     }
 
     #[test]
@@ -362,7 +485,7 @@ mod tests {
         assert!(judged([900, 100], [900, 100]).is_ok());
         assert!(judged([890, 110], [900, 100]).is_ok());
         let error = judged([700, 300], [900, 100]).unwrap_err().to_string();
-        assert!(error.contains("200 of 1000 predictions differ"), "{error}");
+        assert!(error.contains("change 200 of 1000 predictions"), "{error}");
         assert!(judged([1000, 0], [900, 100]).is_err(), "better is different too");
     }
 }

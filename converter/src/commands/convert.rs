@@ -93,7 +93,9 @@ pub(super) fn json(converted: &Converted) -> Json {
         .with("float_top1", converted.float.top(1))
         .with("packed_top1", proof.packed.top(1))
         .with("trained_top1", proof.trained.top(1))
-        .with("same_predictions", proof.same as u64)
+        .with("same_predictions", proof.packed.agreeing(&proof.trained) as u64)
+        .with("simulated_top1", proof.simulated.top(1))
+        .with("simulated_same", proof.packed.agreeing(&proof.simulated) as u64)
         .with("images", proof.packed.images() as u64)
         .with("file_bytes", converted.file.len() as u64)
         .with("arena_bytes", proof.arena_bytes as u64)
@@ -111,9 +113,12 @@ fn text(converted: &Converted, output: &str) -> Result<String, Error> {
     let mut table = Table::new(&[("", Align::Left), ("", Align::Right)]);
     table.row(&["float network, top-1".into(), human::percent(converted.float.top(1))]);
     table.row(&["packed network, top-1".into(), human::percent(proof.packed.top(1))]);
+    let images = proof.packed.images();
+    let of_images = |same: usize| format!("{same} of {images} images");
+    table.row(&["same scores as the trainer".into(), of_images(images)]);
     table.row(&[
-        "same class as the trainer".into(),
-        format!("{} of {} images", proof.same, proof.packed.images()),
+        "same class as in the trainer's floats".into(),
+        of_images(proof.packed.agreeing(&proof.simulated)),
     ]);
     table.row(&["file".into(), human::bytes(converted.file.len() as u64)]);
     table.row(&["  1-bit weights".into(), human::bytes(bytes(1))]);

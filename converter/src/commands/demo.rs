@@ -188,10 +188,9 @@ fn table(made: &Made, packed: &Packed, shipped: &FileBuffer, float_bytes: usize)
         times.row(&[t.isa.to_owned(), human::latency(t.median_us), human::latency(t.min_us)]);
     }
     format!(
-        "{table}\n{times}\n{} test images; the short conversion gives {} of them the class that \
-         the trainer gave; {} images compared with the oracle tensor by tensor on {}\n",
+        "{table}\n{times}\n{} test images; the short conversion gives all of them the scores that \
+         the trainer gives; {} images compared with the oracle tensor by tensor on {}\n",
         proof.packed.images(),
-        proof.same,
         proof.oracle_images,
         proof.isas.join(", ")
     )

@@ -57,6 +57,11 @@ impl Scores {
         self.best.iter().map(|b| b[0])
     }
 
+    /// Images that another record of the same images puts into the same class.
+    pub fn agreeing(&self, other: &Scores) -> usize {
+        self.predictions().zip(other.predictions()).filter(|(a, b)| a == b).count()
+    }
+
     /// `[true class][predicted class]` counts, row-major.
     pub fn confusion(&self) -> Vec<u32> {
         let mut counts = vec![0; self.classes * self.classes];
