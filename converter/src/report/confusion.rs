@@ -10,6 +10,8 @@ const NAMED: usize = 24;
 const DRAWN: usize = 200;
 /// Mistakes told in words.
 const TOLD: usize = 8;
+/// Depth of colour, 0 to 1, from which a number is light on it instead of dark.
+const ON_DEEP: f64 = 0.75;
 /// Letters of a class name in the drawing.
 const LETTERS: usize = 16;
 
@@ -96,11 +98,13 @@ fn heat_map(report: &Report) -> String {
                 name => format!("{name} taken for {}", report.class(said)),
             };
             let _ = write!(svg, "><title>{}: {pictures}</title></rect>", Text(&title));
-            if named && percent >= 0.5 {
-                let class = if depth > 0.55 { "on" } else { "off" };
+            // Formatting alone would round a half to even, and show a 0.
+            let shown = percent.round();
+            if named && shown > 0.0 {
+                let class = if depth > ON_DEEP { "on" } else { "off" };
                 let _ = write!(
                     svg,
-                    "<text class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{percent:.0}</text>",
+                    "<text class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{shown}</text>",
                     x + cell / 2.0 - 1.0,
                     y + cell / 2.0 + 3.0
                 );

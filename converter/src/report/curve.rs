@@ -10,6 +10,8 @@ const LEFT: f64 = 46.0;
 const RIGHT: f64 = 80.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 38.0;
+/// Up to this many points are marked one by one.
+const DOTTED: usize = 12;
 /// More points than pixels help nobody.
 const POINTS: usize = 400;
 
@@ -121,6 +123,16 @@ impl Panel {
                 let command = if path.is_empty() { 'M' } else { 'L' };
                 let _ = write!(path, "{command}{:.1} {:.1}", x(*epoch), y(*value));
             }
+        }
+        // A line alone would not say how few measurements it joins.
+        for (epoch, value) in self.points.iter().filter(|_| self.points.len() <= DOTTED) {
+            let _ = writeln!(
+                svg,
+                "<circle class=\"{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"/>",
+                self.class,
+                x(*epoch),
+                y(*value)
+            );
         }
         let _ = writeln!(
             svg,
