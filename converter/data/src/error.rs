@@ -58,6 +58,8 @@ impl fmt::Display for Error {
                 match source.kind() {
                     std::io::ErrorKind::NotFound => write!(f, "; check the path"),
                     std::io::ErrorKind::PermissionDenied => write!(f, "; check its permissions"),
+                    std::io::ErrorKind::NotADirectory => write!(f, "; give a folder"),
+                    std::io::ErrorKind::IsADirectory => write!(f, "; give a file"),
                     _ => Ok(()),
                 }
             }

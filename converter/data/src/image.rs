@@ -52,6 +52,8 @@ pub fn decode_image(path: &Path) -> Result<Image, Error> {
     };
     decoded.map_err(|refusal| match refusal {
         Refusal::Broken(reason) => {
+            // Decoders end some of their messages with a line break.
+            let reason = reason.trim();
             Error::data(path, format!("unreadable picture ({reason})"), "replace or remove it")
         }
         Refusal::Foreign => {

@@ -40,7 +40,7 @@ impl Preprocess {
 
     /// What the three command-line options say together; `None` if none is
     /// given. `mean` and `std` are one number, or one per channel, separated
-    /// by commas, and replace the preset's.
+    /// by commas, and exclude a preset.
     pub fn from_options(
         preset: Option<&str>,
         mean: Option<&str>,

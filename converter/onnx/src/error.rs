@@ -46,7 +46,8 @@ impl fmt::Display for Error {
         match &self.fault {
             Fault::Io(error) => write!(f, "{error}"),
             Fault::Bytes(Refused { offset, what }) => {
-                write!(f, "not a readable ONNX file: at byte {offset}, {what}")
+                write!(f, "not a readable ONNX file: at byte {offset}, {what}; ")?;
+                f.write_str("copy or export it again")
             }
             Fault::Model(what) => f.write_str(what),
             Fault::Node { name, op, what } => write!(f, "node '{name}' ({op}): {what}"),

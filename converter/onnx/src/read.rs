@@ -84,7 +84,8 @@ fn from_bytes(bytes: &[u8], folder: Option<&Path>) -> Result<Imported, Fault> {
         return Err(Fault::Model("the file is empty".into()));
     }
     guard::scan(bytes).map_err(Fault::Bytes)?;
-    let model = ModelProto::parse_from_bytes(bytes)
-        .map_err(|error| Fault::Model(format!("not a readable ONNX file: {error}")))?;
+    let model = ModelProto::parse_from_bytes(bytes).map_err(|error| {
+        Fault::Model(format!("not a readable ONNX file: {error}; copy or export it again"))
+    })?;
     import(model, folder)
 }

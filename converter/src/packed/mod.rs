@@ -33,6 +33,9 @@ impl Packed {
     /// If it cannot be read.
     pub fn is_packed(path: &Path) -> Result<bool, Error> {
         use std::io::Read;
+        if path.is_dir() {
+            return Err(Error::file(path, "is a folder; give a network's file"));
+        }
         let file = std::fs::File::open(path).map_err(|e| Error::file(path, e))?;
         let mut head = Vec::new();
         file.take(bitat_format::MAGIC.len() as u64)
@@ -46,7 +49,12 @@ impl Packed {
     /// # Errors
     /// If it cannot be read or is not a valid packed network.
     pub fn open(path: &Path) -> Result<Packed, Error> {
-        let bytes = std::fs::read(path).map_err(|e| Error::file(path, e))?;
+        use std::io::Read;
+        let file = std::fs::File::open(path).map_err(|e| Error::file(path, e))?;
+        // One byte more than a network may have is enough to refuse it.
+        let most = bitat_format::limits::FILE_BYTES as u64 + 1;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes).map_err(|e| Error::file(path, e))?;
         Packed::new(FileBuffer::new(&bytes), path)
     }
 
