@@ -43,6 +43,14 @@ impl Error {
         Error { fault: Fault::Interrupted, message: how.into() }
     }
 
+    /// The same error with a further thing to do.
+    #[must_use]
+    pub fn with_advice(mut self, advice: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(advice);
+        self
+    }
+
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self.fault {

@@ -3,44 +3,9 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Command, Output};
 
+use common::command::{bitat, data, refused, stderr, stdout};
 use common::folder;
-
-fn bitat(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bitat")).args(args).output().expect("the command starts")
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// Asserts one line `error: …` that contains all of `words`, and the exit code.
-fn refused(args: &[&str], code: i32, words: &[&str]) {
-    let output = bitat(args);
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
-    assert!(!text.contains("panicked"), "{text}");
-    assert!(stdout(&output).is_empty(), "nothing is printed beside the error");
-    let error = text.lines().find(|l| l.starts_with("error:")).expect("a line 'error: …'");
-    for word in words {
-        assert!(text.contains(word), "{args:?}: '{word}' is not in '{error}'");
-    }
-}
-
-/// The shipped slice in files, with its class names.
-fn data(dir: &Path) -> String {
-    for (name, bytes) in bitat_models::artefacts::fashion_mnist().named() {
-        std::fs::write(dir.join(name), bytes).unwrap();
-    }
-    let names = bitat_models::artefacts::FASHION_MNIST_CLASSES.join("\n");
-    std::fs::write(dir.join("classes.txt"), names).unwrap();
-    dir.display().to_string()
-}
 
 #[test]
 fn bad_files_are_refused_by_name() {
@@ -73,10 +38,71 @@ fn bad_files_are_refused_by_name() {
 }
 
 #[test]
+fn networks_and_data_that_do_not_fit_are_refused_by_name() {
+    let dir = folder("bad-networks");
+    let path = |name: &str| dir.join(name).display().to_string();
+    let images = path("fashion");
+    std::fs::create_dir(&images).unwrap();
+    data(Path::new(&images));
+    let float = bitat_models::artefacts::fashion_mnist_float();
+    let spoilt = |name: &str, find: &[u8], put: &[u8]| {
+        let at = float.windows(find.len()).position(|w| w == find).expect("it is in the file");
+        let mut bytes = float.to_vec();
+        bytes[at..at + put.len()].copy_from_slice(put);
+        std::fs::write(dir.join(name), bytes).unwrap();
+    };
+    let graph = bitat_onnx::parse("float", float).unwrap().graph;
+    let param = &graph.params[0];
+    spoilt("nan.onnx", &param.data[0].to_le_bytes(), &f32::NAN.to_le_bytes());
+    spoilt("node.onnx", b"Relu", b"Tanh");
+    std::fs::write(dir.join("cut.onnx"), &float[..float.len() / 2]).unwrap();
+    std::fs::write(dir.join("good.onnx"), float).unwrap();
+    for class in ["cat", "dog"] {
+        std::fs::create_dir_all(dir.join("pictures").join(class)).unwrap();
+        for i in 0..3 {
+            write_png(&dir.join(format!("pictures/{class}/{i}.png")));
+        }
+    }
+    let pictures = path("pictures");
+
+    let output = path("out.bitat");
+    let convert = |model: &str, data: &str, code: i32, words: &[&str]| {
+        let model = path(model);
+        let args = ["convert", &model, "--data", data, "--preprocess", "tf", "--steps", "1"];
+        refused(&[&args[..], &["--batch", "2", "-o", &output]].concat(), code, words);
+        let args = ["eval", &model, "--data", data, "--preprocess", "tf"];
+        refused(&args, code, words);
+    };
+    convert("nan.onnx", &images, 1, &["nan.onnx", &param.name, "NaN"]);
+    convert("node.onnx", &images, 1, &["node.onnx", "node '", "(Tanh)"]);
+    convert("cut.onnx", &images, 1, &["cut.onnx", "not a readable ONNX file", "export it again"]);
+    convert("good.onnx", &pictures, 1, &["good.onnx", "10 outputs", "2 classes"]);
+    std::fs::write(dir.join("good.bitat"), bitat_models::artefacts::fashion_mnist_packed())
+        .unwrap();
+    let packed = path("good.bitat");
+    refused(&["eval", &packed, "--data", &pictures], 1, &["good.bitat", "10 classes", "has 2"]);
+
+    // One picture that breaks off: whatever reads it names it.
+    let broken = dir.join("pictures/dog/2.png");
+    let bytes = std::fs::read(&broken).unwrap();
+    std::fs::write(&broken, &bytes[..bytes.len() / 2]).unwrap();
+    let broken = broken.display().to_string();
+    refused(&["run", &packed, &broken], 1, &["dog/2.png", "unreadable picture"]);
+    let onnx = path("made.onnx");
+    let train = ["train", "--data", &pictures, "--size", "32x32", "--width", "0.25", "-o", &onnx];
+    let short = ["--steps", "4", "--batch", "4"];
+    refused(&[&train[..], &short].concat(), 1, &["dog/2.png", "unreadable picture"]);
+    assert!(!Path::new(&onnx).exists() && !Path::new(&output).exists());
+}
+
+#[test]
 fn bad_options_exit_with_two() {
     refused(&["convert", "x.onnx"], 2, &["--output", "--data"]);
     refused(&["no-such-command"], 2, &["no-such-command"]);
     refused(&["demo", "--steps", "0"], 2, &["--steps"]);
+    refused(&["bench", "x.bitat", "--runs", "0"], 2, &["--runs"]);
+    refused(&["run", "x.bitat", "x.png", "--top", "0"], 2, &["--top"]);
+    refused(&["convert", "x", "--data", "x", "-o", "x", "--stages", "0"], 2, &["--stages"]);
 }
 
 #[test]

@@ -276,6 +276,7 @@ fn proven(trained: &Trained, lowered: &Lowered, data: &Arc<Dataset>) -> Result<P
         fit: input_fit(&trained.graph),
         preprocess: Preprocess::new(zero, scale).unwrap(),
         binarizer: &binarizer,
+        teacher: None,
     };
     let file = FileBuffer::new(&bitat_format::write(&lowered.model).unwrap());
     let mut graph = trained.graph.clone();

@@ -38,4 +38,5 @@ pub use error::Error;
 pub use fit::{Crop, Fit};
 pub use image::{Image, decode_image, read_image};
 pub use preprocess::Preprocess;
-pub use random::Random;
+pub use random::{Random, hash};
+pub use read::names as read_names;

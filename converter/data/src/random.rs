@@ -47,7 +47,7 @@ fn mix(mut z: u64) -> u64 {
 
 /// A 64-bit hash of bytes (FNV-1a, then mixed), stable for ever: the hold-out
 /// split depends on it.
-pub(crate) fn hash(bytes: &[u8]) -> u64 {
+pub fn hash(bytes: &[u8]) -> u64 {
     let mut state = 0xCBF2_9CE4_8422_2325;
     for &byte in bytes {
         state = (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);

@@ -52,8 +52,12 @@ pub(crate) fn unpacking(path: &Path, error: std::io::Error) -> Error {
     }
 }
 
-/// The names in a text file, one a line; empty lines at the end do not count.
-pub(crate) fn names(path: &Path) -> Result<Vec<String>, Error> {
+/// The class names in a UTF-8 text file, one a line, in label order; empty lines
+/// at the end do not count.
+///
+/// # Errors
+/// If the file cannot be read, is no such text, or has an empty line in between.
+pub fn names(path: &Path) -> Result<Vec<String>, Error> {
     let advice = "write one class name a line, in label order, as UTF-8";
     let bytes = at_most(path, crate::limits::NAMES_BYTES)?
         .ok_or_else(|| Error::data(path, "too long for a list of class names", advice))?;

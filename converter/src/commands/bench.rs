@@ -9,7 +9,7 @@ use super::{Context, network};
 use crate::Error;
 use crate::packed::Packed;
 use crate::packed::summary::layers;
-use crate::ui::{Align, Json, Table, human};
+use crate::ui::{Align, Json, Stop, Table, human};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -19,8 +19,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
     /// Images timed, after a tenth of that to warm up
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    runs: usize,
+    #[arg(long, value_name = "N", default_value_t = 200,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
@@ -29,13 +30,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         Some(name) => packed.kernels_named(name, "--isa")?,
         None => packed.kernels()?,
     };
-    let runs = args.runs.max(1);
-    let Timing { isa, median_us, min_us } = time(&packed, kernels, runs)?;
+    let runs = args.runs as usize;
+    let Timing { isa, median_us, min_us } = time(&packed, kernels, runs, &context.stop)?;
     let mut runner = packed.runner(kernels)?;
     let image = image(&packed);
     let summaries = layers(&packed.view());
-    let mut per_layer = vec![Vec::with_capacity(runs); summaries.len()];
+    let mut per_layer = vec![Vec::new(); summaries.len()];
     for _ in 0..runs {
+        go_on(&context.stop)?;
         let mut last = Instant::now();
         runner.run_with(&image, |step| {
             let now = Instant::now();
@@ -101,20 +103,37 @@ pub(super) struct Timing {
 }
 
 /// Times whole runs, one thread, after a tenth of them to warm up.
-pub(super) fn time(packed: &Packed, kernels: Kernels, runs: usize) -> Result<Timing, Error> {
+///
+/// # Errors
+/// Ctrl-C.
+pub(super) fn time(
+    packed: &Packed,
+    kernels: Kernels,
+    runs: usize,
+    stop: &Stop,
+) -> Result<Timing, Error> {
     let mut runner = packed.runner(kernels)?;
     let image = image(packed);
     for _ in 0..runs / 10 + 1 {
+        go_on(stop)?;
         runner.run(&image)?;
     }
-    let mut times = Vec::with_capacity(runs);
+    let mut times = Vec::new();
     for _ in 0..runs {
+        go_on(stop)?;
         let start = Instant::now();
         runner.run(&image)?;
         times.push(start.elapsed().as_secs_f64() * 1e6);
     }
     let min_us = times.iter().copied().fold(f64::INFINITY, f64::min);
     Ok(Timing { isa: kernels.isa().name(), median_us: median(&mut times), min_us })
+}
+
+fn go_on(stop: &Stop) -> Result<(), Error> {
+    match stop.requested() {
+        true => Err(Error::interrupted("stopped; nothing was printed")),
+        false => Ok(()),
+    }
 }
 
 /// Neither constant nor random: pixels of every size, the same every time.

@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
+use super::identity::identity;
 use super::method::MethodArgs;
 use super::options::{DataArgs, PreprocessArgs, TrainingArgs, binary_recipe, read_names};
-use super::{Context, network, write_whole};
+use super::output::{self, write_whole};
+use super::{Context, network};
 use crate::Error;
 use crate::learn::fit::Surroundings;
 use crate::learn::state::Checkpoints;
 use crate::packed::Packed;
 use crate::packed::summary::layers;
-use crate::pipeline::{Converted, Task, convert, input_fit, merge_input_affine};
+use crate::pipeline::{Converted, Task, check_classes, convert, input_fit, merge_input_affine};
 use crate::qat::rewrite;
 use crate::ui::{Align, Json, Table, human};
 
@@ -46,24 +48,25 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         1 => true,
         other => return Err(Error::usage(format!("--depthwise {other}: must be 8 or 1"))),
     };
+    let checkpoint = args.training.checkpoint(&args.output);
+    let mut inputs = vec![("MODEL", args.model.as_path())];
+    inputs.extend(args.names.as_deref().map(|path| ("--names", path)));
+    output::check(&[("--output", &args.output), ("--checkpoint", &checkpoint)], &inputs)?;
     args.training.start_threads()?;
     let float = network::float(&args.model, context.console)?;
     let preprocess = args.preprocess.resolve(input_fit(&float).channels)?;
     let (float, preprocess) = merge_input_affine(&float, preprocess)?;
     let train = args.training.train(&args.data.data)?;
     let test = args.data.test()?;
-    let names = args.names.as_deref().map(read_names).transpose()?;
-    if let (Some(names), Some(path)) = (&names, &args.names)
-        && names.len() != test.classes().len()
-    {
-        return Err(Error::file(
-            path,
-            format!("has {} names but the data has {} classes", names.len(), test.classes().len()),
-        ));
-    }
+    check_classes(&float, &test).map_err(|e| Error::file(&args.model, e))?;
+    let names = args.names.as_deref().map(|path| read_names(path, test.classes().len()));
+    let names = names.transpose()?;
     let mut recipe = args.training.recipe(train.len(), &binary_recipe())?;
     args.method.apply(&mut recipe)?;
-    let checkpoints = Checkpoints::new(args.training.checkpoint(&args.output));
+    let mut run = identity(&float, &preprocess, &train);
+    let precision = format!("{binary_depthwise} {:?}", args.keep);
+    run.push(("--depthwise or --keep", bitat_data::hash(precision.as_bytes())));
+    let checkpoints = Checkpoints::new(checkpoint).of_run(run);
     let task = Task {
         float: &float,
         preprocess: &preprocess,
@@ -80,8 +83,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         checkpoints: Some(&checkpoints),
         resume: args.training.resume,
     };
-    let converted = convert(&task, &surroundings)?;
-    write_whole(&args.output, &converted.file)?;
+    let converted =
+        convert(&task, &surroundings).map_err(|e| output::resumable_if_stopped(e, &checkpoints))?;
+    write_whole(&args.output, &converted.file).map_err(|e| output::resumable(e, &checkpoints))?;
     checkpoints.remove();
     context.finish(json(&converted), &text(&converted, &args.output.display().to_string())?)
 }

@@ -10,7 +10,8 @@ use bitat_models::artefacts::{self, FASHION_MNIST_CLASSES};
 
 use super::bench::{Timing, time};
 use super::options::{binary_recipe, open};
-use super::{Context, convert, write_whole};
+use super::output::{self, write_whole};
+use super::{Context, convert};
 use crate::Error;
 use crate::learn::evaluate::Scores;
 use crate::learn::fit::{Recipe, Surroundings};
@@ -52,6 +53,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     if args.steps == 0 {
         return Err(Error::usage("--steps 0: give 1 or more"));
     }
+    let at = |name: &str| args.output.join(name);
+    let made = ["float.onnx", "short.bitat", "shipped.bitat", "report.html"].map(at);
+    std::fs::create_dir_all(&args.output).map_err(|e| Error::file(&args.output, e))?;
+    output::check(&made.each_ref().map(|path| ("--output", path.as_path())), &[])?;
+    let [float_path, short_path, shipped_path, report_path] = &made;
     let (folder, whole) = data_folder(args)?;
     let train = open(&folder, Split::Train, None)?;
     let test = open(&folder, Split::Test, args.limit)?;
@@ -89,23 +95,24 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let shipped = Packed::new(shipped_file.clone(), "the shipped packed network".as_ref())?;
     let shipped_scores = shipped.score(&test, shipped.kernels()?, |_| !context.stop.requested())?;
     let packed = Packed::new(converted.file.clone(), "the packed network".as_ref())?;
-    let timings: Vec<Timing> =
-        available().into_iter().map(|k| time(&packed, k, RUNS)).collect::<Result<_, _>>()?;
+    let timings: Vec<Timing> = available()
+        .into_iter()
+        .map(|k| time(&packed, k, RUNS, &context.stop))
+        .collect::<Result<_, _>>()?;
 
     let report = Made { converted: &converted, shipped: &shipped_scores, timings: &timings };
     let page = page(&report, &packed, float_file.len(), &test, &recipe, train.len())?;
-    let at = |name: &str| args.output.join(name);
-    write_whole(&at("float.onnx"), float_file)?;
-    write_whole(&at("short.bitat"), &converted.file)?;
-    write_whole(&at("shipped.bitat"), &shipped_file)?;
-    write_whole(&at("report.html"), page.html().as_bytes())?;
+    write_whole(float_path, float_file)?;
+    write_whole(short_path, &converted.file)?;
+    write_whole(shipped_path, &shipped_file)?;
+    write_whole(report_path, page.html().as_bytes())?;
 
     let json = convert::json(&converted)
         .with("shipped_top1", shipped_scores.top(1))
         .with("shipped_file_bytes", shipped_file.len() as u64)
         .with("float_file_bytes", float_file.len() as u64)
         .with("seconds", start.elapsed().as_secs_f64())
-        .with("report", at("report.html").display().to_string())
+        .with("report", report_path.display().to_string())
         .with(
             "latency",
             Json::array(timings.iter().map(|t| {
@@ -121,7 +128,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
             "\nthe demo took {}; everything is in {}, the report in {}\n",
             human::duration(start.elapsed()),
             args.output.display(),
-            at("report.html").display()
+            report_path.display()
         );
     context.finish(json, &text)
 }
@@ -136,7 +143,6 @@ struct Made<'a> {
 /// The folder with the data, and whether it is the full set. The slice is
 /// unpacked into the output folder, where other commands can use it too.
 fn data_folder(args: &Args) -> Result<(PathBuf, bool), Error> {
-    std::fs::create_dir_all(&args.output).map_err(|e| Error::file(&args.output, e))?;
     if let Some(dir) = &args.data {
         return Ok((dir.clone(), true));
     }

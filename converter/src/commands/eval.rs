@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
             packed.score(&data, packed.kernels()?, each)?
         }
         network::Network::Float(mut graph) => {
-            check_classes(&graph, &data)?;
+            check_classes(&graph, &data).map_err(|e| Error::file(&args.file, e))?;
             let fit = input_fit(&graph);
             let preprocess = args.preprocess.resolve(fit.channels)?;
             evaluate(&mut graph, &PlainSte::default(), &data, fit, &preprocess, usize::MAX, each)?

@@ -29,7 +29,8 @@ enum Importance {
 #[derive(Args, Clone, Debug)]
 pub(super) struct MethodArgs {
     /// Make layers binary in N stages, bottom to top, instead of all at once
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u8).range(1..))]
     stages: u8,
     /// Make all activations binary first, then the weights
     #[arg(long, conflicts_with = "stages")]
@@ -66,7 +67,7 @@ impl MethodArgs {
         }
         recipe.schedule = match (self.two_step, self.stages) {
             (true, _) => Schedule::TwoStep { part },
-            (false, 0 | 1) => Schedule::AtOnce,
+            (false, 1) => Schedule::AtOnce,
             (false, stages) => Schedule::Progressive { stages: stages.into(), part },
         };
         if !(0.0..=1.0).contains(&self.distil) {

@@ -4,10 +4,12 @@ mod bench;
 mod convert;
 mod demo;
 mod eval;
+mod identity;
 mod inspect;
 mod method;
 mod network;
 mod options;
+mod output;
 mod run;
 mod train;
 
@@ -64,7 +66,8 @@ impl Context {
             true => json.print(),
             false => {
                 use std::io::Write;
-                std::io::stdout().write_all(text.as_bytes())
+                let mut out = std::io::stdout().lock();
+                out.write_all(text.as_bytes()).and_then(|()| out.flush())
             }
         };
         match written {
@@ -93,18 +96,4 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Bench(args) => bench::run(&context, &args),
         Command::Demo(args) => demo::run(&context, &args),
     }
-}
-
-/// Writes beside `path`, then renames: the file is whole or not there.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
-    let beside = Path::new(&beside);
-    let written = std::fs::write(beside, bytes)
-        .and_then(|()| std::fs::File::open(beside)?.sync_all())
-        .and_then(|()| std::fs::rename(beside, path));
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(beside);
-        Error::file(path, format!("cannot be written: {e}"))
-    })
 }

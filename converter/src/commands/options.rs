@@ -89,10 +89,14 @@ pub(super) fn open(dir: &Path, split: Split, limit: Option<usize>) -> Result<Arc
     Ok(Arc::new(data))
 }
 
-/// Class names, one a line.
-pub(super) fn read_names(path: &Path) -> Result<Vec<String>, Error> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::file(path, e))?;
-    Ok(text.lines().map(|l| l.trim().to_owned()).collect())
+/// The class names in a file of one a line, which must be `count`.
+pub(super) fn read_names(path: &Path, count: usize) -> Result<Vec<String>, Error> {
+    let names = bitat_data::read_names(path)?;
+    if names.len() != count {
+        let problem = format!("has {} names, but there are {count} classes", names.len());
+        return Err(Error::file(path, problem));
+    }
+    Ok(names)
 }
 
 /// How long and how to train.

@@ -20,8 +20,9 @@ pub(super) struct Args {
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// Classes shown per picture
-    #[arg(long, value_name = "K", default_value_t = 5)]
-    top: usize,
+    #[arg(long, value_name = "K", default_value_t = 5,
+          value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
     /// Show the raw scores of all classes too
     #[arg(long)]
     logits: bool,
@@ -40,14 +41,16 @@ type Classify<'a> = Box<dyn FnMut(&[u8]) -> Result<Vec<f64>, Error> + 'a>;
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let opened = network::open(&args.file, context.console)?;
+    let classes = match &opened {
+        network::Network::Packed(packed) => packed.view().class_count(),
+        network::Network::Float(graph) => graph.nodes[graph.output].shape.c,
+    };
     let mut names: Vec<String> = Vec::new();
     let (mut fit, mut classify): (Fit, Classify) = match &opened {
         network::Network::Packed(packed) => {
             args.preprocess.refuse("a packed network keeps its own preprocessing")?;
             let view = packed.view();
-            names = (0..view.class_count())
-                .map_while(|i| view.class_name(i).map(str::to_owned))
-                .collect();
+            names = (0..classes).map_while(|i| view.class_name(i).map(str::to_owned)).collect();
             let mut runner = packed.runner(packed.kernels()?)?;
             let scale = f64::from(view.score_scale());
             let classify = move |pixels: &[u8]| {
@@ -71,15 +74,18 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     };
     fit.crop = args.fit;
     if let Some(path) = &args.names {
-        names = read_names(path)?;
+        names = read_names(path, classes)?;
     }
     let name = |class: usize| names.get(class).cloned().unwrap_or_else(|| class.to_string());
 
     let mut results = Vec::new();
     let mut text = String::new();
     for image in &args.images {
+        if context.stop.requested() {
+            return Err(Error::interrupted("stopped; nothing was printed"));
+        }
         let logits = classify(&read_image(image, &fit)?)?;
-        let best = top(&logits, args.top);
+        let best = top(&logits, args.top.into());
         let shown = image.display().to_string();
         let mut table =
             Table::new(&[("class", Align::Right), ("name", Align::Left), ("score", Align::Right)]);

@@ -9,7 +9,9 @@ use bitat_models::{MobileNet, mobilenet_v1, mobilenet_v2};
 use clap::ValueEnum;
 
 use super::Context;
+use super::identity::identity;
 use super::options::{DataArgs, PreprocessArgs, TrainingArgs, float_recipe};
+use super::output;
 use crate::Error;
 use crate::learn::budget::settle;
 use crate::learn::evaluate::evaluate;
@@ -53,6 +55,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
+    let checkpoint = args.training.checkpoint(&args.output);
+    output::check(&[("--output", &args.output), ("--checkpoint", &checkpoint)], &[])?;
     args.training.start_threads()?;
     let train = args.training.train(&args.data.data)?;
     let test = args.data.test()?;
@@ -80,7 +84,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         None => Preprocess::preset("tf", channels)?,
     };
     let recipe = args.training.recipe(train.len(), &float_recipe())?;
-    let checkpoints = Checkpoints::new(args.training.checkpoint(&args.output));
+    let run = identity(&graph, &preprocess, &train);
+    let checkpoints = Checkpoints::new(checkpoint).of_run(run);
     let surroundings = Surroundings {
         console: context.console,
         stop: &context.stop,
@@ -96,7 +101,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         teacher: None,
     };
     let recipe = settle(&graph, &material, &recipe, args.training.time, &surroundings)?;
-    let curve = fit(&mut graph, &material, &recipe, &surroundings)?;
+    let stopped = |e| output::resumable_if_stopped(e, &checkpoints);
+    let curve = fit(&mut graph, &material, &recipe, &surroundings).map_err(stopped)?;
     let scores = evaluate(
         &mut graph,
         material.binarizer,
@@ -105,8 +111,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         &preprocess,
         usize::MAX,
         |_| !context.stop.requested(),
-    )?;
-    bitat_onnx::write(&graph, &args.output)?;
+    )
+    .map_err(stopped)?;
+    bitat_onnx::write(&graph, &args.output)
+        .map_err(|e| output::resumable(e.into(), &checkpoints))?;
     let file_bytes =
         std::fs::metadata(&args.output).map_err(|e| Error::file(&args.output, e))?.len();
     checkpoints.remove();

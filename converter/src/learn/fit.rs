@@ -294,11 +294,7 @@ impl<'a> Run<'a> {
             checkpoints.save(graph, &self.optimiser, method, self.recipe, &self.progressed)?;
         }
         if stop {
-            return Err(Error::interrupted(format!(
-                "stopped at step {}; the same command with --resume goes on from {}",
-                self.progressed.step,
-                checkpoints.path().display()
-            )));
+            return Err(Error::interrupted(format!("stopped at step {}", self.progressed.step)));
         }
         Ok(())
     }

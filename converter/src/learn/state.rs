@@ -45,13 +45,21 @@ impl Progressed {
 /// Where a run's state is kept.
 pub struct Checkpoints {
     path: PathBuf,
+    run: Vec<(&'static str, u64)>,
     last: Cell<Instant>,
 }
 
 impl Checkpoints {
     /// Keeps the state in `path`.
     pub fn new(path: PathBuf) -> Self {
-        Checkpoints { path, last: Cell::new(Instant::now()) }
+        Checkpoints { path, run: Vec::new(), last: Cell::new(Instant::now()) }
+    }
+
+    /// Marks checkpoints as those of a run with these inputs, named for people
+    /// and hashed; one with others is not resumed.
+    #[must_use]
+    pub fn of_run(self, inputs: Vec<(&'static str, u64)>) -> Self {
+        Checkpoints { run: inputs, ..self }
     }
 
     /// The file.
@@ -74,7 +82,7 @@ impl Checkpoints {
         progressed: &Progressed,
     ) -> Result<(), Error> {
         let mut state = State::of(graph, Some(optimiser));
-        for (name, value) in signature(recipe) {
+        for (name, value) in self.signature(recipe) {
             state.set_counter(name, value);
         }
         state.set_counter("step", progressed.step);
@@ -89,7 +97,9 @@ impl Checkpoints {
         let points = narrow_points(graph).map(|frac| frac as f32).collect();
         state.arrays.push(("narrow".into(), points));
         state.arrays.extend(method.state());
-        state.save(&self.path).map_err(|e| Error::model(e.to_string()))?;
+        state.save(&self.path).map_err(|e| {
+            Error::model(format!("{e}; make room, or keep it elsewhere with --checkpoint"))
+        })?;
         self.last.set(Instant::now());
         Ok(())
     }
@@ -119,7 +129,7 @@ impl Checkpoints {
         let refuse =
             |what: String| Error::file(&self.path, format!("cannot go on from it: {what}"));
         let state = self.read()?;
-        for (name, value) in signature(recipe) {
+        for (name, value) in self.signature(recipe) {
             if state.counter(name) != Some(value) {
                 return Err(refuse(format!(
                     "it was made with another {name}; give the options of that run, or leave --resume out"
@@ -157,6 +167,11 @@ impl Checkpoints {
             losses: (f64::from_bits(counter("loss sum")?), counter("loss count")?),
             curve,
         })
+    }
+
+    /// What two runs must share for one to go on where the other stopped.
+    fn signature(&self, recipe: &Recipe) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        signature(recipe).into_iter().chain(self.run.iter().copied())
     }
 
     /// Removes the file of a run that has ended.

@@ -1,6 +1,8 @@
 //! A data set and recipes small enough to train on in a test.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub(crate) mod command;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
