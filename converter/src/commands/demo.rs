@@ -58,12 +58,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     std::fs::create_dir_all(&args.output).map_err(|e| Error::file(&args.output, e))?;
     output::check(&made.each_ref().map(|path| ("--output", path.as_path())), &[])?;
     let [float_path, short_path, shipped_path, report_path] = &made;
-    let (folder, whole) = data_folder(args)?;
+    let folder = data_folder(args)?;
     let train = open(&folder, Split::Train, None)?;
     let test = open(&folder, Split::Test, args.limit)?;
     context.console.say(&format!(
-        "Fashion-MNIST, {}: {} training and {} test images",
-        if whole { "full set" } else { "shipped slice" },
+        "Fashion-MNIST in {}: {} training and {} test images",
+        folder.display(),
         train.len(),
         test.len()
     ));
@@ -140,14 +140,14 @@ struct Made<'a> {
     timings: &'a [Timing],
 }
 
-/// The folder with the data, and whether it is the full set. The slice is
-/// unpacked into the output folder, where other commands can use it too.
-fn data_folder(args: &Args) -> Result<(PathBuf, bool), Error> {
+/// The folder with the data. The shipped slice is unpacked into the output
+/// folder, where other commands can use it too.
+fn data_folder(args: &Args) -> Result<PathBuf, Error> {
     if let Some(dir) = &args.data {
-        return Ok((dir.clone(), true));
+        return Ok(dir.clone());
     }
     if Path::new(FULL_SET).is_dir() {
-        return Ok((FULL_SET.into(), true));
+        return Ok(FULL_SET.into());
     }
     let folder = args.output.join("fashion-mnist");
     std::fs::create_dir_all(&folder).map_err(|e| Error::file(&folder, e))?;
@@ -155,7 +155,7 @@ fn data_folder(args: &Args) -> Result<(PathBuf, bool), Error> {
         write_whole(&folder.join(name), bytes)?;
     }
     write_whole(&folder.join("classes.txt"), FASHION_MNIST_CLASSES.join("\n").as_bytes())?;
-    Ok((folder, false))
+    Ok(folder)
 }
 
 fn table(made: &Made, packed: &Packed, shipped: &FileBuffer, float_bytes: usize) -> String {
