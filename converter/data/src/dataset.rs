@@ -7,6 +7,7 @@ use crate::records::Records;
 use crate::resize::fit_image;
 use crate::{Error, cifar, folder, idx, limits, read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Default for Options {
 /// Reading takes `&self`: several threads may decode at once.
 #[derive(Debug)]
 pub struct Dataset {
-    source: Source,
+    source: Arc<Source>,
     /// What the data set's pictures are called in messages.
     place: PathBuf,
     labels: Vec<u32>,
@@ -140,7 +141,7 @@ impl Dataset {
 
     fn new(source: Source, place: &Path, labels: Vec<u32>, classes: Vec<String>) -> Dataset {
         let chosen = (0..labels.len() as u32).collect();
-        Dataset { source, place: place.to_owned(), labels, classes, chosen }
+        Dataset { source: Arc::new(source), place: place.to_owned(), labels, classes, chosen }
     }
 
     /// Pictures held in memory, for tests and demonstrations: `pixels` NHWC,
@@ -171,6 +172,30 @@ impl Dataset {
         }
     }
 
+    /// Two disjoint sets, both in their old order: what is left of this one
+    /// without `count` pictures, drawn at random by `seed`, and those pictures.
+    /// They share the pixels.
+    ///
+    /// # Panics
+    /// If there are not more than `count` pictures.
+    pub fn hold_out(&self, count: usize, seed: u64) -> (Dataset, Dataset) {
+        assert!(count < self.len(), "{count} of {} pictures held out", self.len());
+        let mut drawn = self.chosen.clone();
+        Random::new(&[seed, 0x6865_6c64]).shuffle(&mut drawn);
+        let (held, rest) = drawn.split_at_mut(count);
+        let part = |chosen: &mut [u32]| {
+            chosen.sort_unstable();
+            Dataset {
+                source: Arc::clone(&self.source),
+                place: self.place.clone(),
+                labels: self.labels.clone(),
+                classes: self.classes.clone(),
+                chosen: chosen.to_vec(),
+            }
+        };
+        (part(rest), part(held))
+    }
+
     /// Number of pictures.
     pub fn len(&self) -> usize {
         self.chosen.len()
@@ -196,7 +221,7 @@ impl Dataset {
 
     /// Rows, columns, channels, if the format makes them the same for all.
     pub fn shape(&self) -> Option<[usize; 3]> {
-        match &self.source {
+        match &*self.source {
             Source::Memory(records) => Some(records.shape),
             Source::Files(_) => None,
         }
@@ -205,7 +230,7 @@ impl Dataset {
     /// What picture `i` is called: its file, or the data set and its number.
     pub fn name(&self, i: usize) -> String {
         let at = self.chosen[i] as usize;
-        match &self.source {
+        match &*self.source {
             Source::Memory(_) => format!("{}#{at}", self.place.display()),
             Source::Files(files) => files[at].display().to_string(),
         }
@@ -214,7 +239,7 @@ impl Dataset {
     /// Picture `i` at its own size.
     pub fn image(&self, i: usize) -> Result<Image, Error> {
         let at = self.chosen[i] as usize;
-        match &self.source {
+        match &*self.source {
             Source::Memory(records) => {
                 let [height, width, channels] = records.shape;
                 let pixels = records.picture(at).to_vec();
@@ -226,7 +251,7 @@ impl Dataset {
 
     /// Picture `i` fitted into `out` (`fit.bytes()` bytes, channels last).
     pub fn read(&self, i: usize, fit: &Fit, out: &mut [u8]) -> Result<(), Error> {
-        if let Source::Memory(records) = &self.source
+        if let Source::Memory(records) = &*self.source
             && records.shape == [fit.height, fit.width, fit.channels]
             && fit.keeps_whole()
         {

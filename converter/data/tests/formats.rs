@@ -288,3 +288,29 @@ fn a_limited_set_is_a_seeded_choice() {
     assert_ne!(pick(10, 1), pick(10, 2));
     assert_eq!(pick(1000, 1), pixels);
 }
+
+#[test]
+fn what_is_held_out_and_what_is_left_are_the_whole() {
+    let pixels: Vec<u8> = (0..100).collect();
+    let names = (0..100).map(|i| i.to_string()).collect();
+    let labels = pixels.iter().map(|&p| p.into()).collect();
+    let mut whole = Dataset::from_memory(pixels, [1, 1, 1], labels, names);
+    whole.limit(90, 4);
+    let numbers = |set: &Dataset| -> Vec<u8> {
+        let read = |i| {
+            let pixel = set.image(i).unwrap().pixels[0];
+            assert_eq!(set.label(i), usize::from(pixel));
+            pixel
+        };
+        (0..set.len()).map(read).collect()
+    };
+    let (rest, held) = whole.hold_out(20, 1);
+    let (rest, held) = (numbers(&rest), numbers(&held));
+    assert_eq!((rest.len(), held.len()), (70, 20));
+    assert!(rest.is_sorted() && held.is_sorted());
+    let mut both = [rest, held.clone()].concat();
+    both.sort_unstable();
+    assert_eq!(both, numbers(&whole));
+    assert_eq!(numbers(&whole.hold_out(20, 1).1), held);
+    assert_ne!(numbers(&whole.hold_out(20, 2).1), held);
+}
