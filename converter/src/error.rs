@@ -10,6 +10,8 @@ pub enum Fault {
     Usage,
     /// A file, a network, data, the machine: exit code 1.
     Input,
+    /// The training's: its loss is no number any more; exit code 1.
+    Diverged,
     /// The person pressed Ctrl-C; the state on disk is whole: exit code 130.
     Interrupted,
 }
@@ -31,6 +33,11 @@ impl Error {
     /// A network or its data is wrong.
     pub fn model(message: impl Into<String>) -> Self {
         Error { fault: Fault::Input, message: message.into() }
+    }
+
+    /// Training went astray.
+    pub fn diverged(message: impl Into<String>) -> Self {
+        Error { fault: Fault::Diverged, message: message.into() }
     }
 
     /// `path` could not be read or written.
@@ -55,7 +62,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.fault {
             Fault::Usage => 2,
-            Fault::Input => 1,
+            Fault::Input | Fault::Diverged => 1,
             Fault::Interrupted => 130,
         }
     }

@@ -53,6 +53,7 @@ fn stopping_and_resuming_changes_nothing() {
             stop: if stops < 8 { &stop } else { &enough },
             checkpoints: Some(&checkpoints),
             resume: stops > 0,
+            steps: None,
         };
         let mut graph = network();
         match fit(&mut graph, &material, &recipe, &surroundings) {
@@ -85,6 +86,7 @@ fn a_checkpoint_of_another_run_is_refused() {
         stop: &stop,
         checkpoints: Some(&checkpoints),
         resume: false,
+        steps: None,
     };
     fit(&mut graph, &material, &recipe(2), &surroundings).unwrap();
     surroundings.resume = true;

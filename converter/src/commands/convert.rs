@@ -82,6 +82,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         stop: &context.stop,
         checkpoints: Some(&checkpoints),
         resume: args.training.resume,
+        steps: None,
     };
     let converted =
         convert(&task, &surroundings).map_err(|e| output::resumable_if_stopped(e, &checkpoints))?;

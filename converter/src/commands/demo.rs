@@ -88,6 +88,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         stop: &context.stop,
         checkpoints: None,
         resume: false,
+        steps: None,
     };
     let converted = crate::pipeline::convert(&task, &surroundings)?;
 

@@ -91,6 +91,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         stop: &context.stop,
         checkpoints: Some(&checkpoints),
         resume: args.training.resume,
+        steps: None,
     };
     let material = Material {
         train: &train,

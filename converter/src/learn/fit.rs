@@ -6,6 +6,7 @@
 //! would have done, bit for bit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bitat_data::{Augment, Batches, Dataset, Fit, Order, Plan, Position, Preprocess};
 use bitat_engine::loss::Distil;
@@ -82,6 +83,8 @@ pub struct Surroundings<'a> {
     pub checkpoints: Option<&'a Checkpoints>,
     /// Go on from the checkpoint.
     pub resume: bool,
+    /// Told how many steps are done, for who watches from another thread.
+    pub steps: Option<&'a AtomicU64>,
 }
 
 /// One point of the training curve, about one per epoch.
@@ -113,6 +116,7 @@ pub fn fit(
         let done = run.progressed.step;
         surroundings.console.say(&format!("resumed at step {done} of {}", recipe.steps));
     }
+    run.tell_steps();
     for index in 0..run.phases.len() {
         let phase = run.phases[index];
         if run.progressed.step < phase.end || run.progressed.phases <= index {
@@ -166,6 +170,12 @@ impl<'a> Run<'a> {
             order,
             progressed: Progressed::default(),
         })
+    }
+
+    fn tell_steps(&self) {
+        if let Some(steps) = self.surroundings.steps {
+            steps.store(self.progressed.step, Ordering::Relaxed);
+        }
     }
 
     /// The learning rate of `step`: half a cosine over the whole run, or over each
@@ -235,11 +245,12 @@ impl<'a> Run<'a> {
             let rate = self.rate(phase, step);
             let loss = stepper.step(graph, &mut self.optimiser, &batch?, rate);
             if !loss.is_finite() {
-                return Err(Error::model(format!(
+                return Err(Error::diverged(format!(
                     "training diverged at step {step} (the loss is {loss}); try a lower --learning-rate"
                 )));
             }
             self.progressed.step += 1;
+            self.tell_steps();
             let mean = self.progressed.add_loss(loss);
             bar.set(self.progressed.step, &format!("loss {mean:.3}"));
             if self.progressed.step.is_multiple_of(per_epoch) || self.progressed.step == end {

@@ -66,7 +66,7 @@ pub(crate) fn recipe(steps: u64) -> Recipe {
 
 /// Nothing shown, nothing kept.
 pub(crate) fn quiet(stop: &Stop) -> Surroundings<'_> {
-    Surroundings { console: Console::Quiet, stop, checkpoints: None, resume: false }
+    Surroundings { console: Console::Quiet, stop, checkpoints: None, resume: false, steps: None }
 }
 
 /// An empty folder of this test's own, below the build's.
