@@ -18,7 +18,7 @@ use crate::learn::teacher::Teacher;
 use crate::lower::{Facts, lower};
 use crate::prove::{Proof, prove};
 use crate::qat::calibrate::{self, Images};
-use crate::qat::rewrite::{self, INPUT_SCALE, rewrite};
+use crate::qat::rewrite::{self, INPUT_SCALE, Rewritten, rewrite};
 
 /// A float network with its data.
 pub struct Task<'a> {
@@ -112,7 +112,6 @@ pub fn check_classes(graph: &Graph, data: &Dataset) -> Result<(), Error> {
 pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Error> {
     check_classes(task.float, task.train)?;
     check_classes(task.float, task.test)?;
-    let size = input_fit(task.float);
     let binarizer = bitat::method(task.recipe.method);
     let binarizer = binarizer.as_ref();
     let teacher = Teacher { graph: task.float, preprocess: task.preprocess };
@@ -123,19 +122,15 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
         float.images()
     ));
 
-    let mut rewritten =
-        rewrite(task.float, &task.preprocess.mean, &task.preprocess.std, task.options)?;
-    let zero: Vec<f32> = rewritten.zero.iter().map(|z| f32::from(*z)).collect();
-    let scale = vec![INPUT_SCALE; zero.len()];
+    let (mut rewritten, preprocess) = untrained(task)?;
     let material = Material {
         train: task.train,
         test: task.test,
-        fit: size,
-        preprocess: Preprocess::new(zero, scale)?,
+        fit: input_fit(task.float),
+        preprocess,
         binarizer,
         teacher: Some(&teacher),
     };
-    unfold(task, &mut rewritten, &material)?;
     let graph = &mut rewritten.graph;
     let recipe = settle(graph, &material, task.recipe, task.time, surroundings)?;
     let curve = fit(graph, &material, &recipe, surroundings)?;
@@ -160,8 +155,21 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
     Ok(Converted { file, float, proof, curve })
 }
 
+/// The 1-bit network of a task as its training finds it, and its preprocessing.
+///
+/// # Errors
+/// A network without a 1-bit counterpart, unreadable images.
+pub fn untrained(task: &Task) -> Result<(Rewritten, Preprocess), Error> {
+    let float = task.preprocess;
+    let mut rewritten = rewrite(task.float, &float.mean, &float.std, task.options)?;
+    let zero: Vec<f32> = rewritten.zero.iter().map(|z| f32::from(*z)).collect();
+    let scale = vec![INPUT_SCALE; zero.len()];
+    unfold(task, &mut rewritten)?;
+    Ok((rewritten, Preprocess::new(zero, scale)?))
+}
+
 /// The float network on the test images.
-fn score_float(task: &Task, surroundings: &Surroundings) -> Result<Scores, Error> {
+pub(crate) fn score_float(task: &Task, surroundings: &Surroundings) -> Result<Scores, Error> {
     let mut bar =
         surroundings.console.progress("float network", "images", 0, task.test.len() as u64);
     let scores = evaluate(
@@ -181,23 +189,21 @@ fn score_float(task: &Task, surroundings: &Surroundings) -> Result<Scores, Error
 }
 
 /// Scale and shift of batch norms that the float network had folded away.
-fn unfold(
-    task: &Task,
-    rewritten: &mut rewrite::Rewritten,
-    material: &Material,
-) -> Result<(), Error> {
+fn unfold(task: &Task, rewritten: &mut Rewritten) -> Result<(), Error> {
     if rewritten.layers.iter().all(|l| l.folded_norm.is_none()) {
         return Ok(());
     }
-    let float_material = Material {
-        train: material.train,
-        test: material.test,
-        fit: material.fit,
+    // Float layers have no 1-bit weights: the method is never asked.
+    let binarizer = PlainSte::default();
+    let material = Material {
+        train: task.train,
+        test: task.test,
+        fit: input_fit(task.float),
         preprocess: task.preprocess.clone(),
-        binarizer: material.binarizer,
+        binarizer: &binarizer,
         teacher: None,
     };
-    let (pixels, count) = calibration_images(&float_material)?;
+    let (pixels, count) = calibration_images(&material)?;
     calibrate::unfold_norms(
         &mut rewritten.graph,
         &rewritten.layers,
