@@ -7,14 +7,14 @@ use crate::ui::human;
 use std::fmt::Write;
 
 /// One bar: label, share of the full width in percent, class of its colour, value.
-struct Bar<'a> {
-    label: &'a str,
-    share: f64,
-    color: &'a str,
-    value: String,
+pub(super) struct Bar<'a> {
+    pub(super) label: &'a str,
+    pub(super) share: f64,
+    pub(super) color: &'a str,
+    pub(super) value: String,
 }
 
-fn bars(list: &[Bar]) -> String {
+pub(super) fn bars(list: &[Bar]) -> String {
     let mut html = String::from("<div class=\"bars\">\n");
     for Bar { label, share, color, value } in list {
         let _ = writeln!(

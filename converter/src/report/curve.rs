@@ -200,7 +200,7 @@ impl Panel {
 }
 
 /// Round borders and step for an axis that covers `low..=high` in about five steps.
-fn scale(low: f64, high: f64) -> (f64, f64, f64) {
+pub(super) fn scale(low: f64, high: f64) -> (f64, f64, f64) {
     let span = if high > low { high - low } else { high.abs().max(1.0) * 0.1 };
     let step = step_of(span / 4.0);
     let (bottom, top) = ((low / step).floor() * step, (high / step).ceil() * step);

@@ -26,33 +26,53 @@ pub(super) fn render(report: &Report) -> String {
     } else {
         format!("<p class=\"lead\">{}</p>\n", Text(&report.summary))
     };
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{title} – bitat</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <header>\n<p class=\"kicker\">bitat <span>1-bit network report</span></p>\n\
-         <h1>{title}</h1>\n{summary}{figures}</header>\n<main>\n{cards}</main>\n{foot}</body>\n</html>\n",
-        title = Text(&report.title),
-        figures = figures(report),
-        foot = foot(report),
-    )
+    let frame = Frame {
+        title: &report.title,
+        kind: "1-bit network report",
+        style: "",
+        head: format!("{summary}{}", figures(report)),
+        cards,
+        foot: foot(&report.command, &report.facts),
+    };
+    frame.html()
+}
+
+/// What all pages have in common.
+pub(super) struct Frame<'a> {
+    pub(super) title: &'a str,
+    /// Beside the program's name.
+    pub(super) kind: &'a str,
+    /// Rules of this page beside those of all.
+    pub(super) style: &'a str,
+    /// HTML below the title.
+    pub(super) head: String,
+    /// HTML.
+    pub(super) cards: String,
+    /// HTML, from [`foot`].
+    pub(super) foot: String,
+}
+
+impl Frame<'_> {
+    pub(super) fn html(&self) -> String {
+        let Frame { title, kind, style, head, cards, foot } = self;
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n\
+             <title>{title} – bitat</title>\n<style>\n{STYLE}{style}</style>\n</head>\n<body>\n\
+             <header>\n<p class=\"kicker\">bitat <span>{kind}</span></p>\n\
+             <h1>{title}</h1>\n{head}</header>\n<main>\n{cards}</main>\n{foot}</body>\n</html>\n",
+            title = Text(title),
+        )
+    }
 }
 
 /// The four headline figures, each with what it compares with.
 fn figures(report: &Report) -> String {
     let float = report.networks.iter().find(|n| !n.packed);
     let packed = report.networks.iter().find(|n| n.packed);
-    let mut html = String::from("<div class=\"figures\">\n");
-    let mut figure = |name: &str, value: String, detail: String| {
-        // The unit stands smaller beside the number.
-        let (number, unit) = value.rsplit_once(' ').unwrap_or((&value, ""));
-        let _ = writeln!(
-            html,
-            "<div><h3>{name}</h3><p class=\"number\">{number}<small>{unit}</small></p><p>{}</p></div>",
-            Text(&detail)
-        );
-    };
+    let mut list = Vec::new();
+    let mut figure = |name, value, detail| list.push((name, value, detail));
     if let Some(packed) = packed {
         let detail = float.map_or_else(
             || "top-1 of the 1-bit network".to_owned(),
@@ -85,17 +105,33 @@ fn figures(report: &Report) -> String {
         let detail = format!("per picture, {}, {threads}", fastest.isa);
         figure("Time", human::latency(fastest.median_us), detail);
     }
+    headline(&list)
+}
+
+/// Figures with a name and a detail each. A value is `number unit`.
+pub(super) fn headline(figures: &[(&str, String, String)]) -> String {
+    let mut html = String::from("<div class=\"figures\">\n");
+    for (name, value, detail) in figures {
+        // The unit stands smaller beside the number.
+        let (number, unit) = value.rsplit_once(' ').unwrap_or((value, ""));
+        let _ = writeln!(
+            html,
+            "<div><h3>{name}</h3><p class=\"number\">{number}<small>{unit}</small></p><p>{}</p></div>",
+            Text(detail)
+        );
+    }
     html + "</div>\n"
 }
 
-fn foot(report: &Report) -> String {
+/// The command line that makes the page again, and names with values.
+pub(super) fn foot(command: &str, facts: &[(String, String)]) -> String {
     let mut html = String::from("<footer>\n");
-    if !report.command.is_empty() {
-        let _ = writeln!(html, "<p>Made by</p>\n<pre><code>{}</code></pre>", Text(&report.command));
+    if !command.is_empty() {
+        let _ = writeln!(html, "<p>Made by</p>\n<pre><code>{}</code></pre>", Text(command));
     }
-    if !report.facts.is_empty() {
+    if !facts.is_empty() {
         html += "<dl>\n";
-        for (name, value) in &report.facts {
+        for (name, value) in facts {
             let _ = writeln!(html, "<div><dt>{}</dt><dd>{}</dd></div>", Text(name), Text(value));
         }
         html += "</dl>\n";
