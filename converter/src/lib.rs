@@ -11,6 +11,7 @@
 pub mod bitat;
 pub mod commands;
 mod error;
+mod files;
 pub mod learn;
 pub mod lower;
 pub mod packed;
@@ -18,6 +19,7 @@ pub mod pipeline;
 pub mod prove;
 pub mod qat;
 pub mod report;
+pub mod study;
 pub mod ui;
 
 pub use error::{Error, Fault};

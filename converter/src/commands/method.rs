@@ -10,10 +10,10 @@ use crate::qat::stages::Schedule;
 
 /// Part of the steps that all stages but the last share, and that the first of two
 /// steps takes.
-const STAGED_PART: f64 = 0.4;
+pub(super) const STAGED_PART: f64 = 0.4;
 
 /// Temperature of both distributions in distillation.
-const TEMPERATURE: f32 = 4.0;
+pub(super) const TEMPERATURE: f32 = 4.0;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Importance {

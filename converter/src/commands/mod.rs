@@ -11,6 +11,7 @@ mod network;
 mod options;
 mod output;
 mod run;
+mod study;
 mod train;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use std::path::Path;
 use clap::{Parser, Subcommand};
 
 use crate::Error;
+use crate::files::write_whole;
 use crate::ui::{Console, Json, Stop};
 
 /// 1-bit neural networks: from a trained float MobileNet to a packed file.
@@ -48,6 +50,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Time a packed network, whole and layer by layer
     Bench(bench::Args),
+    /// Measure what each part of the method adds, rung by rung, under one budget
+    Study(study::Args),
     /// Convert a shipped network with shipped data and report what came of it
     Demo(demo::Args),
 }
@@ -94,6 +98,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Run(args) => run::run(&context, &args),
         Command::Inspect(args) => inspect::run(&context, &args),
         Command::Bench(args) => bench::run(&context, &args),
+        Command::Study(args) => study::run(&context, &args),
         Command::Demo(args) => demo::run(&context, &args),
     }
 }

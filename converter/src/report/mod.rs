@@ -9,12 +9,14 @@ mod bars;
 mod confusion;
 mod curve;
 mod html;
+mod ladder;
 mod page;
 mod pictures;
 #[cfg(test)]
 mod tests;
 
 use bitat_data::Image;
+pub use ladder::Ladder;
 
 /// What the page shows. Shares and percentages are stated per field.
 #[derive(Clone, Debug, Default)]
