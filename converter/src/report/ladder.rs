@@ -98,68 +98,26 @@ fn figures(summary: &Summary) -> String {
 }
 
 fn plot(summary: &Summary) -> String {
-    let rungs = &summary.rungs;
-    let seeds = || rungs.iter().flat_map(|r| r.top1.iter().copied());
-    let (least, most) =
-        (seeds().fold(f64::INFINITY, f64::min), seeds().fold(f64::NEG_INFINITY, f64::max));
-    let float = summary.float_top1;
-    let away = (float - most).max(least - float);
-    let near = most <= least || away <= FAR * (most - least);
-    let (low, high, step) = match near {
-        true => scale(least.min(float), most.max(float)),
-        false => scale(least, most),
-    };
-    let x = |value: f64| LEFT + (value - low) / (high - low) * (RIGHT - LEFT);
-    let end = TOP + ROW * rungs.len() as f64;
+    let axis = Axis::of(summary);
+    let end = TOP + ROW * summary.rungs.len() as f64;
     let mut svg = format!(
         "<div class=\"ladder\">\n<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" \
          aria-label=\"Top-1 by rung\">\n",
         end + BOTTOM
     );
-    for i in (0..rungs.len()).step_by(2) {
+    for i in (0..summary.rungs.len()).step_by(2) {
         let y = TOP + ROW * i as f64;
         let _ = writeln!(
             svg,
             "<rect class=\"row\" x=\"0\" y=\"{y}\" width=\"{WIDTH}\" height=\"{ROW}\" rx=\"8\"/>"
         );
     }
-    let decimals = if step < 1.0 { (-step.log10()).ceil() as usize } else { 0 };
-    for i in 0..=((high - low) / step).round() as usize {
-        let value = low + i as f64 * step;
-        let _ = writeln!(
-            svg,
-            "<line class=\"grid\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{TOP}\" y2=\"{end}\"/>\
-             <text class=\"tick\" x=\"{0:.1}\" y=\"{1}\" text-anchor=\"middle\">{value:.decimals$} %</text>",
-            x(value),
-            end + 19.0
-        );
-    }
-    let _ = writeln!(
-        svg,
-        "<text class=\"tick\" x=\"{MEANS}\" y=\"{0}\" text-anchor=\"end\">mean ± spread</text>\
-         <text class=\"tick\" x=\"{GAINS}\" y=\"{0}\">gain</text>",
-        TOP - 12.0
-    );
-    let label = |x: f64, anchor: &str, text: String| {
-        let y = TOP - 12.0;
-        format!(
-            "<text class=\"tick\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>\n"
-        )
-    };
-    svg += &match near {
-        true => {
-            let at = x(float);
-            let y = TOP - 6.0;
-            let line = format!(
-                "<line class=\"level\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{y}\" y2=\"{end}\"/>"
-            );
-            line + &label(at, "middle", format!("float {float:.2} %"))
-        }
-        false if float > most => label(RIGHT, "end", format!("float {float:.2} % →")),
-        false => label(LEFT, "start", format!("← float {float:.2} %")),
-    };
-    for (i, rung) in rungs.iter().enumerate() {
-        row(&mut svg, summary, rung, TOP + ROW * (i as f64 + 0.5), &x);
+    axis.draw(&mut svg, end);
+    axis.level(&mut svg, summary.float_top1, end);
+    svg += &label(MEANS, "end", "mean ± spread");
+    svg += &label(GAINS, "start", "gain");
+    for (i, rung) in summary.rungs.iter().enumerate() {
+        row(&mut svg, summary, rung, TOP + ROW * (i as f64 + 0.5), &axis);
     }
     let legend = "<ul class=\"legend\">\n<li><i class=\"dot\"></i>a seed</li>\n\
                   <li><i class=\"tick\"></i>mean</li>\n\
@@ -169,8 +127,78 @@ fn plot(summary: &Summary) -> String {
     card("The ladder", "Top-1 on the test pictures, rung by rung, every seed.", &html)
 }
 
+/// A word above the rows.
+fn label(x: f64, anchor: &str, text: &str) -> String {
+    let y = TOP - 12.0;
+    format!("<text class=\"tick\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>\n")
+}
+
+/// Percent, from left to right.
+struct Axis {
+    low: f64,
+    high: f64,
+    step: f64,
+}
+
+impl Axis {
+    /// Covers all seeds and spreads, and the float network if it is not too far away.
+    fn of(summary: &Summary) -> Axis {
+        let spreads = |r: &Measured| {
+            let spread = spread(&r.top1).unwrap_or(0.0);
+            [r.mean() - spread, r.mean() + spread]
+        };
+        let values = || summary.rungs.iter().flat_map(|r| r.top1.iter().copied().chain(spreads(r)));
+        let least = values().fold(f64::INFINITY, f64::min);
+        let most = values().fold(f64::NEG_INFINITY, f64::max);
+        let float = summary.float_top1;
+        let away = (float - most).max(least - float);
+        let (low, high, step) = match most > least && away > FAR * (most - least) {
+            true => scale(least, most),
+            false => scale(least.min(float), most.max(float)),
+        };
+        Axis { low, high, step }
+    }
+
+    fn x(&self, value: f64) -> f64 {
+        LEFT + (value - self.low) / (self.high - self.low) * (RIGHT - LEFT)
+    }
+
+    /// The grid down to `end`, and its numbers.
+    fn draw(&self, svg: &mut String, end: f64) {
+        let Axis { low, high, step } = *self;
+        let decimals = if step < 1.0 { (-step.log10()).ceil() as usize } else { 0 };
+        for i in 0..=((high - low) / step).round() as usize {
+            let value = low + i as f64 * step;
+            let _ = writeln!(
+                svg,
+                "<line class=\"grid\" x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{TOP}\" y2=\"{end}\"/>\
+                 <text class=\"tick\" x=\"{0:.1}\" y=\"{1}\" text-anchor=\"middle\">{value:.decimals$} %</text>",
+                self.x(value),
+                end + 19.0
+            );
+        }
+    }
+
+    /// The float network: a line down to `end`, or where it would stand.
+    fn level(&self, svg: &mut String, float: f64, end: f64) {
+        if float > self.high {
+            *svg += &label(RIGHT, "end", &format!("float {float:.2} % →"));
+        } else if float < self.low {
+            *svg += &label(LEFT, "start", &format!("← float {float:.2} %"));
+        } else {
+            let (x, y) = (self.x(float), TOP - 6.0);
+            let _ = writeln!(
+                svg,
+                "<line class=\"level\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{y}\" y2=\"{end}\"/>"
+            );
+            *svg += &label(x, "middle", &format!("float {float:.2} %"));
+        }
+    }
+}
+
 /// One rung at height `y`.
-fn row(svg: &mut String, summary: &Summary, rung: &Measured, y: f64, x: &dyn Fn(f64) -> f64) {
+fn row(svg: &mut String, summary: &Summary, rung: &Measured, y: f64, axis: &Axis) {
+    let x = |value| axis.x(value);
     let mean = x(rung.mean());
     let _ = writeln!(
         svg,
