@@ -84,7 +84,7 @@ pub(super) fn resumable(error: Error, checkpoints: &Checkpoints) -> Error {
 pub(super) fn resumable_if_stopped(error: Error, checkpoints: &Checkpoints) -> Error {
     match error.fault {
         Fault::Interrupted => resumable(error, checkpoints),
-        Fault::Usage | Fault::Input => error,
+        Fault::Usage | Fault::Input | Fault::Diverged => error,
     }
 }
 

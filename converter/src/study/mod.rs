@@ -191,6 +191,7 @@ impl Study<'_> {
             classes: None,
             options: self.options,
             recipe,
+            time: None,
         }
     }
 }
