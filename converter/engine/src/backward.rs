@@ -186,7 +186,7 @@ impl Net {
         if let Some(layer) = wide {
             let pixels = n * self.layers[layer].geometry.to.h * self.layers[layer].geometry.to.w;
             let layer = &mut self.layers[layer];
-            if layer.from_signs() {
+            if layer.reads_signs() {
                 let columns = signs::room(&mut self.columns, pixels, layer.k);
                 multiply_signs(&rows, pixels, layer, columns, &mut partial);
             } else {
@@ -194,7 +194,7 @@ impl Net {
             }
         } else if let Some(layer) = layer {
             let layer = &mut self.layers[layer];
-            if layer.from_signs() {
+            if layer.reads_signs() {
                 reduce_signed(&mut partial, parts, layer);
             } else {
                 reduce_parts(&partial, parts, &mut layer.d_effective);

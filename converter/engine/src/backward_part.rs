@@ -97,7 +97,7 @@ impl Task<'_> {
             } else {
                 let a = run.read(inputs.clone(), a, chain);
                 let c = &mut *self.partial;
-                if layer.from_signs() {
+                if layer.reads_signs() {
                     let columns = signs::room(&mut signs.columns, rows, k);
                     signs::pack_columns(a, k, columns);
                     signs::add_signed(d, n, 0, n, columns, k, c);

@@ -73,11 +73,11 @@ mod tests {
         for len in [0, 1, 15, 16, 17, 1000, 100_000] {
             let mut buffer = Buffer::zeros(len);
             assert_eq!(buffer.len(), len);
-            assert!(len == 0 || buffer.as_ptr().addr() % LINE == 0, "{len}");
+            assert!(len == 0 || buffer.as_ptr().addr().is_multiple_of(LINE), "{len}");
             buffer.fill(1.5);
             let copy = buffer.clone();
             assert_eq!(*copy, *buffer);
-            assert!(len == 0 || copy.as_ptr().addr() % LINE == 0, "copy of {len}");
+            assert!(len == 0 || copy.as_ptr().addr().is_multiple_of(LINE), "copy of {len}");
             buffer.grow(len + 1);
             assert_eq!(buffer.len(), len + 1);
             buffer.grow(len);

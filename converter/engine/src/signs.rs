@@ -85,7 +85,7 @@ impl SignWeights {
             rows.resize(count * bytes, 0);
         }
         let rows = &mut rows[..count * bytes];
-        if self.k % 8 == 0 {
+        if self.k.is_multiple_of(8) {
             // Without padding, all rows are one.
             pack_row(a, rows);
         } else {
@@ -128,8 +128,8 @@ vectorised! {
         let (words, tail) = out.split_at_mut(8 * whole.len());
         for (x, out) in whole.iter().zip(words.chunks_exact_mut(8)) {
             let mut word = 0;
-            for i in 0..64 {
-                word |= u64::from(x[i].to_bits() >> 31) << i;
+            for (i, x) in x.iter().enumerate() {
+                word |= u64::from(x.to_bits() >> 31) << i;
             }
             out.copy_from_slice(&word.to_le_bytes());
         }

@@ -90,8 +90,8 @@ impl Layer {
             _ if precision == Precision::Double => (0, 0),
             _ => (groups * packed_len(k, n), groups * packed_len(n, k)),
         };
-        let from_signs = matches!(graph.nodes[node.inputs[0]].op, Op::Sign { .. });
-        let signs = from_signs && form == Form::Product;
+        let reads_signs = matches!(graph.nodes[node.inputs[0]].op, Op::Sign { .. });
+        let signs = reads_signs && form == Form::Product;
         let when = |len: usize| Buffer::zeros(if backward { len } else { 0 });
         Some(Layer {
             node: id,
@@ -128,7 +128,7 @@ impl Layer {
     }
 
     /// Whether all inputs are ±1.
-    pub(crate) fn from_signs(&self) -> bool {
+    pub(crate) fn reads_signs(&self) -> bool {
         self.signs.is_some()
     }
 
@@ -140,7 +140,7 @@ impl Layer {
     /// Floats that gather the weights' gradient: as many as there are weights, or in
     /// the layout of [`crate::signs::add_signed`].
     pub(crate) fn gathered_len(&self) -> usize {
-        if self.from_signs() {
+        if self.reads_signs() {
             self.n.next_multiple_of(lanes()) * self.k
         } else {
             self.effective.len()
