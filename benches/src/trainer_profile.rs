@@ -1,6 +1,8 @@
 //! Where a training step's time goes, and how near each kind of pass is to what the
 //! machine can do: its multiply-adds against the peak of the multiply-add units, and
-//! the bytes it cannot help moving against a copy of as many bytes.
+//! the bytes it cannot help moving against a copy of as many bytes. What the pass
+//! before has written may lie in a cache; what was written a whole pass ago is held
+//! against a copy of all that the trainer holds.
 
 use bitat_engine::{Profile, StageTime, limits};
 use bitat_graph::{Graph, NodeId, Op, Precision, Role};
@@ -12,26 +14,38 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Work {
     multiply_adds: usize,
-    bytes: usize,
+    /// Bytes just written, or to be written.
+    fresh: usize,
+    /// Bytes read again after a whole pass.
+    old: usize,
 }
 
 /// The machine's limits, measured once per power of two of bytes.
 struct Machine {
     multiply_adds: f64,
     copies: BTreeMap<u32, f64>,
+    /// Bytes of all activations and gradients.
+    held: usize,
 }
 
 impl Machine {
-    fn measure() -> Machine {
-        Machine { multiply_adds: limits::multiply_adds_per_second(), copies: BTreeMap::new() }
+    fn measure(held: usize) -> Machine {
+        let multiply_adds = limits::multiply_adds_per_second();
+        Machine { multiply_adds, copies: BTreeMap::new(), held }
+    }
+
+    /// Bytes per second of a copy within about as many bytes.
+    fn copy(&mut self, bytes: usize) -> f64 {
+        let size = bytes.max(1).next_power_of_two();
+        let copy = self.copies.entry(size.ilog2());
+        *copy.or_insert_with(|| limits::copied_bytes_per_second(size))
     }
 
     /// Seconds that the work's arithmetic and its traffic take at the limit.
     fn seconds(&mut self, work: Work) -> [f64; 2] {
-        let size = work.bytes.max(1).next_power_of_two();
-        let copy = self.copies.entry(size.ilog2());
-        let copy = *copy.or_insert_with(|| limits::copied_bytes_per_second(size));
-        [work.multiply_adds as f64 / self.multiply_adds, work.bytes as f64 / copy]
+        let fresh = work.fresh as f64 / self.copy(work.fresh + work.old);
+        let old = work.old as f64 / self.copy(self.held);
+        [work.multiply_adds as f64 / self.multiply_adds, fresh + old]
     }
 }
 
@@ -66,15 +80,17 @@ impl Line {
 }
 
 /// The table of `steps` steps on `n` images each: by kind of pass, then by node.
+/// `held` is the bytes of activations and gradients that the net holds.
 pub fn table(
     graph: &Graph,
     profile: &Profile,
     n: usize,
     steps: usize,
+    held: usize,
     optimiser: Duration,
     whole: Duration,
 ) -> String {
-    let mut machine = Machine::measure();
+    let mut machine = Machine::measure(held);
     let steps = steps as u32;
     let whole = (whole / steps).as_secs_f64();
     let mut kinds: BTreeMap<(&str, &str), Line> = BTreeMap::new();
@@ -105,13 +121,13 @@ pub fn table(
         let these = trained.filter(|p| !weights || p.role != Role::Gain);
         these.map(|p| 4 * p.data.len()).sum::<usize>()
     };
-    let mut traffic = |bytes| machine.seconds(Work { multiply_adds: 0, bytes });
+    let mut traffic = |fresh, old| machine.seconds(Work { multiply_adds: 0, fresh, old });
     // Latent weights read, packed ones written; gradients read and written.
-    let weights = traffic(2 * len(true));
+    let weights = traffic(2 * len(true), 0);
     note("weights", "forward", "weights".into(), profile.prepare, weights);
     note("weights", "backward", "weights".into(), profile.finish, weights);
-    // Parameters and two moments read and written, gradients read.
-    note("optimiser", "step", "optimiser".into(), optimiser, traffic(7 * len(false)));
+    // Parameters and two moments read and written after a whole step, gradients read.
+    note("optimiser", "step", "optimiser".into(), optimiser, traffic(len(false), 6 * len(false)));
 
     let mut out = String::new();
     let _ = writeln!(
@@ -186,10 +202,11 @@ fn work(graph: &Graph, stored: &[NodeId], stage: &StageTime, n: usize) -> [Work;
     let result = bytes(stage.node);
     let products = if given > 0 { 2 } else { 1 };
     [
-        Work { multiply_adds, bytes: read + result },
+        Work { multiply_adds, fresh: read + result, old: 0 },
         Work {
             multiply_adds: products * multiply_adds,
-            bytes: result * if normed { 2 } else { 1 } + read + given,
+            fresh: result + given,
+            old: if normed { result } else { 0 } + read,
         },
     ]
 }
@@ -214,16 +231,21 @@ mod tests {
         // Two images of 32 x 32 pixels of four bytes.
         let plane = 2 * 32 * 32 * 4;
         let pixels = 2 * 32 * 32;
-        let stem = Work { multiply_adds: pixels * 27 * 16, bytes: (3 + 16) * plane };
+        let products = pixels * 27 * 16;
+        let stem = Work { multiply_adds: products, fresh: (3 + 16) * plane, old: 0 };
         // The images have no gradient; a batch norm follows.
-        let stem_back = Work { multiply_adds: stem.multiply_adds, bytes: (2 * 16 + 3) * plane };
+        let (fresh, old) = (16 * plane, (16 + 3) * plane);
+        let stem_back = Work { multiply_adds: products, fresh, old };
         assert_eq!(of("stem"), [stem, stem_back]);
-        let pointwise = Work { multiply_adds: pixels * 16 * 32, bytes: (16 + 32) * plane };
-        let back = Work { multiply_adds: 2 * pixels * 16 * 32, bytes: (2 * 32 + 2 * 16) * plane };
+        let products = pixels * 16 * 32;
+        let both = (16 + 32) * plane;
+        let pointwise = Work { multiply_adds: products, fresh: both, old: 0 };
+        let back = Work { multiply_adds: 2 * products, fresh: both, old: both };
         assert_eq!(of("block0.pointwise"), [pointwise, back]);
         // The sum reads the block's input through a shortcut of twice its channels.
-        let prelu = Work { multiply_adds: 0, bytes: (32 + 16 + 32) * plane };
-        let back = Work { multiply_adds: 0, bytes: (32 + 2 * (32 + 16)) * plane };
+        let read = (32 + 16) * plane;
+        let prelu = Work { multiply_adds: 0, fresh: read + 32 * plane, old: 0 };
+        let back = Work { multiply_adds: 0, fresh: read + 32 * plane, old: read };
         assert_eq!(of("block0.prelu"), [prelu, back]);
     }
 }

@@ -136,7 +136,10 @@ fn profile(trainer: &mut Trainer, count: usize) {
     let whole = start.elapsed();
     if let Some(profile) = trainer.net.profile() {
         let n = trainer.labels.len();
-        print!("{}", table(&trainer.graph, profile, n, count, optimiser, whole));
+        print!(
+            "{}",
+            table(&trainer.graph, profile, n, count, trainer.net.bytes(), optimiser, whole)
+        );
     }
     println!("end");
     trainer.net.set_profiling(false);
