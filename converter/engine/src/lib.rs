@@ -43,6 +43,7 @@ mod weights;
 
 pub use binarizer::{Binarizer, PlainSte};
 pub use error::Error;
+pub use matmul::multiply;
 pub use net::{Mode, Net, Profile, StageTime};
 pub use plan::Purpose;
 pub use simd::instruction_set;

@@ -80,6 +80,25 @@ vectorised! {
     }
 }
 
+/// `c = a · b` on one thread: `a` is `rows × k`, `c` is `rows × n`, both row-major and
+/// not empty; element `(i, j)` of `b` stands at `i·strides[0] + j·strides[1]`. Every
+/// sum is in order of `k`.
+///
+/// # Panics
+/// If a slice is shorter than its matrix.
+pub fn multiply(
+    a: &[f32],
+    b: &[f32],
+    strides: [usize; 2],
+    [rows, k, n]: [usize; 3],
+    c: &mut [f32],
+) {
+    let mut panels = vec![0.0; packed_len(k, n)];
+    pack(b, [k, n], strides, &mut panels);
+    let panels = &panels;
+    Product { a, lda: k, rows, k, panels, n, c, ldc: n, accumulate: false }.run();
+}
+
 /// `c (=|+=) a · b`: `rows × k` times the packed `k × n`; row `r` of `a` begins at
 /// `r·lda` and of `c` at `r·ldc`.
 pub(crate) struct Product<'a> {
@@ -415,6 +434,9 @@ mod tests {
             };
             product(&mut c, false);
             product(&mut c, true);
+            let mut whole = vec![f32::NAN; m * n];
+            multiply(&a, &bt, [1, k], [m, k, n], &mut whole);
+            assert!(whole.iter().zip(&c).all(|(whole, twice)| (2.0 * whole - twice).abs() < 1e-4));
             for i in 0..m {
                 for j in 0..n {
                     let exact: f64 =
