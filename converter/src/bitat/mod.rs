@@ -2,11 +2,11 @@
 //! Zhang, Zhang, Hwang, Eldar, 2022), as a method behind [`crate::qat::method`].
 //!
 //! When a 1-bit layer gets its turn, bottom to top, the correlation of its inputs is
-//! measured on the network below it as it then is ([`correlation`]) and, where the
-//! layer is wide, aggregated ([`aggregate`]). From then on it is the metric in which
-//! the layer's quantization error counts ([`metric`]): for the scale, for the choice
-//! of signs ([`signs`]), for the penalty, and as the start of the coordinates in which
-//! its latent weights are trained ([`coordinates`]). Nothing of it is exported but the
+//! measured on the network below it as it then is (`correlation`) and, where the
+//! layer is wide, aggregated (`aggregate`). From then on it is the metric in which
+//! the layer's quantization error counts (`metric`): for the scale, for the choice
+//! of signs (`signs`), for the penalty, and as the start of the coordinates in which
+//! its latent weights are trained (`coordinates`). Nothing of it is exported but the
 //! signs that `forward` gives.
 
 mod aggregate;
