@@ -93,6 +93,7 @@ fn stopping_and_resuming_changes_nothing() {
             stop: if stops < 20 { &stop } else { &enough },
             checkpoints: Some(&checkpoints),
             resume: stops > 0,
+            steps: None,
         };
         let mut graph = network(true);
         let method = method(recipe.method);
@@ -176,6 +177,7 @@ fn the_exported_network_has_no_operation_of_the_method() {
             classes: None,
             options: &options,
             recipe: &Recipe { method, ..recipe(9) },
+            time: None,
         };
         let made = convert(&task, &quiet(&Stop::new())).unwrap();
         let packed = Packed::new(made.file, "test".as_ref()).unwrap();
