@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use bitat_converter::Fault;
 use bitat_converter::bitat::{Importance, Options, method};
-use bitat_converter::learn::fit::{Material, Point, Recipe, Surroundings, fit};
+use bitat_converter::learn::fit::{Material, Point, Surroundings, fit};
+use bitat_converter::learn::recipe::Recipe;
 use bitat_converter::learn::state::Checkpoints;
 use bitat_converter::packed::Packed;
 use bitat_converter::packed::summary::layers;

@@ -5,7 +5,8 @@ mod common;
 use std::sync::Arc;
 
 use bitat_converter::Error;
-use bitat_converter::learn::fit::{Material, Recipe, fit};
+use bitat_converter::learn::fit::{Material, fit};
+use bitat_converter::learn::recipe::Recipe;
 use bitat_converter::packed::Packed;
 use bitat_converter::packed::summary::{frame_bytes, layers};
 use bitat_converter::pipeline::{Converted, Task, convert, input_fit};

@@ -3,7 +3,8 @@
 mod common;
 
 use bitat_converter::Fault;
-use bitat_converter::learn::fit::{Material, Recipe, Surroundings, fit};
+use bitat_converter::learn::fit::{Material, Surroundings, fit};
+use bitat_converter::learn::recipe::Recipe;
 use bitat_converter::learn::state::Checkpoints;
 use bitat_converter::pipeline::input_fit;
 use bitat_converter::qat::rewrite::{INPUT_SCALE, Options, rewrite};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use bitat_converter::bitat::Importance;
-use bitat_converter::learn::fit::Recipe;
+use bitat_converter::learn::recipe::Recipe;
 use bitat_converter::qat::rewrite;
 use bitat_converter::qat::stages::Schedule;
 use bitat_converter::study::ladder::{Parts, rung};

@@ -61,7 +61,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     check_classes(&float, &test).map_err(|e| Error::file(&args.model, e))?;
     let names = args.names.as_deref().map(|path| read_names(path, test.classes().len()));
     let names = names.transpose()?;
-    let mut recipe = args.training.recipe(train.len(), &binary_recipe())?;
+    let mut recipe = args.training.recipe(train.len(), binary_recipe())?;
     args.method.apply(&mut recipe)?;
     let mut run = identity(&float, &preprocess, &train);
     let precision = format!("{binary_depthwise} {:?}", args.keep);

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use crate::Error;
 use crate::bitat;
-use crate::learn::fit::Recipe;
+use crate::learn::recipe::Recipe;
 use crate::qat::stages::Schedule;
 
 /// Part of the steps that all stages but the last share, and that the first of two

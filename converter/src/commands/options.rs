@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::Error;
 use crate::bitat;
-use crate::learn::fit::Recipe;
+use crate::learn::recipe::Recipe;
 use crate::qat::stages::Schedule;
 
 /// How pixels enter a float network.
@@ -99,34 +99,25 @@ pub(super) fn read_names(path: &Path, count: usize) -> Result<Vec<String>, Error
     Ok(names)
 }
 
-/// How long and how to train.
+/// What a run may spend, and on what.
 #[derive(Args, Clone, Debug)]
-pub(super) struct TrainingArgs {
+pub(super) struct BudgetArgs {
     /// Passes over the training images
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: u32,
     /// Optimiser steps, instead of --epochs
-    #[arg(long, value_name = "N", conflicts_with = "time")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
-    /// Train for about this long on this machine, instead of --epochs: 90s, 30m, 2h
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub(super) time: Option<Duration>,
     /// Images per step
     #[arg(long, value_name = "N", default_value_t = 128,
           value_parser = clap::value_parser!(u16).range(2..=4096))]
     batch: u16,
-    /// Highest learning rate (cosine decay after a short warm-up)
-    #[arg(long, value_name = "RATE")]
-    learning_rate: Option<f32>,
     /// Weight decay of float and 8-bit weights, times the learning rate (AdamW)
     #[arg(long, value_name = "DECAY")]
     weight_decay: Option<f32>,
     /// Label smoothing: this share of each label goes to all classes, 0 to 1
     #[arg(long, value_name = "SHARE")]
     smoothing: Option<f32>,
-    /// Seed of everything random
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(super) seed: u64,
     /// Mirror training images at random
     #[arg(long)]
     flip: bool,
@@ -136,6 +127,53 @@ pub(super) struct TrainingArgs {
     /// Train with N images only, drawn by a fixed seed
     #[arg(long, value_name = "N")]
     train_limit: Option<usize>,
+}
+
+impl BudgetArgs {
+    /// The training images.
+    pub(super) fn train(&self, dir: &Path) -> Result<Arc<Dataset>, Error> {
+        open(dir, Split::Train, self.train_limit)
+    }
+
+    /// `start` within this budget, for `images` training images.
+    pub(super) fn recipe(&self, images: usize, start: Recipe) -> Result<Recipe, Error> {
+        let weight_decay = self.weight_decay.unwrap_or(start.weight_decay);
+        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
+            return Err(Error::usage(format!("--weight-decay {weight_decay}: must be 0 or more")));
+        }
+        let smoothing = self.smoothing.unwrap_or(start.smoothing);
+        if !(0.0..1.0).contains(&smoothing) {
+            return Err(Error::usage(format!(
+                "--smoothing {smoothing}: must be from 0 to below 1"
+            )));
+        }
+        let batch = usize::from(self.batch).min(images.max(2));
+        let per_epoch = (images / batch).max(1) as u64;
+        Ok(Recipe {
+            steps: self.steps.map_or(u64::from(self.epochs) * per_epoch, u64::from),
+            batch,
+            weight_decay,
+            smoothing,
+            augment: Augment { flip: self.flip, shift: self.shift.into() },
+            ..start
+        })
+    }
+}
+
+/// How long and how to train.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TrainingArgs {
+    #[command(flatten)]
+    budget: BudgetArgs,
+    /// Train for about this long on this machine, instead of --epochs: 90s, 30m, 2h
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "steps")]
+    pub(super) time: Option<Duration>,
+    /// Highest learning rate (cosine decay after a short warm-up)
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f32>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
     /// Threads (the result does not depend on it) [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -150,43 +188,17 @@ pub(super) struct TrainingArgs {
 impl TrainingArgs {
     /// The training images.
     pub(super) fn train(&self, dir: &Path) -> Result<Arc<Dataset>, Error> {
-        open(dir, Split::Train, self.train_limit)
+        self.budget.train(dir)
     }
 
     /// The recipe for `images` training images.
-    pub(super) fn recipe(&self, images: usize, start: &Recipe) -> Result<Recipe, Error> {
-        let batch = usize::from(self.batch).min(images.max(2));
-        let per_epoch = (images / batch) as u64;
-        let steps = self.steps.map_or(u64::from(self.epochs) * per_epoch, u64::from);
-        if steps == 0 {
-            return Err(Error::usage(
-                "there is nothing to do in 0 steps; give --epochs or --steps a number above 0",
-            ));
-        }
+    pub(super) fn recipe(&self, images: usize, start: Recipe) -> Result<Recipe, Error> {
         let learning_rate = self.learning_rate.unwrap_or(start.learning_rate);
         if !(learning_rate > 0.0 && learning_rate.is_finite()) {
             return Err(Error::usage(format!("--learning-rate {learning_rate}: must be above 0")));
         }
-        let weight_decay = self.weight_decay.unwrap_or(start.weight_decay);
-        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
-            return Err(Error::usage(format!("--weight-decay {weight_decay}: must be 0 or more")));
-        }
-        let smoothing = self.smoothing.unwrap_or(start.smoothing);
-        if !(0.0..1.0).contains(&smoothing) {
-            return Err(Error::usage(format!(
-                "--smoothing {smoothing}: must be from 0 to below 1"
-            )));
-        }
-        Ok(Recipe {
-            steps,
-            batch,
-            learning_rate,
-            weight_decay,
-            smoothing,
-            seed: self.seed,
-            augment: Augment { flip: self.flip, shift: self.shift.into() },
-            ..start.clone()
-        })
+        let start = Recipe { learning_rate, seed: self.seed, ..start };
+        self.budget.recipe(images, start)
     }
 
     /// Where the state is kept for an output of this name.

@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use bitat_data::Augment;
 use bitat_engine::loss::Distil;
 use clap::ValueEnum;
 
 use super::method::{STAGED_PART, TEMPERATURE};
-use super::options::{DataArgs, PreprocessArgs, binary_recipe, open};
+use super::options::{BudgetArgs, DataArgs, PreprocessArgs, binary_recipe};
 use super::{Context, network, write_whole};
 use crate::Error;
 use crate::bitat::Importance;
-use crate::learn::fit::Recipe;
+use crate::learn::recipe::Recipe;
 use crate::pipeline::{input_fit, merge_input_affine};
 use crate::qat::rewrite;
 use crate::qat::stages::Schedule;
@@ -75,40 +74,10 @@ pub(super) struct Args {
     /// Runs at a time, each on one thread (no result depends on it) [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     jobs: Option<u16>,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Budget of every run")]
     budget: BudgetArgs,
     #[command(flatten)]
     parts: PartArgs,
-}
-
-/// What every run may spend.
-#[derive(clap::Args, Debug)]
-#[command(next_help_heading = "Budget of every run")]
-struct BudgetArgs {
-    /// Passes over the training images
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: u32,
-    /// Optimiser steps, instead of --epochs
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    steps: Option<u32>,
-    /// Images per step
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(2..=4096))]
-    batch: u16,
-    /// Weight decay of 8-bit weights, times the learning rate (AdamW) [default: 0.0001]
-    #[arg(long, value_name = "DECAY")]
-    weight_decay: Option<f32>,
-    /// Label smoothing, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    smoothing: f32,
-    /// Mirror training images at random
-    #[arg(long)]
-    flip: bool,
-    /// Shift training images at random by up to N pixels
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    shift: u8,
-    /// Train with N images only, drawn by a fixed seed
-    #[arg(long, value_name = "N")]
-    train_limit: Option<usize>,
 }
 
 /// What the rungs are made of.
@@ -140,15 +109,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     };
     let rungs = rungs(&args.rungs)?;
     let learning_rates = learning_rates(&args.learning_rates)?;
-    let parts = args.parts.parts(args.schedule, args.budget.smoothing)?;
-    args.budget.check()?;
 
     let float = network::float(&args.model, context.console)?;
     let preprocess = args.preprocess.resolve(input_fit(&float).channels)?;
     let (float, preprocess) = merge_input_affine(&float, preprocess)?;
-    let train = open(&args.data.data, bitat_data::Split::Train, args.budget.train_limit)?;
+    let train = args.budget.train(&args.data.data)?;
     let test = args.data.test()?;
-    let budget = Recipe { seed: args.seed.into(), ..args.budget.recipe(train.len()) };
+    let start = Recipe { seed: args.seed.into(), ..binary_recipe() };
+    let budget = args.budget.recipe(train.len(), start)?;
+    let parts = args.parts.parts(args.schedule, budget.smoothing)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let study = Study {
         float: &float,
@@ -206,35 +175,6 @@ fn learning_rates(given: &[f32]) -> Result<Vec<f32>, Error> {
         }
     }
     Ok(if given.is_empty() { vec![binary_recipe().learning_rate] } else { given.to_vec() })
-}
-
-impl BudgetArgs {
-    fn check(&self) -> Result<(), Error> {
-        if let Some(decay) = self.weight_decay.filter(|d| !(*d >= 0.0 && d.is_finite())) {
-            return Err(Error::usage(format!("--weight-decay {decay}: must be 0 or more")));
-        }
-        if !(0.0..1.0).contains(&self.smoothing) {
-            let smoothing = self.smoothing;
-            return Err(Error::usage(format!(
-                "--smoothing {smoothing}: must be from 0 to below 1"
-            )));
-        }
-        Ok(())
-    }
-
-    fn recipe(&self, images: usize) -> Recipe {
-        let start = binary_recipe();
-        let batch = usize::from(self.batch).min(images.max(2));
-        let per_epoch = (images / batch).max(1) as u64;
-        Recipe {
-            steps: self.steps.map_or(u64::from(self.epochs) * per_epoch, u64::from),
-            batch,
-            weight_decay: self.weight_decay.unwrap_or(start.weight_decay),
-            smoothing: self.smoothing,
-            augment: Augment { flip: self.flip, shift: self.shift.into() },
-            ..start
-        }
-    }
 }
 
 impl PartArgs {

@@ -83,7 +83,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         Some(preprocess) => preprocess,
         None => Preprocess::preset("tf", channels)?,
     };
-    let recipe = args.training.recipe(train.len(), &float_recipe())?;
+    let recipe = args.training.recipe(train.len(), float_recipe())?;
     let run = identity(&graph, &preprocess, &train);
     let checkpoints = Checkpoints::new(checkpoint).of_run(run);
     let surroundings = Surroundings {

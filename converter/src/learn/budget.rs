@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use bitat_graph::Graph;
 
 use super::evaluate::evaluate;
-use super::fit::{INTERIM_IMAGES, Material, Recipe, Run, Surroundings};
+use super::fit::{INTERIM_IMAGES, Material, Run, Surroundings};
+use super::recipe::Recipe;
 use super::step::Stepper;
 use crate::Error;
 use crate::bitat;
-use crate::qat::stages::{Schedule, binary_layers};
+use crate::qat::stages::binary_layers;
 use crate::ui::{Console, human};
 
 /// Steps that warm caches and grow scratch memory; not counted.
@@ -58,37 +59,13 @@ pub fn settle(
         recipe.batch
     );
     if !binary_layers(graph).is_empty() {
-        plan += &format!("; {}", how(&recipe));
+        plan += &format!("; {}", recipe.describe());
     }
     if let Some(cost) = cost {
         plan += &format!("; about {}", human::duration(cost.of(recipe.steps)));
     }
     surroundings.console.say(&plan);
     Ok(recipe)
-}
-
-/// The recipe of a 1-bit network in words.
-fn how(recipe: &Recipe) -> String {
-    let mut words = vec![match recipe.schedule {
-        Schedule::AtOnce => "all layers at once".to_owned(),
-        Schedule::Progressive { stages, .. } => format!("bottom to top in {stages} stages"),
-        Schedule::TwoStep { .. } => "activations first, then weights".to_owned(),
-    }];
-    let bitat::Options { importance, signs, penalty, trained, groups } = recipe.method;
-    if importance != bitat::Importance::None {
-        words.push(format!("importance from {importance:?}").to_lowercase());
-        let parts = [
-            (signs, "ordered signs".to_owned()),
-            (penalty > 0.0, format!("penalty {penalty}")),
-            (trained, "trained transformation".to_owned()),
-            (groups > 0, format!("{groups} groups at most")),
-        ];
-        words.extend(parts.into_iter().filter(|(on, _)| *on).map(|(_, part)| part));
-    }
-    if let Some(distil) = recipe.distil {
-        words.push(format!("{} of the loss from the float network", distil.alpha));
-    }
-    words.join(", ")
 }
 
 /// What a run costs, measured.

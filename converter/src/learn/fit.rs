@@ -8,18 +8,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bitat_data::{Augment, Batches, Dataset, Fit, Order, Plan, Position, Preprocess};
-use bitat_engine::loss::Distil;
+use bitat_data::{Batches, Dataset, Fit, Order, Plan, Position, Preprocess};
 use bitat_engine::optimiser::{Config, Cosine, Optimiser, RoleConfig};
 use bitat_engine::{Mode, Net, Purpose};
 use bitat_graph::{Graph, NodeId};
 
 use super::evaluate::{evaluate, in_order};
+use super::recipe::Recipe;
 use super::state::{Checkpoints, Progressed};
 use super::step::Stepper;
 use super::teacher::Teacher;
 use crate::Error;
-use crate::bitat;
 use crate::qat::calibrate::{self, CALIBRATION_IMAGES, Images};
 use crate::qat::method::Method;
 use crate::qat::stages::{Phase, Schedule, binary_layers, with_phase};
@@ -31,31 +30,6 @@ const WARM_UP: u64 = 100;
 const REESTIMATE_BATCHES: usize = 40;
 /// Test images of the evaluation between epochs.
 pub(super) const INTERIM_IMAGES: usize = 2000;
-
-/// How a network is trained.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Recipe {
-    /// Optimiser steps in all.
-    pub steps: u64,
-    /// Images per step.
-    pub batch: usize,
-    /// Highest learning rate.
-    pub learning_rate: f32,
-    /// Of float and 8-bit weights (AdamW).
-    pub weight_decay: f32,
-    /// Label smoothing, 0 to 1.
-    pub smoothing: f32,
-    /// Order of images, augmentation.
-    pub seed: u64,
-    /// Random changes to training images.
-    pub augment: Augment,
-    /// Which layers are binary at which step.
-    pub schedule: Schedule,
-    /// How much of the loss is the teacher's word, if any.
-    pub distil: Option<Distil>,
-    /// How latent weights become binary ones.
-    pub method: bitat::Options,
-}
 
 /// What is trained on.
 pub struct Material<'a> {

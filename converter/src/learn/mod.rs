@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod evaluate;
 pub mod fit;
+pub mod recipe;
 pub mod state;
 mod step;
 pub mod teacher;

@@ -8,7 +8,8 @@ use bitat_engine::checkpoint::State;
 use bitat_engine::optimiser::Optimiser;
 use bitat_graph::{Graph, Op};
 
-use super::fit::{Point, Recipe};
+use super::fit::Point;
+use super::recipe::Recipe;
 use crate::Error;
 use crate::bitat;
 use crate::qat::method::Method;

@@ -6,7 +6,8 @@ use bitat_engine::optimiser::Optimiser;
 use bitat_engine::{Mode, Net, Purpose};
 use bitat_graph::Graph;
 
-use super::fit::{Material, Recipe};
+use super::fit::Material;
+use super::recipe::Recipe;
 use super::teacher::Lessons;
 use crate::Error;
 

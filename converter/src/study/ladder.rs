@@ -3,7 +3,7 @@
 use bitat_engine::loss::Distil;
 
 use crate::bitat::Importance;
-use crate::learn::fit::Recipe;
+use crate::learn::recipe::Recipe;
 use crate::qat::stages::Schedule;
 
 /// Input dimensions above which the rungs from c on aggregate, unless they say otherwise.
@@ -145,36 +145,6 @@ impl Rung {
     }
 }
 
-/// A recipe's schedule and method in words without tabs: equal for equal ones.
-pub fn describe(recipe: &Recipe) -> String {
-    let mut text = match recipe.schedule {
-        Schedule::AtOnce => "at once".to_owned(),
-        Schedule::Progressive { stages, part } => format!("{stages} stages in {part}"),
-        Schedule::TwoStep { part } => format!("two steps, the first {part}"),
-    };
-    let method = recipe.method;
-    let importance = match method.importance {
-        Importance::None => None,
-        Importance::Inputs => Some("inputs"),
-        Importance::Task => Some("task"),
-    };
-    if let Some(importance) = importance {
-        text += &format!(", importance of {importance}, groups {}", method.groups);
-    }
-    if method.penalty > 0.0 {
-        text += &format!(", penalty {}", method.penalty);
-    }
-    for (given, words) in [(method.trained, "V and s trained"), (method.signs, "ordered signs")] {
-        if given {
-            text += &format!(", {words}");
-        }
-    }
-    if let Some(Distil { alpha, temperature, smoothing }) = recipe.distil {
-        text += &format!(", teacher {alpha} at {temperature} beside {smoothing}");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,7 +167,7 @@ mod tests {
     fn a_rung_changes_one_thing() {
         let texts = |progression| {
             let parts = Parts { progression, ..parts() };
-            LADDER.iter().map(|r| describe(&r.recipe(&budget(), &parts))).collect::<Vec<_>>()
+            LADDER.iter().map(|r| r.recipe(&budget(), &parts).describe()).collect::<Vec<_>>()
         };
         let metric = "importance of task, groups 256, penalty 0.5";
         let full = format!("{metric}, V and s trained, ordered signs");

@@ -26,7 +26,8 @@ use std::sync::Arc;
 use bitat_data::{Dataset, Preprocess};
 use bitat_graph::Graph;
 
-use crate::learn::fit::{Recipe, Surroundings};
+use crate::learn::fit::Surroundings;
+use crate::learn::recipe::Recipe;
 use crate::pipeline::{Task, check_classes, input_fit, score_float};
 use crate::qat::rewrite;
 use crate::ui::{Console, Stop, human};

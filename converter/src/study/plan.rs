@@ -3,10 +3,9 @@
 use std::fmt;
 
 use super::Study;
-use super::ladder::describe;
 use super::results::{Key, Purpose, Results};
 use crate::Error;
-use crate::learn::fit::Recipe;
+use crate::learn::recipe::Recipe;
 
 /// A recipe, and the rungs that it is the recipe of.
 pub(super) struct Variant {
@@ -29,7 +28,7 @@ pub(super) fn variants(study: &Study) -> Vec<Variant> {
     let mut variants: Vec<Variant> = Vec::new();
     for rung in &study.rungs {
         let start = rung.recipe(&study.budget, &study.parts);
-        let text = describe(&start);
+        let text = start.describe();
         match variants.iter_mut().find(|v| v.text == text) {
             Some(variant) => variant.rungs.push(rung.name),
             None => variants.push(Variant { text, start, rungs: vec![rung.name] }),

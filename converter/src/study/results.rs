@@ -41,7 +41,7 @@ impl Purpose {
 pub(super) struct Key {
     /// What for.
     pub(super) purpose: Purpose,
-    /// [`super::ladder::describe`] of its recipe.
+    /// [`Recipe::describe`](crate::learn::recipe::Recipe::describe) of its recipe.
     pub(super) recipe: String,
     /// Highest learning rate.
     pub(super) learning_rate: f32,

@@ -9,7 +9,7 @@ use bitat_graph::Graph;
 use super::ladder::{Parts, rung};
 use super::{Measured, Study, Summary};
 use crate::bitat::{Importance, Options};
-use crate::learn::fit::Recipe;
+use crate::learn::recipe::Recipe;
 use crate::qat::rewrite;
 use crate::qat::stages::Schedule;
 

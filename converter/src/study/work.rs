@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use bitat_data::Dataset;
 
-use super::ladder::{Rung, describe};
+use super::ladder::Rung;
 use super::plan::{Variant, variants};
 use super::results::{Key, Outcome, Purpose, Results};
 use super::run::{self, Place};
 use super::side_by_side::side_by_side;
 use super::{Measured, Setting, Study, mean};
 use crate::Error;
-use crate::learn::fit::Recipe;
+use crate::learn::recipe::Recipe;
 use crate::ui::{Console, Progress, human};
 
 /// Steps of the two short trainings whose difference is the time of a step.
@@ -247,7 +247,7 @@ impl<'a> Work<'a> {
 
     fn rung(&self, rung: &'static Rung) -> Result<Measured, Error> {
         let study = self.study;
-        let text = describe(&rung.recipe(&study.budget, &study.parts));
+        let text = rung.recipe(&study.budget, &study.parts).describe();
         let undone = || Error::model(format!("rung {}: not all of its runs are done", rung.name));
         let variant = self.variants.iter().find(|v| v.text == text).ok_or_else(undone)?;
         let rate = variant.learning_rate(study, &self.results)?.ok_or_else(undone)?;

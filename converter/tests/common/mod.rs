@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bitat_converter::bitat::Options;
-use bitat_converter::learn::fit::{Recipe, Surroundings};
+use bitat_converter::learn::fit::Surroundings;
+use bitat_converter::learn::recipe::Recipe;
 use bitat_converter::qat::stages::Schedule;
 use bitat_converter::ui::{Console, Stop};
 use bitat_data::{Augment, Dataset, Random};
