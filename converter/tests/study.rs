@@ -213,7 +213,7 @@ fn wrong_options_are_refused_by_name() {
         assert!(output.stdout.is_empty());
         assert!(words.iter().all(|word| error.contains(word)), "{more:?}: {error}");
     };
-    refused(&["--rungs", "a,z"], &["--rungs z", "a, b, b2, c, d, e, f64, f256, full, g"]);
+    refused(&["--rungs", "a,z"], &["--rungs z", "a, b, b2, c, d, e, f64, f256, full, g, e0, g0"]);
     refused(&["--seeds", "0"], &["--seeds", "0"]);
     refused(&["--learning-rates", "0.01,0"], &["--learning-rates 0", "above 0"]);
     refused(&["--learning-rates=-0.01"], &["--learning-rates -0.01", "above 0"]);

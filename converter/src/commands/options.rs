@@ -113,10 +113,10 @@ pub(super) struct BudgetArgs {
           value_parser = clap::value_parser!(u16).range(2..=4096))]
     batch: u16,
     /// Weight decay of float and 8-bit weights, times the learning rate (AdamW)
-    #[arg(long, value_name = "DECAY")]
+    #[arg(long, value_name = "DECAY", value_parser = decay)]
     weight_decay: Option<f32>,
     /// Label smoothing: this share of each label goes to all classes, 0 to 1
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
     smoothing: Option<f32>,
     /// Mirror training images at random
     #[arg(long)]
@@ -136,27 +136,17 @@ impl BudgetArgs {
     }
 
     /// `start` within this budget, for `images` training images.
-    pub(super) fn recipe(&self, images: usize, start: Recipe) -> Result<Recipe, Error> {
-        let weight_decay = self.weight_decay.unwrap_or(start.weight_decay);
-        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
-            return Err(Error::usage(format!("--weight-decay {weight_decay}: must be 0 or more")));
-        }
-        let smoothing = self.smoothing.unwrap_or(start.smoothing);
-        if !(0.0..1.0).contains(&smoothing) {
-            return Err(Error::usage(format!(
-                "--smoothing {smoothing}: must be from 0 to below 1"
-            )));
-        }
+    pub(super) fn recipe(&self, images: usize, start: Recipe) -> Recipe {
         let batch = usize::from(self.batch).min(images.max(2));
         let per_epoch = (images / batch).max(1) as u64;
-        Ok(Recipe {
+        Recipe {
             steps: self.steps.map_or(u64::from(self.epochs) * per_epoch, u64::from),
             batch,
-            weight_decay,
-            smoothing,
+            weight_decay: self.weight_decay.unwrap_or(start.weight_decay),
+            smoothing: self.smoothing.unwrap_or(start.smoothing),
             augment: Augment { flip: self.flip, shift: self.shift.into() },
             ..start
-        })
+        }
     }
 }
 
@@ -198,7 +188,7 @@ impl TrainingArgs {
             return Err(Error::usage(format!("--learning-rate {learning_rate}: must be above 0")));
         }
         let start = Recipe { learning_rate, seed: self.seed, ..start };
-        self.budget.recipe(images, start)
+        Ok(self.budget.recipe(images, start))
     }
 
     /// Where the state is kept for an output of this name.
@@ -221,6 +211,18 @@ impl TrainingArgs {
             .build_global()
             .map_err(|e| Error::model(format!("cannot start {threads} threads: {e}")))
     }
+}
+
+/// A weight decay.
+fn decay(text: &str) -> Result<f32, String> {
+    let decay = text.parse().ok().filter(|d: &f32| *d >= 0.0 && d.is_finite());
+    decay.ok_or_else(|| "give a number, 0 or more".into())
+}
+
+/// A part of a whole that leaves something over.
+fn share(text: &str) -> Result<f32, String> {
+    let share = text.parse().ok().filter(|s| (0.0..1.0).contains(s));
+    share.ok_or_else(|| "give a number from 0 to below 1".into())
 }
 
 /// A time with its unit: `90s`, `30m`, `1.5h`.

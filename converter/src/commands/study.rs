@@ -109,6 +109,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     };
     let rungs = rungs(&args.rungs)?;
     let learning_rates = learning_rates(&args.learning_rates)?;
+    let mut parts = args.parts.parts(args.schedule)?;
 
     let float = network::float(&args.model, context.console)?;
     let preprocess = args.preprocess.resolve(input_fit(&float).channels)?;
@@ -116,8 +117,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let train = args.budget.train(&args.data.data)?;
     let test = args.data.test()?;
     let start = Recipe { seed: args.seed.into(), ..binary_recipe() };
-    let budget = args.budget.recipe(train.len(), start)?;
-    let parts = args.parts.parts(args.schedule, budget.smoothing)?;
+    let budget = args.budget.recipe(train.len(), start);
+    parts.distil.smoothing = budget.smoothing;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let study = Study {
         float: &float,
@@ -178,7 +179,7 @@ fn learning_rates(given: &[f32]) -> Result<Vec<f32>, Error> {
 }
 
 impl PartArgs {
-    fn parts(&self, base: Base, smoothing: f32) -> Result<Parts, Error> {
+    fn parts(&self, base: Base) -> Result<Parts, Error> {
         let PartArgs { stages, staged_part: part, importance, penalty, distil } = *self;
         if !(part > 0.0 && part < 1.0) {
             return Err(Error::usage(format!("--staged-part {part}: must be above 0 and below 1")));
@@ -198,7 +199,7 @@ impl PartArgs {
                 Metric::Task => Importance::Task,
             },
             penalty,
-            distil: Distil { alpha: distil, temperature: TEMPERATURE, smoothing },
+            distil: Distil { alpha: distil, temperature: TEMPERATURE, smoothing: 0.0 },
         })
     }
 }

@@ -33,7 +33,7 @@ pub enum Base {
 }
 
 /// All rungs; each stands below those that build on it.
-pub static LADDER: [Rung; 10] = [
+pub static LADDER: [Rung; 12] = [
     Rung {
         name: "a",
         what: "all layers at once, plain STE",
@@ -96,6 +96,18 @@ pub static LADDER: [Rung; 10] = [
         name: "g",
         what: "distillation from the float network",
         base: Base::Rung("e"),
+        change: |recipe, parts| recipe.distil = Some(parts.distil),
+    },
+    Rung {
+        name: "e0",
+        what: "ordered signs without trained V and s",
+        base: Base::Rung("c"),
+        change: |recipe, _| recipe.method.signs = true,
+    },
+    Rung {
+        name: "g0",
+        what: "distillation alone",
+        base: Base::Schedule,
         change: |recipe, parts| recipe.distil = Some(parts.distil),
     },
 ];
@@ -183,6 +195,8 @@ mod tests {
                 format!("{base}, {full}"),
                 format!("{base}, {}", full.replace("256", "0")),
                 format!("{base}, {full}, teacher 0.9 at 4 beside 0"),
+                format!("{base}, {metric}, ordered signs"),
+                format!("{base}, teacher 0.9 at 4 beside 0"),
             ]
         };
         assert_eq!(texts(false), want("at once"));
