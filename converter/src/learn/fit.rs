@@ -174,15 +174,19 @@ impl<'a> Run<'a> {
         };
         let (pixels, count) = calibration_images(self.material)?;
         let images = Images { pixels: &pixels, count };
-        let signs: Vec<NodeId> = self.order[activations..now.activations]
-            .iter()
-            .map(|&layer| graph.nodes[layer].inputs[0])
-            .collect();
-        calibrate::thresholds(graph, self.material.binarizer, &images, &signs)?;
-        let layers = &self.order[weights..now.weights];
-        self.material.binarizer.begin(graph, layers, &images)?;
-        for &layer in layers.iter().filter(|_| index > 0) {
-            self.optimiser.reset_node(&graph.nodes[layer].op);
+        let method = self.material.binarizer;
+        // Layer by layer: what a method makes of one moves the thresholds above it.
+        for (i, layer) in self.order[..now.activations].iter().enumerate() {
+            if i >= activations {
+                let sign = graph.nodes[*layer].inputs[0];
+                calibrate::threshold(graph, method, &images, sign)?;
+            }
+            if (weights..now.weights).contains(&i) {
+                method.begin(graph, &[*layer], &images)?;
+                if index > 0 {
+                    self.optimiser.reset_node(&graph.nodes[*layer].op);
+                }
+            }
         }
         self.progressed.phases = index + 1;
         Ok(())

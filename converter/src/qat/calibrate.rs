@@ -19,30 +19,29 @@ pub struct Images<'a> {
     pub count: usize,
 }
 
-/// Sets the threshold of each of `signs` to the channel mean of its input, bottom
-/// to top, so that each layer sees the binary layers below it.
+/// Sets the threshold of the node `sign` to the channel mean of its input in the
+/// network as it stands: to be called bottom to top, so that each layer sees the
+/// binary layers below it.
 ///
 /// A threshold directly behind a batch norm stays 0: that mean is 0 already.
 ///
 /// # Errors
 /// If the graph cannot be executed.
-pub fn thresholds(
+pub fn threshold(
     graph: &mut Graph,
     binarizer: &dyn Binarizer,
     images: &Images,
-    signs: &[NodeId],
+    sign: NodeId,
 ) -> Result<(), Error> {
-    for &id in signs {
-        let Op::Sign { threshold } = graph.nodes[id].op else { continue };
-        let input = graph.nodes[id].inputs[0];
-        if matches!(graph.nodes[input].op, Op::BatchNorm { .. }) {
-            continue;
-        }
-        let mut net = Net::new(graph, images.count, Purpose::Eval, &[input])?;
-        net.forward(graph, binarizer, images.pixels, images.count, Mode::Train { momentum: 0.0 });
-        let means = channel_moments(net.activation(input), graph.nodes[input].shape.c);
-        graph.params[threshold].data = means.iter().map(|m| m.0 as f32).collect();
+    let Op::Sign { threshold } = graph.nodes[sign].op else { return Ok(()) };
+    let input = graph.nodes[sign].inputs[0];
+    if matches!(graph.nodes[input].op, Op::BatchNorm { .. }) {
+        return Ok(());
     }
+    let mut net = Net::new(graph, images.count, Purpose::Eval, &[input])?;
+    net.forward(graph, binarizer, images.pixels, images.count, Mode::Train { momentum: 0.0 });
+    let means = channel_moments(net.activation(input), graph.nodes[input].shape.c);
+    graph.params[threshold].data = means.iter().map(|m| m.0 as f32).collect();
     Ok(())
 }
 
