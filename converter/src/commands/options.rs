@@ -258,7 +258,7 @@ pub(super) fn float_recipe() -> Recipe {
 
 /// What a 1-bit network is trained with unless the options say otherwise.
 pub(super) fn binary_recipe() -> Recipe {
-    Recipe { learning_rate: 1e-2, weight_decay: 1e-4, ..float_recipe() }
+    Recipe { learning_rate: 2e-2, weight_decay: 1e-4, ..float_recipe() }
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u32,
     /// Highest learning rates: of several, each rung takes the one that is best with the
-    /// first seed on training images held out [default: 0.01]
+    /// first seed on training images held out [default: 0.02]
     #[arg(long, value_name = "RATE,…", value_delimiter = ',')]
     learning_rates: Vec<f32>,
     /// Steps of the runs that choose a learning rate [default: as of all runs]
