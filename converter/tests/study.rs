@@ -185,7 +185,7 @@ fn the_command_says_what_it_does_and_repeats_nothing() {
     assert!(first.status.success(), "{log}");
     assert!(log.contains("4 runs of 2 steps of 32 images: 2 rungs with 2 seeds"), "{log}");
     assert!(log.contains("by a few steps of the first rung and of the last"), "{log}");
-    assert!(log.contains("a, rate 0.01, seed 6: "), "{log}");
+    assert!(log.contains("a, rate 0.02, seed 6: "), "{log}");
     let json = text(&first.stdout);
     assert_eq!(json.lines().count(), 1, "{json}");
     for field in ["float_top1", "rungs", "gap", "gain", "seconds", "report", "\"over\":\"a\""] {
@@ -225,5 +225,5 @@ fn wrong_options_are_refused_by_name() {
     refused(&["--penalty", "0"], &["--penalty 0", "above 0"]);
     refused(&["--distil", "1.5"], &["--distil 1.5"]);
     refused(&["--staged-part", "1"], &["--staged-part 1"]);
-    refused(&["--depthwise", "4"], &["--depthwise 4"]);
+    refused(&["--depthwise", "4"], &["--depthwise", "8, 1"]);
 }

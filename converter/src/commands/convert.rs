@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use super::identity::identity;
 use super::method::MethodArgs;
-use super::options::{DataArgs, PreprocessArgs, TrainingArgs, binary_recipe, read_names};
+use super::options::{
+    DataArgs, PrecisionArgs, PreprocessArgs, TrainingArgs, binary_recipe, read_names,
+};
 use super::output::{self, write_whole};
 use super::{Context, network};
 use crate::Error;
@@ -13,7 +15,6 @@ use crate::learn::state::Checkpoints;
 use crate::packed::Packed;
 use crate::packed::summary::layers;
 use crate::pipeline::{Converted, Task, check_classes, convert, input_fit, merge_input_affine};
-use crate::qat::rewrite;
 use crate::ui::{Align, Json, Table, human};
 
 #[derive(clap::Args, Debug)]
@@ -27,12 +28,8 @@ pub(super) struct Args {
     data: DataArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
-    /// Bits of depthwise layers: 8 keeps more accuracy, 1 is smaller
-    #[arg(long, value_name = "8|1", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
-    depthwise: u8,
-    /// Keep this layer in 8 bits (repeat for more)
-    #[arg(long, value_name = "LAYER")]
-    keep: Vec<String>,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     #[command(flatten)]
     method: MethodArgs,
     /// Class names to keep in the file, one a line [default: the data's]
@@ -43,11 +40,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
-    let binary_depthwise = match args.depthwise {
-        8 => false,
-        1 => true,
-        other => return Err(Error::usage(format!("--depthwise {other}: must be 8 or 1"))),
-    };
+    let options = args.precision.options();
     let checkpoint = args.training.checkpoint(&args.output);
     let mut inputs = vec![("MODEL", args.model.as_path())];
     inputs.extend(args.names.as_deref().map(|path| ("--names", path)));
@@ -64,7 +57,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let mut recipe = args.training.recipe(train.len(), binary_recipe())?;
     args.method.apply(&mut recipe)?;
     let mut run = identity(&float, &preprocess, &train);
-    let precision = format!("{binary_depthwise} {:?}", args.keep);
+    let precision = format!("{} {:?}", options.binary_depthwise, options.keep);
     run.push(("--depthwise or --keep", bitat_data::hash(precision.as_bytes())));
     let checkpoints = Checkpoints::new(checkpoint).of_run(run);
     let task = Task {
@@ -73,7 +66,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         train: &train,
         test: &test,
         classes: names.as_deref(),
-        options: &rewrite::Options { binary_depthwise, keep: args.keep.clone() },
+        options: &options,
         recipe: &recipe,
         time: args.training.time,
     };

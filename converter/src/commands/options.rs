@@ -10,6 +10,7 @@ use clap::Args;
 use crate::Error;
 use crate::bitat;
 use crate::learn::recipe::Recipe;
+use crate::qat::rewrite;
 use crate::qat::stages::Schedule;
 
 /// How pixels enter a float network.
@@ -97,6 +98,24 @@ pub(super) fn read_names(path: &Path, count: usize) -> Result<Vec<String>, Error
         return Err(Error::file(path, problem));
     }
     Ok(names)
+}
+
+/// What stays in 8 bits.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PrecisionArgs {
+    /// Bits of depthwise layers: 8 keeps more accuracy, 1 is smaller
+    #[arg(long, value_name = "8|1", default_value = "8", value_parser = ["8", "1"])]
+    depthwise: String,
+    /// Keep this layer in 8 bits (repeat for more)
+    #[arg(long, value_name = "LAYER")]
+    keep: Vec<String>,
+}
+
+impl PrecisionArgs {
+    /// The same for the rewriting of the network.
+    pub(super) fn options(&self) -> rewrite::Options {
+        rewrite::Options { binary_depthwise: self.depthwise == "1", keep: self.keep.clone() }
+    }
 }
 
 /// What a run may spend, and on what.

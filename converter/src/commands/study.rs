@@ -6,13 +6,12 @@ use bitat_engine::loss::Distil;
 use clap::ValueEnum;
 
 use super::method::{STAGED_PART, TEMPERATURE};
-use super::options::{BudgetArgs, DataArgs, PreprocessArgs, binary_recipe};
+use super::options::{BudgetArgs, DataArgs, PrecisionArgs, PreprocessArgs, binary_recipe};
 use super::{Context, network, write_whole};
 use crate::Error;
 use crate::bitat::Importance;
 use crate::learn::recipe::Recipe;
 use crate::pipeline::{input_fit, merge_input_affine};
-use crate::qat::rewrite;
 use crate::qat::stages::Schedule;
 use crate::report::Ladder;
 use crate::study::ladder::{LADDER, Parts, Rung, rung};
@@ -46,12 +45,8 @@ pub(super) struct Args {
     data: DataArgs,
     #[command(flatten)]
     preprocess: PreprocessArgs,
-    /// Bits of depthwise layers: 8 or 1
-    #[arg(long, value_name = "8|1", default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=8))]
-    depthwise: u8,
-    /// Keep this layer in 8 bits (repeat for more)
-    #[arg(long, value_name = "LAYER")]
-    keep: Vec<String>,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Rungs of the ladder, separated by commas [default: all]
     #[arg(long, value_name = "RUNG,…", value_delimiter = ',')]
     rungs: Vec<String>,
@@ -102,11 +97,7 @@ struct PartArgs {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
-    let binary_depthwise = match args.depthwise {
-        8 => false,
-        1 => true,
-        other => return Err(Error::usage(format!("--depthwise {other}: must be 8 or 1"))),
-    };
+    let options = args.precision.options();
     let rungs = rungs(&args.rungs)?;
     let learning_rates = learning_rates(&args.learning_rates)?;
     let mut parts = args.parts.parts(args.schedule)?;
@@ -125,7 +116,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         preprocess: &preprocess,
         train: &train,
         test: &test,
-        options: &rewrite::Options { binary_depthwise, keep: args.keep.clone() },
+        options: &options,
         seeds: args.seeds.into(),
         learning_rates,
         tuning_steps: args.tune_steps.map_or(budget.steps, u64::from),
