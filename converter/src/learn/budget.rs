@@ -101,8 +101,9 @@ impl Cost {
         };
         let mut run = Run::new(&graph, material, recipe, surroundings)?;
         let start = Instant::now();
-        let last = run.phases.len() - 1;
-        run.begin(&mut graph, last)?;
+        for phase in 0..run.phases.len() {
+            run.begin(&mut graph, phase)?;
+        }
         let begin = start.elapsed().as_secs_f64();
 
         let per_epoch = run.per_epoch();

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
 
 use bitat_data::Preprocess;
+use bitat_engine::PlainSte;
 use bitat_graph::Graph;
 
 use super::clock::Clock;
 use super::results::Outcome;
 use crate::bitat;
+use crate::learn::budget::Cost;
 use crate::learn::evaluate::evaluate;
 use crate::learn::fit::{Material, Surroundings, fit};
 use crate::learn::state::Checkpoints;
@@ -92,11 +93,11 @@ pub(super) fn run(
     Ok(Outcome { top1, seconds })
 }
 
-/// Wall seconds of a whole training, without checkpoints and scoring.
+/// What a run of `task` costs, by a few steps of it.
 ///
 /// # Errors
 /// As [`run`].
-pub(super) fn time(task: &Task, stop: &Stop) -> Result<f64, Error> {
+pub(super) fn cost(task: &Task, stop: &Stop) -> Result<Cost, Error> {
     let surroundings = Surroundings {
         console: Console::Quiet,
         stop,
@@ -104,9 +105,27 @@ pub(super) fn time(task: &Task, stop: &Stop) -> Result<f64, Error> {
         resume: false,
         steps: None,
     };
-    let start = Instant::now();
-    train(task, &surroundings)?;
-    Ok(start.elapsed().as_secs_f64())
+    let (Rewritten { graph, .. }, preprocess) = untrained(task)?;
+    let plain = PlainSte::default();
+    let teacher = Teacher { graph: task.float, preprocess: task.preprocess };
+    let material = material(task, preprocess, &plain, &teacher);
+    Cost::measure(&graph, &material, task.recipe, &surroundings)
+}
+
+fn material<'a>(
+    task: &'a Task,
+    preprocess: Preprocess,
+    method: &'a dyn Method,
+    teacher: &'a Teacher<'a>,
+) -> Material<'a> {
+    Material {
+        train: task.train,
+        test: task.test,
+        fit: input_fit(task.float),
+        preprocess,
+        binarizer: method,
+        teacher: Some(teacher),
+    }
 }
 
 struct Trained {
@@ -118,14 +137,8 @@ struct Trained {
 fn train(task: &Task, surroundings: &Surroundings) -> Result<Trained, Error> {
     let (Rewritten { mut graph, .. }, preprocess) = untrained(task)?;
     let method = bitat::method(task.recipe.method);
-    let material = Material {
-        train: task.train,
-        test: task.test,
-        fit: input_fit(task.float),
-        preprocess: preprocess.clone(),
-        binarizer: method.as_ref(),
-        teacher: Some(&Teacher { graph: task.float, preprocess: task.preprocess }),
-    };
+    let teacher = Teacher { graph: task.float, preprocess: task.preprocess };
+    let material = material(task, preprocess.clone(), method.as_ref(), &teacher);
     fit(&mut graph, &material, task.recipe, surroundings)?;
     Ok(Trained { graph, preprocess, method })
 }

@@ -17,9 +17,6 @@ use crate::Error;
 use crate::learn::recipe::Recipe;
 use crate::ui::{Console, Progress, human};
 
-/// Steps of the two short trainings whose difference is the time of a step.
-const TIMED_STEPS: [u64; 2] = [2, 10];
-
 /// A study at work.
 pub(super) struct Work<'a> {
     study: &'a Study<'a>,
@@ -140,33 +137,25 @@ impl<'a> Work<'a> {
         }
         let mut ends = vec![&self.variants[0]];
         ends.extend(self.variants.last().filter(|_| self.variants.len() > 1));
-        let mut times = vec![[0.0; 2]; ends.len()];
+        let mut wholes = vec![0.0; ends.len()];
+        let at_a_time = undone.min(study.jobs as u64);
+        let runs_left = (self.steps() - done_steps) as f64 / study.budget.steps as f64;
         side_by_side(
             ends.len(),
             study.jobs,
             self.setting.stop,
             |i, _| {
-                let time = |steps| {
-                    let recipe = Recipe { steps, ..ends[i].start.clone() };
-                    run::time(&study.task(study.train, study.test, &recipe), self.setting.stop)
-                };
-                Ok([time(TIMED_STEPS[0])?, time(TIMED_STEPS[1])?])
+                let task = study.task(study.train, study.test, &ends[i].start);
+                run::cost(&task, self.setting.stop)
             },
             |_, piece| {
-                if let Some((i, pair)) = piece {
-                    times[i] = pair;
+                if let Some((i, cost)) = piece {
+                    let whole = cost.of(study.budget.steps).as_secs_f64();
+                    wholes[i] = whole * runs_left / at_a_time as f64;
                 }
                 Ok(())
             },
         )?;
-        let at_a_time = undone.min(study.jobs as u64);
-        let left = self.steps() - done_steps;
-        let whole = |[short, long]: [f64; 2]| {
-            let step = (long - short).max(0.0) / (TIMED_STEPS[1] - TIMED_STEPS[0]) as f64;
-            let beside = (short - step * TIMED_STEPS[0] as f64).max(0.0);
-            (step * left as f64 + beside * undone as f64) / at_a_time as f64
-        };
-        let mut wholes: Vec<f64> = times.into_iter().map(whole).collect();
         wholes.sort_by(f64::total_cmp);
         let text = |s: f64| human::duration(Duration::from_secs_f64(s));
         let (least, most) = (text(wholes[0]), text(wholes[wholes.len() - 1]));
