@@ -99,8 +99,9 @@ fn show(text: &str) {
 const REDRAW: Duration = Duration::from_millis(100);
 /// Between two lines in a log.
 const RELINE: Duration = Duration::from_secs(10);
-/// How far back the speed is averaged.
-const MEMORY: f64 = 20.0;
+/// Seconds over which the speed is averaged: an evaluation between two steps
+/// weighs as what it is, a small part of an epoch.
+const MEMORY: f64 = 60.0;
 /// Columns of the bar itself.
 const WIDTH: usize = 24;
 
@@ -115,9 +116,10 @@ struct Bar {
     total: u64,
     /// When something was last written.
     written: Option<Duration>,
-    /// Time and steps of the last speed estimate.
+    /// Time and steps of the last measurement.
     measured: (Duration, u64),
-    seconds_per_step: f64,
+    /// Seconds and steps behind it, the older the less.
+    recent: (f64, f64),
     drawn: bool,
 }
 
@@ -132,7 +134,7 @@ impl Bar {
             total,
             written: None,
             measured: (Duration::ZERO, done),
-            seconds_per_step: 0.0,
+            recent: (0.0, 0.0),
             drawn: false,
         }
     }
@@ -160,23 +162,27 @@ impl Bar {
         })
     }
 
-    /// Seconds per step: the mean so far, later the mean over about [`MEMORY`].
     fn measure(&mut self, now: Duration) {
         let (then, before) = self.measured;
         let time = now.saturating_sub(then).as_secs_f64();
         if self.done <= before || time < 0.05 {
             return;
         }
-        let latest = time / (self.done - before) as f64;
-        let weight = (1.0 - (-time / MEMORY).exp()).max(time / now.as_secs_f64());
-        self.seconds_per_step += weight * (latest - self.seconds_per_step);
+        let keep = (-time / MEMORY).exp();
+        let (seconds, steps) = self.recent;
+        self.recent = (seconds * keep + time, steps * keep + (self.done - before) as f64);
         self.measured = (now, self.done);
     }
 
+    fn seconds_left(&self) -> f64 {
+        let (seconds, steps) = self.recent;
+        (self.total - self.done) as f64 * seconds / steps
+    }
+
     fn left(&self) -> Option<String> {
-        let left = (self.total - self.done) as f64 * self.seconds_per_step;
+        let left = self.seconds_left();
         // Not before there is something to go by.
-        let known = self.seconds_per_step > 0.0 && left < 1e9;
+        let known = (0.0..1e9).contains(&left);
         known.then(|| format!("{} left", human::duration(Duration::from_secs_f64(left))))
     }
 
@@ -270,7 +276,7 @@ mod tests {
         assert_eq!(bar.step(at(0.09), 3, ""), None);
         assert_eq!(
             bar.step(at(10.0), 50, "loss 0.5").unwrap(),
-            line("Training ━━━━━━━━━━━━╸───────────  52 %  loss 0.5  10s left")
+            line("Training ━━━━━━━━━━━━╸───────────  52 %  loss 0.5  9s left")
         );
         assert_eq!(
             bar.step(at(20.0), 96, "").unwrap(),
@@ -324,8 +330,20 @@ mod tests {
         for i in 1..=60 {
             bar.step(at(100.0 + i as f64), 1100 + 10 * i, "");
         }
-        let left = bar.seconds_per_step * 300.0;
+        let left = bar.seconds_left();
         assert!((30.0..45.0).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn a_pause_between_steps_is_not_taken_for_the_speed() {
+        let mut bar = Bar::new(UNICODE, "x", "steps", 0, 2000);
+        for i in 1..=1000 {
+            bar.step(at(i as f64 * 0.1), i, "");
+        }
+        bar.step(at(105.0), 1001, "");
+        // 99.9 s at the old speed; one step of five seconds in a minute is 8 % of it.
+        let left = bar.seconds_left();
+        assert!((99.0..115.0).contains(&left), "{left}");
     }
 
     #[test]
