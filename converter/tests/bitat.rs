@@ -13,7 +13,7 @@ use bitat_converter::packed::Packed;
 use bitat_converter::packed::summary::layers;
 use bitat_converter::pipeline::{Task, convert, input_fit};
 use bitat_converter::qat::method::Method;
-use bitat_converter::qat::rewrite::{self, INPUT_SCALE, rewrite};
+use bitat_converter::qat::rewrite::{self, Depthwise, INPUT_SCALE, rewrite};
 use bitat_converter::qat::stages::{Schedule, binary_layers};
 use bitat_converter::ui::{Console, Stop};
 use bitat_data::{Dataset, Preprocess};
@@ -32,9 +32,9 @@ fn definition() -> MobileNet {
     definition
 }
 
-fn network(binary_depthwise: bool) -> Graph {
+fn network(depthwise: Depthwise) -> Graph {
     let float = mobilenet_v1(&definition()).unwrap();
-    let options = rewrite::Options { binary_depthwise, keep: Vec::new() };
+    let options = rewrite::Options { depthwise, keep: Vec::new() };
     rewrite(&float, &[127.5], &[127.5], &options).unwrap().graph
 }
 
@@ -42,7 +42,7 @@ fn material<'a>(data: [&'a Arc<Dataset>; 2], method: &'a dyn Method) -> Material
     Material {
         train: data[0],
         test: data[1],
-        fit: input_fit(&network(false)),
+        fit: input_fit(&network(Depthwise::Int8)),
         preprocess: Preprocess::new(vec![128.0], vec![INPUT_SCALE]).unwrap(),
         binarizer: method,
         teacher: None,
@@ -64,9 +64,9 @@ fn trained(graph: &mut Graph, recipe: &Recipe) -> Vec<Point> {
 fn without_importance_it_is_plain_straight_through_estimation() {
     let (train, test) = (bars(96, 1), bars(32, 2));
     let recipe = staged(6, Options::default());
-    let mut ours = network(false);
+    let mut ours = network(Depthwise::Int8);
     let curve = trained(&mut ours, &recipe);
-    let mut plain = network(false);
+    let mut plain = network(Depthwise::Int8);
     let ste = PlainSte::default();
     let material = material([&train, &test], &ste);
     let theirs = fit(&mut plain, &material, &recipe, &quiet(&Stop::new())).unwrap();
@@ -79,7 +79,7 @@ fn stopping_and_resuming_changes_nothing() {
     let (train, test) = (bars(96, 1), bars(32, 2));
     // Long enough that V and s have taken steps on both sides of a stop.
     let recipe = staged(26, ALL);
-    let mut whole = network(true);
+    let mut whole = network(Depthwise::Binary);
     let whole_curve = trained(&mut whole, &recipe);
 
     let checkpoints = Checkpoints::new(folder("bitat-resume").join("state"));
@@ -96,7 +96,7 @@ fn stopping_and_resuming_changes_nothing() {
             resume: stops > 0,
             steps: None,
         };
-        let mut graph = network(true);
+        let mut graph = network(Depthwise::Binary);
         let method = method(recipe.method);
         match fit(&mut graph, &material([&train, &test], method.as_ref()), &recipe, &surroundings) {
             Ok(curve) => break (graph, curve),
@@ -112,7 +112,7 @@ fn stopping_and_resuming_changes_nothing() {
 #[test]
 fn state_that_does_not_fit_is_refused_with_what_is_wrong() {
     let (train, test) = (bars(64, 1), bars(32, 2));
-    let mut graph = network(false);
+    let mut graph = network(Depthwise::Int8);
     let trained = method(ALL);
     let stop = Stop::new();
     let surroundings = quiet(&stop);
@@ -154,7 +154,7 @@ fn the_same_bytes_for_any_number_of_threads() {
     let network_on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut graph = network(true);
+            let mut graph = network(Depthwise::Binary);
             let curve = trained(&mut graph, &staged(20, ALL));
             (graph, curve)
         })
@@ -168,7 +168,7 @@ fn the_same_bytes_for_any_number_of_threads() {
 fn the_exported_network_has_no_operation_of_the_method() {
     let (train, test) = (bars(96, 1), bars(32, 2));
     let float = mobilenet_v1(&definition()).unwrap();
-    let options = rewrite::Options { binary_depthwise: true, keep: Vec::new() };
+    let options = rewrite::Options { depthwise: Depthwise::Binary, keep: Vec::new() };
     let operations = |method: Options| -> Vec<(String, &'static str, u64)> {
         let task = Task {
             float: &float,
@@ -199,7 +199,7 @@ fn each_switch_learns() {
         Options { penalty: 0.01, ..base },
         Options { trained: true, ..base },
     ] {
-        let mut graph = network(false);
+        let mut graph = network(Depthwise::Int8);
         let recipe = Recipe { method: options, ..recipe(40) };
         let method = method(options);
         let material = material([&train, &test], method.as_ref());
@@ -216,7 +216,7 @@ fn a_layers_turn_changes_its_own_weights_only() {
     let method = method(options);
     // No step at all: what differs is what the turns did.
     let recipe = Recipe { method: options, ..recipe(0) };
-    let (before, mut after) = (network(false), network(false));
+    let (before, mut after) = (network(Depthwise::Int8), network(Depthwise::Int8));
     let material = material([&train, &test], method.as_ref());
     fit(&mut after, &material, &recipe, &quiet(&Stop::new())).unwrap();
     let mut turned = 0;

@@ -11,17 +11,18 @@ use bitat_converter::lower::{Facts, Lowered, lower};
 use bitat_converter::pipeline::input_fit;
 use bitat_converter::prove::{Proof, prove};
 use bitat_converter::qat::calibrate::{self, Images};
-use bitat_converter::qat::rewrite::{INPUT_SCALE, Options, rewrite};
+use bitat_converter::qat::rewrite::{Depthwise, INPUT_SCALE, Options, rewrite};
 use bitat_converter::ui::Stop;
 use bitat_data::{Dataset, Preprocess};
 use bitat_engine::rng::Rng;
+use bitat_engine::optimiser::MAX_SLOPE;
 use bitat_engine::{Mode, Net, PlainSte, Purpose};
 use bitat_format::FileBuffer;
 use bitat_format::model::{Epilogue, Operation};
 use bitat_graph::{Graph, Op, Precision, Role, Shape, Window};
 use bitat_models::{MobileNet, mobilenet_v1, mobilenet_v2};
 use bitat_reference::Values;
-use common::{CLASSES, SIDE, bars_in, quiet};
+use common::{CLASSES, SIDE, quiet};
 
 /// Calibration images.
 const COUNT: usize = 32;
@@ -59,6 +60,9 @@ impl Trained {
                 Op::ShiftedPrelu { before, slope, after } => {
                     spread(&mut graph, before, 0.0, 0.3);
                     spread(&mut graph, slope, 0.1, 0.3);
+                    // As the optimiser does.
+                    let slopes = graph.params[slope].data.iter_mut();
+                    slopes.for_each(|s| *s = s.clamp(-MAX_SLOPE, MAX_SLOPE));
                     spread(&mut graph, after, 0.0, 0.3);
                 }
                 _ => {}
@@ -108,8 +112,8 @@ fn mobilenet(h: usize, w: usize, c: usize) -> MobileNet {
     definition
 }
 
-fn options(binary_depthwise: bool, keep: &[&str]) -> Options {
-    Options { binary_depthwise, keep: keep.iter().map(|k| (*k).to_owned()).collect() }
+fn options(depthwise: Depthwise, keep: &[&str]) -> Options {
+    Options { depthwise, keep: keep.iter().map(|k| (*k).to_owned()).collect() }
 }
 
 /// Compares every tensor of both for an image; returns the oracle's.
@@ -178,12 +182,14 @@ fn every_tensor_of_every_kind_of_network_is_the_oracles() {
     let (first, second) = (convolutions(&v1), convolutions(&v2));
     let mut seen = Vec::new();
     for (seed, (float, options)) in [
-        (&v1, options(false, &[])),
-        (&v1, options(true, &[])),
-        (&v1, options(false, &[&first[2], &first[6]])),
-        (&v2, options(false, &[])),
-        (&v2, options(true, &[])),
-        (&v2, options(true, &[&second[3], &second[5]])),
+        (&v1, options(Depthwise::Int8, &[])),
+        (&v1, options(Depthwise::Int8Signs, &[])),
+        (&v1, options(Depthwise::Binary, &[])),
+        (&v1, options(Depthwise::Int8, &[&first[2], &first[6]])),
+        (&v2, options(Depthwise::Int8, &[])),
+        (&v2, options(Depthwise::Int8Signs, &[])),
+        (&v2, options(Depthwise::Binary, &[])),
+        (&v2, options(Depthwise::Binary, &[&second[3], &second[5]])),
     ]
     .iter()
     .enumerate()
@@ -202,8 +208,8 @@ fn every_tensor_of_every_kind_of_network_is_the_oracles() {
 #[test]
 fn sums_that_saturate_are_the_oracles() {
     let float = mobilenet_v2(&mobilenet(16, 16, 1)).unwrap();
-    for binary_depthwise in [false, true] {
-        let mut trained = Trained::rewritten(&float, &options(binary_depthwise, &[]), 5);
+    for depthwise in Depthwise::ALL {
+        let mut trained = Trained::rewritten(&float, &options(depthwise, &[]), 5);
         // The lowering believes that streams are 20 times as small as they are.
         trained.ranges.iter_mut().flatten().for_each(|r| *r *= 0.05);
         for id in 0..trained.graph.nodes.len() {
@@ -285,12 +291,22 @@ fn proven(trained: &Trained, lowered: &Lowered, data: &Arc<Dataset>) -> Result<P
 
 fn trained_v1() -> Trained {
     let float = mobilenet_v1(&mobilenet(SIDE, SIDE, 1)).unwrap();
-    Trained::rewritten(&float, &options(false, &[]), 4)
+    Trained::rewritten(&float, &options(Depthwise::Int8, &[]), 4)
+}
+
+/// Images like those that the ranges of [`Trained`] come from, so that next to no
+/// sum saturates.
+fn noisy(count: u64) -> Arc<Dataset> {
+    let shape = Shape { h: SIDE, w: SIDE, c: 1 };
+    let pixels = (0..count).flat_map(|image| noise(shape, 6000 + image)).collect();
+    let labels = (0..count).map(|image| image as u32 % CLASSES as u32).collect();
+    let names = (0..CLASSES).map(|class| class.to_string()).collect();
+    Arc::new(Dataset::from_memory(pixels, [SIDE, SIDE, 1], labels, names))
 }
 
 #[test]
 fn the_proof_says_what_the_trainer_and_the_simulation_make_of_the_images() {
-    let (trained, data) = (trained_v1(), bars_in(70, 6, 1));
+    let (trained, data) = (trained_v1(), noisy(70));
     let proof = proven(&trained, &trained.lowered(), &data).unwrap();
     assert_eq!(proof.packed.best, proof.trained.best);
     assert_eq!(proof.packed.images(), 70);
@@ -299,7 +315,7 @@ fn the_proof_says_what_the_trainer_and_the_simulation_make_of_the_images() {
 
 #[test]
 fn a_deployed_network_with_one_wrong_number_is_refused() {
-    let (trained, data) = (trained_v1(), bars_in(70, 6, 1));
+    let (trained, data) = (trained_v1(), noisy(70));
     let change = |name: &str, by: f32| {
         let mut lowered = trained.lowered();
         let params = &mut lowered.deployed.graph.params;
@@ -324,7 +340,7 @@ fn a_deployed_network_with_one_wrong_number_is_refused() {
 /// What the first images do not show, the scores of the others do.
 #[test]
 fn a_file_that_is_off_by_one_on_some_images_is_refused() {
-    let (trained, data) = (trained_v1(), bars_in(70, 6, 1));
+    let (trained, data) = (trained_v1(), noisy(70));
     let mut lowered = trained.lowered();
     let largest = |image: usize| {
         let mut pixels = vec![0; SIDE * SIDE];

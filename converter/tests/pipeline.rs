@@ -10,7 +10,7 @@ use bitat_converter::learn::recipe::Recipe;
 use bitat_converter::packed::Packed;
 use bitat_converter::packed::summary::{frame_bytes, layers};
 use bitat_converter::pipeline::{Converted, Task, convert, input_fit};
-use bitat_converter::qat::rewrite::Options;
+use bitat_converter::qat::rewrite::{Depthwise, Options};
 use bitat_converter::qat::stages::Schedule;
 use bitat_converter::ui::Stop;
 use bitat_data::{Dataset, Preprocess};
@@ -65,7 +65,7 @@ fn converted(
 }
 
 fn default_options() -> Options {
-    Options { binary_depthwise: false, keep: Vec::new() }
+    Options { depthwise: Depthwise::Int8, keep: Vec::new() }
 }
 
 #[test]
@@ -88,25 +88,39 @@ fn a_mobilenet_v1_learns_and_the_file_scores_what_was_trained() {
 }
 
 #[test]
-fn the_default_block_writes_depthwise_as_bits_and_needs_no_training_operation() {
+fn each_block_keeps_of_its_depthwise_layer_what_it_says() {
     let (train, test) = (bars(64, 1), bars(32, 2));
     let float = mobilenet_v1(&definition(1)).unwrap();
-    let made = converted(&float, [&train, &test], &default_options(), &recipe(2)).unwrap();
-    let packed = Packed::new(made.file, "test".as_ref()).unwrap();
-    for layer in packed.view().layers() {
-        match layer.operation {
-            OperationView::Int8Depthwise { epilogue, .. } => {
+    for depthwise in Depthwise::ALL {
+        let options = Options { depthwise, keep: Vec::new() };
+        let made = converted(&float, [&train, &test], &options, &recipe(2)).unwrap();
+        let packed = Packed::new(made.file, "test".as_ref()).unwrap();
+        let mut met = 0;
+        for layer in packed.view().layers() {
+            let (kind, epilogue) = match layer.operation {
+                OperationView::Int8Depthwise { epilogue, .. } => ("8-bit", epilogue),
+                OperationView::BinaryDepthwise { epilogue, .. } => ("1-bit", epilogue),
+                OperationView::BinaryConv { epilogue, .. } => ("pointwise", epilogue),
+                OperationView::Int8Conv { .. } | OperationView::GlobalAveragePool { .. } => {
+                    continue;
+                }
+            };
+            met += usize::from(kind != "pointwise");
+            if (kind, depthwise) == ("8-bit", Depthwise::Int8Signs) {
                 assert!(matches!(epilogue, EpilogueView::Threshold { .. }), "{}", layer.name);
+                continue;
             }
-            OperationView::BinaryConv { epilogue, .. } => {
-                let EpilogueView::Stream { shortcut, prelu, stream, .. } = epilogue else {
-                    panic!("{}: a pointwise layer writes a stream", layer.name)
-                };
-                assert!(shortcut.is_some() && prelu.is_some() && stream.is_some());
-            }
-            OperationView::BinaryDepthwise { .. } => panic!("{}: not asked for", layer.name),
-            OperationView::Int8Conv { .. } | OperationView::GlobalAveragePool { .. } => {}
+            let wanted = match depthwise {
+                Depthwise::Binary => "1-bit",
+                Depthwise::Int8 | Depthwise::Int8Signs => "8-bit",
+            };
+            assert!(kind == "pointwise" || kind == wanted, "{}: {kind}", layer.name);
+            let EpilogueView::Stream { shortcut, prelu, stream, .. } = epilogue else {
+                panic!("{}: writes no stream", layer.name)
+            };
+            assert!(shortcut.is_some() && prelu.is_some() && stream.is_some(), "{}", layer.name);
         }
+        assert_eq!(met, 13, "{depthwise:?}");
     }
 }
 
@@ -119,11 +133,11 @@ fn fully_binary_networks_and_kept_layers_are_proven_too() {
         let packed = Packed::new(made.file, "test".as_ref()).unwrap();
         layers(&packed.view()).into_iter().map(|l| (l.name, l.op)).collect()
     };
-    let binary = ops(&Options { binary_depthwise: true, keep: Vec::new() });
+    let binary = ops(&Options { depthwise: Depthwise::Binary, keep: Vec::new() });
     assert!(binary.iter().any(|l| l.1 == "depthwise 1-bit"));
     assert!(!binary.iter().any(|l| l.1 == "depthwise 8-bit"));
     let (name, _) = binary.iter().find(|l| l.1 == "conv 1-bit").unwrap().clone();
-    let kept = ops(&Options { binary_depthwise: false, keep: vec![name.clone()] });
+    let kept = ops(&Options { depthwise: Depthwise::Int8, keep: vec![name.clone()] });
     assert!(kept.contains(&(name, "conv 8-bit")));
 }
 
@@ -131,8 +145,8 @@ fn fully_binary_networks_and_kept_layers_are_proven_too() {
 fn a_mobilenet_v2_in_colour_is_converted() {
     let (train, test) = (bars_in(96, 1, 3), bars_in(32, 2, 3));
     let float = trained(mobilenet_v2(&definition(3)).unwrap(), &train, &test);
-    for binary_depthwise in [false, true] {
-        let options = Options { binary_depthwise, keep: Vec::new() };
+    for depthwise in Depthwise::ALL {
+        let options = Options { depthwise, keep: Vec::new() };
         let made = converted(&float, [&train, &test], &options, &recipe(6)).unwrap();
         assert_eq!(made.proof.packed.images(), 32);
     }
@@ -182,7 +196,7 @@ fn classes_that_do_not_match_are_refused_before_any_work() {
 fn a_layer_to_keep_that_is_not_there_is_named_with_those_that_are() {
     let data = bars(32, 1);
     let float = mobilenet_v1(&definition(1)).unwrap();
-    let options = Options { binary_depthwise: false, keep: vec!["nowhere".into()] };
+    let options = Options { depthwise: Depthwise::Int8, keep: vec!["nowhere".into()] };
     let Err(error) = converted(&float, [&data, &data], &options, &recipe(1)) else {
         panic!("no layer of that name")
     };

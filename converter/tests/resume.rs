@@ -7,7 +7,7 @@ use bitat_converter::learn::fit::{Material, Surroundings, fit};
 use bitat_converter::learn::recipe::Recipe;
 use bitat_converter::learn::state::Checkpoints;
 use bitat_converter::pipeline::input_fit;
-use bitat_converter::qat::rewrite::{INPUT_SCALE, Options, rewrite};
+use bitat_converter::qat::rewrite::{Depthwise, INPUT_SCALE, Options, rewrite};
 use bitat_converter::qat::stages::Schedule;
 use bitat_converter::ui::{Console, Stop};
 use bitat_data::{Augment, Preprocess};
@@ -20,7 +20,7 @@ fn network() -> Graph {
     let mut definition = MobileNet::new(0.25, Shape { h: SIDE, w: SIDE, c: 1 }, CLASSES);
     definition.strides = [2, 2, 1, 1, 1];
     let float = mobilenet_v1(&definition).unwrap();
-    let options = Options { binary_depthwise: false, keep: Vec::new() };
+    let options = Options { depthwise: Depthwise::Int8, keep: Vec::new() };
     rewrite(&float, &[127.5], &[127.5], &options).unwrap().graph
 }
 

@@ -29,7 +29,7 @@ fn study(folder: &Path, stop: &Stop, change: impl FnOnce(&mut Study)) -> Result<
         preprocess: &Preprocess::preset("tf", 1).unwrap(),
         train: &train,
         test: &test,
-        options: &rewrite::Options { binary_depthwise: false, keep: Vec::new() },
+        options: &rewrite::Options { depthwise: rewrite::Depthwise::Int8, keep: Vec::new() },
         budget: Recipe { augment: Augment { flip: true, shift: 1 }, ..recipe(6) },
         seeds: 2,
         learning_rates: vec![1e-2, 3e-2],
@@ -225,5 +225,5 @@ fn wrong_options_are_refused_by_name() {
     refused(&["--penalty", "0"], &["--penalty 0", "above 0"]);
     refused(&["--distil", "1.5"], &["--distil 1.5"]);
     refused(&["--staged-part", "1"], &["--staged-part 1"]);
-    refused(&["--depthwise", "4"], &["--depthwise", "8, 1"]);
+    refused(&["--depthwise", "4"], &["--depthwise", "8, 8-signs, 1"]);
 }

@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let mut recipe = args.training.recipe(train.len(), binary_recipe())?;
     args.method.apply(&mut recipe)?;
     let mut run = identity(&float, &preprocess, &train);
-    let precision = format!("{} {:?}", options.binary_depthwise, options.keep);
+    let precision = format!("{:?} {:?}", options.depthwise, options.keep);
     run.push(("--depthwise or --keep", bitat_data::hash(precision.as_bytes())));
     let checkpoints = Checkpoints::new(checkpoint).of_run(run);
     let task = Task {

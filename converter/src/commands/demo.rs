@@ -80,7 +80,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         train: &train,
         test: &test,
         classes: Some(&names),
-        options: &rewrite::Options { binary_depthwise: false, keep: Vec::new() },
+        options: &rewrite::Options { depthwise: rewrite::Depthwise::Int8, keep: Vec::new() },
         recipe: &recipe,
         time: None,
     };

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitat_data::{Augment, Dataset, Options, Preprocess, Split};
-use clap::Args;
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum};
 
 use crate::Error;
 use crate::bitat;
 use crate::learn::recipe::Recipe;
-use crate::qat::rewrite;
+use crate::qat::rewrite::{self, Depthwise};
 use crate::qat::stages::Schedule;
 
 /// How pixels enter a float network.
@@ -103,18 +104,41 @@ pub(super) fn read_names(path: &Path, count: usize) -> Result<Vec<String>, Error
 /// What stays in 8 bits.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PrecisionArgs {
-    /// Bits of depthwise layers: 8 keeps more accuracy, 1 is smaller
-    #[arg(long, value_name = "8|1", default_value = "8", value_parser = ["8", "1"])]
-    depthwise: String,
+    /// Bits of depthwise layers
+    #[arg(long, value_name = "BITS", value_enum, default_value = "8")]
+    depthwise: DepthwiseArg,
     /// Keep this layer in 8 bits (repeat for more)
     #[arg(long, value_name = "LAYER")]
     keep: Vec<String>,
 }
 
+/// A kind of depthwise layer by its name.
+#[derive(Clone, Copy, Debug)]
+struct DepthwiseArg(Depthwise);
+
+impl ValueEnum for DepthwiseArg {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [DepthwiseArg; 3] = {
+            let [a, b, c] = Depthwise::ALL;
+            [DepthwiseArg(a), DepthwiseArg(b), DepthwiseArg(c)]
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self.0 {
+            Depthwise::Int8 => "8-bit, with a shortcut of their own: most accurate",
+            Depthwise::Int8Signs => "8-bit, only their signs are kept: fastest",
+            Depthwise::Binary => "1-bit, with a shortcut of their own: smallest",
+        };
+        Some(PossibleValue::new(self.0.name()).help(help))
+    }
+}
+
 impl PrecisionArgs {
     /// The same for the rewriting of the network.
     pub(super) fn options(&self) -> rewrite::Options {
-        rewrite::Options { binary_depthwise: self.depthwise == "1", keep: self.keep.clone() }
+        rewrite::Options { depthwise: self.depthwise.0, keep: self.keep.clone() }
     }
 }
 

@@ -5,7 +5,10 @@
 //! at one bit:
 //!
 //! - **depthwise in 8 bits** (the default): `x → 8-bit reading → depthwise →
-//!   batch norm`, and the pointwise layer behind it reads only the sign;
+//!   batch norm → + shortcut(x) → shifted PReLU`; the pointwise layer behind it
+//!   reads the sign, its shortcut the value;
+//! - **depthwise in 8 bits, only its signs read**: `x → 8-bit reading →
+//!   depthwise → batch norm`, and the pointwise layer's shortcut starts at x;
 //! - **1-bit convolution**: `sign(· − threshold) → convolution of ±1 by ±1 →
 //!   batch norm → + shortcut(block input) → shifted PReLU`;
 //! - **kept in 8 bits** (first layer, classifier, `--keep`): as it was, on the
@@ -30,11 +33,37 @@ const LATENT_SIZE: f32 = 0.1;
 /// Negative slope every shifted PReLU starts with.
 const INITIAL_SLOPE: f32 = 0.25;
 
+/// What a depthwise layer becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depthwise {
+    /// 8 bits, with a shortcut and a PReLU of its own: the most accurate.
+    Int8,
+    /// 8 bits, of which the layer behind it reads the signs and nothing is kept:
+    /// the fastest.
+    Int8Signs,
+    /// 1 bit, with a shortcut and a PReLU of its own: the smallest.
+    Binary,
+}
+
+impl Depthwise {
+    /// The three, most accurate first.
+    pub const ALL: [Depthwise; 3] = [Depthwise::Int8, Depthwise::Int8Signs, Depthwise::Binary];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Depthwise::Int8 => "8",
+            Depthwise::Int8Signs => "8-signs",
+            Depthwise::Binary => "1",
+        }
+    }
+}
+
 /// What stays in 8 bits.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Depthwise layers in one bit too.
-    pub binary_depthwise: bool,
+    /// What depthwise layers become.
+    pub depthwise: Depthwise,
     /// Names of float convolutions that stay in 8 bits.
     pub keep: Vec<String>,
 }
@@ -222,7 +251,7 @@ impl<'a> Builder<'a> {
         let kept = self.options.keep.contains(&node.name);
         let eight = kept
             || matches!(source, Value::Image(_))
-            || (depthwise && !self.options.binary_depthwise);
+            || (depthwise && self.options.depthwise != Depthwise::Binary);
         if eight && groups > 1 && !depthwise {
             return Err(Error::model(format!(
                 "node '{}': a grouped convolution cannot stay in 8 bits; drop --keep for it",
@@ -259,7 +288,7 @@ impl<'a> Builder<'a> {
         let mut value = norm;
         let shortcut = match unit.residual {
             Some(other) => Some((self.stream(other, node)?, 1)),
-            None if eight => None,
+            None if eight && (kept || !depthwise) => None,
             None => shortcut_source.map(|s| (s, pool)),
         };
         if let Some((from, pool)) = shortcut {
@@ -282,7 +311,7 @@ impl<'a> Builder<'a> {
 
     /// True if all that reads the unit is one 1-bit convolution over channels.
     fn only_signs_wanted(&self, unit: &Unit) -> bool {
-        if unit.residual.is_some() {
+        if self.options.depthwise != Depthwise::Int8Signs || unit.residual.is_some() {
             return false;
         }
         let &[next] = self.consumers[unit.end].as_slice() else { return false };

@@ -158,7 +158,6 @@ impl Study<'_> {
         let fit = input_fit(self.float);
         let Recipe { steps, batch, weight_decay, smoothing, augment, .. } = &self.budget;
         let list = |v: &[f32]| v.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
-        let depthwise = if self.options.binary_depthwise { 1 } else { 8 };
         Ok(vec![
             ("bitat study", env!("CARGO_PKG_VERSION").into()),
             ("network", fingerprint::network(self.float)),
@@ -173,7 +172,7 @@ impl Study<'_> {
             ("smoothing", smoothing.to_string()),
             ("flip", augment.flip.to_string()),
             ("shift", augment.shift.to_string()),
-            ("bits of depthwise layers", depthwise.to_string()),
+            ("depthwise layers", self.options.depthwise.name().into()),
             ("layers kept in 8 bits", self.options.keep.join(",")),
         ])
     }

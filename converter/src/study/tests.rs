@@ -47,7 +47,7 @@ pub(crate) fn with_study(use_it: impl FnOnce(&mut Study)) {
         preprocess: &Preprocess::new(vec![0.0], vec![1.0]).unwrap(),
         train: &data,
         test: &data,
-        options: &rewrite::Options { binary_depthwise: false, keep: Vec::new() },
+        options: &rewrite::Options { depthwise: rewrite::Depthwise::Int8, keep: Vec::new() },
         budget: budget(),
         seeds: 3,
         learning_rates: vec![1e-2],
