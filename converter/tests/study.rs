@@ -218,6 +218,8 @@ fn wrong_options_are_refused_by_name() {
     refused(&["--learning-rates", "0.01,0"], &["--learning-rates 0", "above 0"]);
     refused(&["--learning-rates=-0.01"], &["--learning-rates -0.01", "above 0"]);
     refused(&["--learning-rates", "0.01,0.01"], &["--learning-rates 0.01", "twice"]);
+    refused(&["--latent-rate", "0"], &["--latent-rate", "above 0"]);
+    refused(&["--latent-rate", "inf"], &["--latent-rate", "above 0"]);
     refused(&["--jobs", "0"], &["--jobs", "0"]);
     refused(&["--steps", "0"], &["--steps", "0"]);
     refused(&["--tune-steps", "0"], &["--tune-steps", "0"]);

@@ -3,6 +3,7 @@
 use bitat_engine::loss::Distil;
 use clap::{Args, ValueEnum};
 
+use super::options::factor;
 use crate::Error;
 use crate::bitat;
 use crate::learn::recipe::Recipe;
@@ -11,6 +12,10 @@ use crate::qat::stages::Schedule;
 /// Part of the steps that all stages but the last share, and that the first of two
 /// steps takes.
 pub(super) const STAGED_PART: f64 = 0.4;
+
+/// How much faster than all else the weights behind the signs learn: they must cross
+/// zero to change anything, the rest of the network is fine-tuned to them.
+pub(super) const LATENT_RATE: f32 = 4.0;
 
 /// Temperature of both distributions in distillation.
 pub(super) const TEMPERATURE: f32 = 4.0;
@@ -28,6 +33,9 @@ enum Importance {
 /// How the network becomes binary.
 #[derive(Args, Clone, Debug)]
 pub(super) struct MethodArgs {
+    /// Learning rate of 1-bit layers' weights, in multiples of --learning-rate
+    #[arg(long, value_name = "FACTOR", default_value_t = LATENT_RATE, value_parser = factor)]
+    latent_rate: f32,
     /// Make layers binary in N stages, bottom to top, instead of all at once
     #[arg(long, value_name = "N", default_value_t = 1,
           value_parser = clap::value_parser!(u8).range(1..))]
@@ -61,6 +69,7 @@ pub(super) struct MethodArgs {
 impl MethodArgs {
     /// Puts the options into `recipe`.
     pub(super) fn apply(&self, recipe: &mut Recipe) -> Result<(), Error> {
+        recipe.latent_rate = self.latent_rate;
         let part = self.staged_part;
         if !(part > 0.0 && part < 1.0) {
             return Err(Error::usage(format!("--staged-part {part}: must be above 0 and below 1")));

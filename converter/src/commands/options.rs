@@ -8,6 +8,7 @@ use bitat_data::{Augment, Dataset, Options, Preprocess, Split};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
+use super::method::LATENT_RATE;
 use crate::Error;
 use crate::bitat;
 use crate::learn::recipe::Recipe;
@@ -268,6 +269,12 @@ fn share(text: &str) -> Result<f32, String> {
     share.ok_or_else(|| "give a number from 0 to below 1".into())
 }
 
+/// A factor of something that must not become 0.
+pub(super) fn factor(text: &str) -> Result<f32, String> {
+    let factor = text.parse().ok().filter(|f: &f32| *f > 0.0 && f.is_finite());
+    factor.ok_or_else(|| "give a number above 0".into())
+}
+
 /// A time with its unit: `90s`, `30m`, `1.5h`.
 fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "give a number above 0 and a unit, as 90s, 30m or 2h".to_owned();
@@ -289,6 +296,7 @@ pub(super) fn float_recipe() -> Recipe {
         steps: 0,
         batch: 128,
         learning_rate: 3e-3,
+        latent_rate: 1.0,
         weight_decay: 5e-3,
         smoothing: 0.0,
         seed: 1,
@@ -301,7 +309,7 @@ pub(super) fn float_recipe() -> Recipe {
 
 /// What a 1-bit network is trained with unless the options say otherwise.
 pub(super) fn binary_recipe() -> Recipe {
-    Recipe { learning_rate: 2e-2, weight_decay: 1e-4, ..float_recipe() }
+    Recipe { learning_rate: 1e-2, latent_rate: LATENT_RATE, weight_decay: 1e-4, ..float_recipe() }
 }
 
 #[cfg(test)]

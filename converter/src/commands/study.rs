@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use bitat_engine::loss::Distil;
 use clap::ValueEnum;
 
-use super::method::{STAGED_PART, TEMPERATURE};
-use super::options::{BudgetArgs, DataArgs, PrecisionArgs, PreprocessArgs, binary_recipe};
+use super::method::{LATENT_RATE, STAGED_PART, TEMPERATURE};
+use super::options::{
+    BudgetArgs, DataArgs, PrecisionArgs, PreprocessArgs, binary_recipe, factor,
+};
 use super::{Context, network, write_whole};
 use crate::Error;
 use crate::bitat::Importance;
@@ -60,9 +62,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u32,
     /// Highest learning rates: of several, each rung takes the one that is best with the
-    /// first seed on training images held out [default: 0.02]
+    /// first seed on training images held out [default: 0.01]
     #[arg(long, value_name = "RATE,…", value_delimiter = ',')]
     learning_rates: Vec<f32>,
+    /// Learning rate of 1-bit layers' weights, in multiples of the learning rate
+    #[arg(long, value_name = "FACTOR", default_value_t = LATENT_RATE, value_parser = factor)]
+    latent_rate: f32,
     /// Steps of the runs that choose a learning rate [default: as of all runs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     tune_steps: Option<u32>,
@@ -107,7 +112,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let (float, preprocess) = merge_input_affine(&float, preprocess)?;
     let train = args.budget.train(&args.data.data)?;
     let test = args.data.test()?;
-    let start = Recipe { seed: args.seed.into(), ..binary_recipe() };
+    let start = Recipe {
+        seed: args.seed.into(),
+        latent_rate: args.latent_rate,
+        ..binary_recipe()
+    };
     let budget = args.budget.recipe(train.len(), start);
     parts.distil.smoothing = budget.smoothing;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -133,6 +133,7 @@ impl<'a> Run<'a> {
         let order = binary_layers(graph);
         let config = Config {
             weight: RoleConfig { rate: 1.0, decay: recipe.weight_decay },
+            latent: RoleConfig { rate: recipe.latent_rate, decay: 0.0 },
             ..Config::default()
         };
         Ok(Run {

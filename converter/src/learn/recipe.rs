@@ -15,6 +15,8 @@ pub struct Recipe {
     pub batch: usize,
     /// Highest learning rate.
     pub learning_rate: f32,
+    /// The learning rate of latent weights, in multiples of that of everything else.
+    pub latent_rate: f32,
     /// Of float and 8-bit weights (AdamW).
     pub weight_decay: f32,
     /// Label smoothing, 0 to 1.
@@ -39,6 +41,9 @@ impl Recipe {
             Schedule::Progressive { stages, part } => format!("{stages} stages in {part}"),
             Schedule::TwoStep { part } => format!("two steps, the first {part}"),
         };
+        if self.latent_rate != 1.0 {
+            text += &format!(", latent weights {} times as fast", self.latent_rate);
+        }
         let method = self.method;
         let importance = match method.importance {
             Importance::None => None,

@@ -197,6 +197,7 @@ fn signature(recipe: &Recipe) -> Vec<(&'static str, u64)> {
         (STEPS, recipe.steps),
         ("batch", recipe.batch as u64),
         ("learning rate", recipe.learning_rate.to_bits().into()),
+        ("learning rate of latent weights", recipe.latent_rate.to_bits().into()),
         ("weight decay", recipe.weight_decay.to_bits().into()),
         ("smoothing", recipe.smoothing.to_bits().into()),
         ("seed", recipe.seed),

@@ -70,7 +70,7 @@ impl<'a> Stepper<'a> {
         if loss.is_finite() {
             self.net.backward(graph, method, &[(graph.output, gradient)]);
             optimiser.step(graph, &self.net, rate);
-            method.step(rate);
+            method.step(rate * recipe.latent_rate);
         }
         loss
     }

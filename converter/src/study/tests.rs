@@ -18,6 +18,7 @@ pub(crate) fn budget() -> Recipe {
         steps: 10,
         batch: 32,
         learning_rate: 1e-2,
+        latent_rate: 1.0,
         weight_decay: 1e-4,
         smoothing: 0.0,
         seed: 1,

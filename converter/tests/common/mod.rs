@@ -55,6 +55,7 @@ pub(crate) fn recipe(steps: u64) -> Recipe {
         steps,
         batch: 32,
         learning_rate: 1e-2,
+        latent_rate: 1.0,
         weight_decay: 1e-4,
         smoothing: 0.0,
         seed: 3,
