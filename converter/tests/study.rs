@@ -185,7 +185,7 @@ fn the_command_says_what_it_does_and_repeats_nothing() {
     assert!(first.status.success(), "{log}");
     assert!(log.contains("4 runs of 2 steps of 32 images: 2 rungs with 2 seeds"), "{log}");
     assert!(log.contains("by a few steps of the first rung and of the last"), "{log}");
-    assert!(log.contains("a, rate 0.02, seed 6: "), "{log}");
+    assert!(log.contains("a, rate 0.01, seed 6: "), "{log}");
     let json = text(&first.stdout);
     assert_eq!(json.lines().count(), 1, "{json}");
     for field in ["float_top1", "rungs", "gap", "gain", "seconds", "report", "\"over\":\"a\""] {
