@@ -128,8 +128,10 @@ impl ValueEnum for DepthwiseArg {
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
         let help = match self.0 {
-            Depthwise::Int8 => "8-bit, with a shortcut of their own: most accurate",
-            Depthwise::Int8Signs => "8-bit, only their signs are kept: fastest",
+            Depthwise::Int8 => {
+                "8-bit, with a shortcut of their own: most accurate in narrow networks"
+            }
+            Depthwise::Int8Signs => "8-bit, of which only the signs are kept: fastest",
             Depthwise::Binary => "1-bit, with a shortcut of their own: smallest",
         };
         Some(PossibleValue::new(self.0.name()).help(help))

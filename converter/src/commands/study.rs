@@ -6,9 +6,7 @@ use bitat_engine::loss::Distil;
 use clap::ValueEnum;
 
 use super::method::{LATENT_RATE, STAGED_PART, TEMPERATURE};
-use super::options::{
-    BudgetArgs, DataArgs, PrecisionArgs, PreprocessArgs, binary_recipe, factor,
-};
+use super::options::{BudgetArgs, DataArgs, PrecisionArgs, PreprocessArgs, binary_recipe, factor};
 use super::{Context, network, write_whole};
 use crate::Error;
 use crate::bitat::Importance;
@@ -112,11 +110,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let (float, preprocess) = merge_input_affine(&float, preprocess)?;
     let train = args.budget.train(&args.data.data)?;
     let test = args.data.test()?;
-    let start = Recipe {
-        seed: args.seed.into(),
-        latent_rate: args.latent_rate,
-        ..binary_recipe()
-    };
+    let start = Recipe { seed: args.seed.into(), latent_rate: args.latent_rate, ..binary_recipe() };
     let budget = args.budget.recipe(train.len(), start);
     parts.distil.smoothing = budget.smoothing;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

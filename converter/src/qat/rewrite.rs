@@ -36,7 +36,8 @@ const INITIAL_SLOPE: f32 = 0.25;
 /// What a depthwise layer becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depthwise {
-    /// 8 bits, with a shortcut and a PReLU of its own: the most accurate.
+    /// 8 bits, with a shortcut and a PReLU of its own: the most accurate in narrow
+    /// networks.
     Int8,
     /// 8 bits, of which the layer behind it reads the signs and nothing is kept:
     /// the fastest.
@@ -46,7 +47,7 @@ pub enum Depthwise {
 }
 
 impl Depthwise {
-    /// The three, most accurate first.
+    /// All three.
     pub const ALL: [Depthwise; 3] = [Depthwise::Int8, Depthwise::Int8Signs, Depthwise::Binary];
 
     /// Its name on the command line.
