@@ -310,7 +310,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// True if all that reads the unit is one 1-bit convolution over channels.
+    /// True if only signs are asked for and all that reads the unit is one 1-bit
+    /// convolution over channels.
     fn only_signs_wanted(&self, unit: &Unit) -> bool {
         if self.options.depthwise != Depthwise::Int8Signs || unit.residual.is_some() {
             return false;
