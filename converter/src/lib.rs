@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod prove;
 pub mod qat;
 pub mod report;
+pub mod standard;
 pub mod study;
 pub mod ui;
 

@@ -101,6 +101,11 @@ fn bad_options_exit_with_two() {
     refused(&["no-such-command"], 2, &["no-such-command"]);
     refused(&["demo", "--steps", "0"], 2, &["--steps"]);
     refused(&["bench", "x.bitat", "--runs", "0"], 2, &["--runs"]);
+    refused(&["bench"], 2, &["FILE"]);
+    refused(&["bench", "x.bitat", "--network", "mobilenet-v1-1.0-224"], 2, &["--network"]);
+    refused(&["bench", "x.bitat", "--depthwise", "1"], 2, &["--depthwise", "FILE"]);
+    refused(&["bench", "--network", "vgg-16"], 2, &["--network", "mobilenet-v1-WIDTH-SIDE"]);
+    refused(&["bench", "--network", "mobilenet-v1-9-32"], 2, &["mobilenet-v1-9", "width"]);
     refused(&["run", "x.bitat", "x.png", "--top", "0"], 2, &["--top"]);
     refused(&["convert", "x", "--data", "x", "-o", "x", "--stages", "0"], 2, &["--stages"]);
 }
@@ -161,6 +166,9 @@ fn a_trained_network_goes_through_every_command() {
         &run(&["bench", &packed, "--json", "--runs", "3", "--isa", "portable"]),
         &["isa", "threads", "median_us", "min_us", "layers"],
     );
+    let standard = ["bench", "--network", "mobilenet-v1-0.25-32", "--depthwise", "1"];
+    let json = run(&[&standard[..], &["--json", "--runs", "1"]].concat());
+    assert!(json.contains("depthwise 1-bit"), "{json}");
 
     let picture = path("picture.png");
     write_png(Path::new(&picture));

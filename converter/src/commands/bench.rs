@@ -1,20 +1,31 @@
-//! `bitat bench FILE`
+//! `bitat bench FILE` and `bitat bench --network NAME`
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use bitat_kernels::Kernels;
 
+use super::options::DepthwiseArg;
 use super::{Context, network};
 use crate::Error;
 use crate::packed::Packed;
 use crate::packed::summary::layers;
+use crate::qat::rewrite;
+use crate::standard::Standard;
 use crate::ui::{Align, Json, Stop, Table, human};
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
     /// Packed network
-    file: PathBuf,
+    #[arg(required_unless_present = "network", conflicts_with = "network")]
+    file: Option<PathBuf>,
+    /// Instead of a file, a standard shape with random weights: mobilenet-v1-WIDTH-SIDE
+    /// or mobilenet-v2-WIDTH-SIDE, such as mobilenet-v1-1.0-224
+    #[arg(long, value_name = "NAME")]
+    network: Option<Standard>,
+    /// Bits of that network's depthwise layers
+    #[arg(long, value_name = "BITS", value_enum, default_value = "8", conflicts_with = "file")]
+    depthwise: DepthwiseArg,
     /// Kernel set: portable, avx2, avx512, neon [default: the best this machine has]
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
@@ -25,7 +36,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
-    let packed = network::packed(&args.file)?;
+    let packed = match (&args.network, &args.file) {
+        (Some(standard), _) => {
+            let options = rewrite::Options { depthwise: args.depthwise.0, keep: Vec::new() };
+            standard.packed(&options)?
+        }
+        (None, Some(file)) => network::packed(file)?,
+        (None, None) => unreachable!("clap requires one of the two"),
+    };
     let kernels = match &args.isa {
         Some(name) => packed.kernels_named(name, "--isa")?,
         None => packed.kernels()?,

@@ -115,7 +115,7 @@ pub(super) struct PrecisionArgs {
 
 /// A kind of depthwise layer by its name.
 #[derive(Clone, Copy, Debug)]
-struct DepthwiseArg(Depthwise);
+pub(super) struct DepthwiseArg(pub(super) Depthwise);
 
 impl ValueEnum for DepthwiseArg {
     fn value_variants<'a>() -> &'a [Self] {

@@ -86,7 +86,7 @@ pub fn ranges(
     mode: Mode,
 ) -> Result<Vec<Vec<f32>>, Error> {
     const BATCH: usize = 32;
-    let mut net = Net::new(graph, BATCH, Purpose::Inspect, &[])?;
+    let mut net = Net::new(graph, images.count.min(BATCH), Purpose::Inspect, &[])?;
     let per_image = images.pixels.len() / images.count;
     let mut ranges: Vec<Vec<f32>> =
         graph.nodes.iter().map(|node| vec![0.0; node.shape.c]).collect();
