@@ -131,8 +131,10 @@ pub const fn int8_depthwise_weight_bytes(
     kernel_h.saturating_mul(kernel_w).saturating_mul(channels)
 }
 
-/// Output pixels that one pass over the 8-bit weights serves.
-pub(crate) const INT8_TILE: usize = 4;
+/// Output pixels of an 8-bit convolution that are laid out together, at most.
+pub(crate) const INT8_RUN: usize = 32;
+/// Bytes of windows above which no more than 4 of them are.
+pub(crate) const INT8_RUN_BYTES: usize = 2048;
 /// Flattened inputs that are laid out at once per pixel.
 pub(crate) const INT8_CHUNK: usize = 1024;
 /// Elements after a laid-out window that whole-vector stores may touch.
@@ -143,6 +145,15 @@ pub(crate) const fn int8_window_bytes(window: &Window, in_channels: usize) -> us
     let depth = int8_depth(window.kernel_h, window.kernel_w, in_channels);
     let chunk = if depth < INT8_CHUNK { depth } else { INT8_CHUNK };
     (chunk + INT8_SLACK) * 2
+}
+
+/// Output pixels of an 8-bit convolution whose windows are laid out together.
+pub(crate) const fn int8_run(conv: &Conv) -> usize {
+    let pixels = conv.output.h.saturating_mul(conv.output.w);
+    let fitting = INT8_RUN_BYTES / int8_window_bytes(&conv.window, conv.input.c);
+    let run = if fitting < 4 { 4 } else { fitting };
+    let run = if run < INT8_RUN { run } else { INT8_RUN };
+    if run < pixels { run } else { pixels }
 }
 
 /// Bit planes that hold every count from 0 to `taps` and the threshold
@@ -162,11 +173,7 @@ pub const fn scratch_bytes(operation: Operation, conv: &Conv) -> usize {
             let planes = if taps < usize::MAX { count_planes(taps) } else { 64 };
             pixel_bytes(conv.input.c).saturating_mul(2 * planes)
         }
-        // The windows of a few output pixels, as `i16`.
-        Operation::Int8Conv => {
-            let pixels = conv.output.h.saturating_mul(conv.output.w);
-            let tile = if pixels < INT8_TILE { pixels } else { INT8_TILE };
-            tile * int8_window_bytes(&conv.window, conv.input.c)
-        }
+        // The windows of a few output pixels, and that of an input of zeros.
+        Operation::Int8Conv => (int8_run(conv) + 1) * int8_window_bytes(&conv.window, conv.input.c),
     }
 }

@@ -28,7 +28,7 @@
 
 use core::ops::Range;
 
-use super::epilogue::{At, Parameters, Row, Sink};
+use super::epilogue::{At, Parameters, Row, Shift16, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
 use super::{BinaryJob, taps_inside};
 use crate::layout::{BINARY_LANES, binary_group_bytes, binary_lanes, binary_steps, pixel_bytes};
@@ -36,6 +36,9 @@ use crate::types::{Conv, Padding};
 
 /// Steps after which a byte counter must be widened.
 const STEPS_PER_BYTE: usize = 31;
+
+/// Pixels of a block that is not full that go to the epilogue together, at most.
+const RUN: usize = 16;
 
 /// Groups of 16 channels in a full block.
 const GROUPS: usize = BINARY_LANES / LANES;
@@ -99,6 +102,25 @@ struct Block<'a> {
     count: usize,
     /// First byte of the input pixel that the group reads.
     byte: usize,
+}
+
+impl<'a> Block<'a> {
+    /// The same with `stride` bytes per step, so that whole vectors are read
+    /// without a look at what is left.
+    #[inline(always)]
+    fn spread<'b>(self, stride: usize, to: &'b mut [u8]) -> Block<'b>
+    where
+        'a: 'b,
+    {
+        if self.stride == stride {
+            return self;
+        }
+        let steps = self.weights.len() / self.stride;
+        for (from, to) in self.weights.chunks_exact(self.stride).zip(to.chunks_exact_mut(stride)) {
+            to[..from.len()].copy_from_slice(from);
+        }
+        Block { weights: &to[..steps * stride], stride, ..self }
+    }
 }
 
 /// The whole operation, in tiles of P pixels: as many as the registers hold.
@@ -173,7 +195,7 @@ fn line<'a, S: Popcount, const P: usize, const N: usize>(
 struct Line<'l, 'a, S> {
     isa: S,
     layer: Layer<'a>,
-    block: Block<'a>,
+    block: Block<'l>,
     sink: &'l mut Sink<'a>,
     row: usize,
     /// Rows of the window inside the input.
@@ -184,10 +206,20 @@ impl<S: Popcount> Line<'_, '_, S> {
     /// The row in tiles of P pixels.
     #[inline(always)]
     fn tiles<const P: usize, const N: usize>(&mut self) {
-        if self.block.weights.len() <= STEPS_PER_BYTE * self.block.stride {
-            self.isa.outline(Tiles::<S, P, N, 0>(self));
-        } else {
-            self.isa.outline(Tiles::<S, P, N, 1>(self));
+        let isa = self.isa;
+        let few = self.block.weights.len() <= STEPS_PER_BYTE * self.block.stride;
+        match (few, self.block.count == BINARY_LANES) {
+            (true, true) => isa.outline(Tiles::<S, P, N, 0, true>(self)),
+            (true, false) => {
+                let mut spread = [0; STEPS_PER_BYTE * BINARY_LANES];
+                let block = self.block.spread(N * S::VECTOR, &mut spread);
+                let Line { isa, layer, ref mut sink, row, .. } = *self;
+                let inside = self.inside.clone();
+                let mut line = Line { isa, layer, block, sink, row, inside };
+                isa.outline(Tiles::<S, P, N, 0, false>(&mut line));
+            }
+            (false, true) => isa.outline(Tiles::<S, P, N, 1, true>(self)),
+            (false, false) => isa.outline(Tiles::<S, P, N, 1, false>(self)),
         }
     }
 }
@@ -209,13 +241,15 @@ fn parameters<S: Popcount>(isa: S, block: &Block<'_>, out: &Row<'_>) -> BlockPar
 
 /// A row in tiles of P pixels, at least P wide. The last tile overlaps the one
 /// before it where the width is no multiple of P: the same values are written
-/// twice. W is 1 where more than [`STEPS_PER_BYTE`] steps make a sum, else 0.
-struct Tiles<'t, 'l, 'a, S, const P: usize, const N: usize, const W: usize>(
+/// twice. W is 1 where more than [`STEPS_PER_BYTE`] steps make a sum, else 0;
+/// FULL is for a block of 64 channels, whose pixels go to the epilogue at once,
+/// in registers.
+struct Tiles<'t, 'l, 'a, S, const P: usize, const N: usize, const W: usize, const FULL: bool>(
     &'t mut Line<'l, 'a, S>,
 );
 
-impl<S: Popcount, const P: usize, const N: usize, const W: usize> Work
-    for Tiles<'_, '_, '_, S, P, N, W>
+impl<S: Popcount, const P: usize, const N: usize, const W: usize, const FULL: bool> Work
+    for Tiles<'_, '_, '_, S, P, N, W, FULL>
 {
     #[inline(always)]
     fn run(self) {
@@ -239,12 +273,17 @@ impl<S: Popcount, const P: usize, const N: usize, const W: usize> Work
         let first_weight = inside.start * taps * tap_weights;
         let first_row = (row * window.stride_h + inside.start).wrapping_sub(window.pad_top);
         let last = (P - 1) * window.stride_w + window.kernel_w - 1;
+        // A block that is not full hands its pixels over in runs.
+        let mut waiting = if FULL { None } else { out.shift16().map(Waiting::new) };
 
         for column in (0..layer.conv.output.w).step_by(P) {
             let column = column.min(layer.conv.output.w - P);
             // Wraps for a column left of the input.
             let x = (column * window.stride_w).wrapping_sub(window.pad_left);
             if x >= width || x + last >= width {
+                if let Some(waiting) = &mut waiting {
+                    waiting.finish(lanes, &mut out, &parameters, &block);
+                }
                 let (layer, block) = (&layer, &block);
                 let (inside, row) = (&inside, row);
                 let tile = Tile { layer, block, row, column, inside };
@@ -268,6 +307,21 @@ impl<S: Popcount, const P: usize, const N: usize, const W: usize> Work
                 }
                 pixel += width * layer.pixel;
             }
+            if let Some(waiting) = &mut waiting {
+                if !waiting.takes(column, P) {
+                    waiting.finish(lanes, &mut out, &parameters, &block);
+                    waiting.column = column;
+                }
+                for p in 0..P {
+                    let mut accumulators = counter.sums(isa, p);
+                    for (sum, parameters) in accumulators.iter_mut().zip(&parameters) {
+                        let accumulator = lanes.sub16(terms, lanes.add16(*sum, *sum));
+                        *sum = parameters.scale16(lanes, accumulator, waiting.shift);
+                    }
+                    waiting.push(lanes, accumulators);
+                }
+                continue;
+            }
             for p in 0..P {
                 let mut accumulators = counter.sums(isa, p);
                 for sum in &mut accumulators {
@@ -277,6 +331,63 @@ impl<S: Popcount, const P: usize, const N: usize, const W: usize> Work
                 out.emit16(lanes, &parameters, at, accumulators);
             }
         }
+        if let Some(waiting) = &mut waiting {
+            waiting.finish(lanes, &mut out, &parameters, &block);
+        }
+    }
+}
+
+/// Pixels of a block that is not full, on their way to the epilogue.
+struct Waiting {
+    shift: Shift16,
+    /// By group of 16 channels, pixel by pixel.
+    values: [[[i16; LANES]; RUN]; GROUPS],
+    /// The first pixel's column.
+    column: usize,
+    pixels: usize,
+}
+
+impl Waiting {
+    #[inline(always)]
+    fn new(shift: Shift16) -> Self {
+        Waiting { shift, values: [[[0; LANES]; RUN]; GROUPS], column: 0, pixels: 0 }
+    }
+
+    /// Whether the `count` pixels from `column` on follow those that wait, and
+    /// there is room for them.
+    #[inline(always)]
+    fn takes(&self, column: usize, count: usize) -> bool {
+        column == self.column + self.pixels && self.pixels + count <= RUN
+    }
+
+    /// One more pixel.
+    #[inline(always)]
+    fn push<L: Lanes>(&mut self, lanes: L, scaled: [L::I16; GROUPS]) {
+        for (values, &scaled) in self.values.iter_mut().zip(&scaled) {
+            lanes.store16(scaled, &mut values[self.pixels]);
+        }
+        self.pixels += 1;
+    }
+
+    /// Hands over what there is.
+    #[inline(always)]
+    fn finish<L: Lanes>(
+        &mut self,
+        lanes: L,
+        out: &mut Row<'_>,
+        parameters: &[Parameters<L>; GROUPS],
+        block: &Block<'_>,
+    ) {
+        if self.pixels == 0 {
+            return;
+        }
+        let at = At { column: self.column, channel: block.channel, count: block.count };
+        for (group, (values, parameters)) in self.values.iter_mut().zip(parameters).enumerate() {
+            if let Some(at) = at.group(group) {
+                out.finish(lanes, parameters, at, &mut values[..self.pixels]);
+            }
+        }
+        self.pixels = 0;
     }
 }
 

@@ -1,11 +1,20 @@
-//! From accumulators to tensors, in registers: the same for every kernel.
+//! From accumulators to tensors: the same for every kernel.
 //!
-//! A kernel takes a [`Row`] of the outputs and hands over the accumulators of a
-//! run of channels of one pixel, in groups of 16 ([`Row::emit16`],
-//! [`Row::emit32`]); they are scaled, the shortcut is added, the shifted PReLU
-//! applied, and the stream and the next layer's bits are written, in one pass.
-//! The parameters of the channels are fetched once per row
-//! ([`Row::parameters`]) and serve all its pixels.
+//! Accumulators are scaled, the shortcut is added, the shifted PReLU applied, and
+//! the stream and the next layer's bits are written. A kernel takes a [`Row`] of
+//! the outputs and hands over its accumulators in groups of 16 channels, in one
+//! of two ways:
+//!
+//! - [`Row::emit16`]: a full block of one pixel, in registers, in one go. That
+//!   is for kernels with registers to spare.
+//! - [`Row::finish`]: up to 16 channels of a run of pixels that were scaled and
+//!   put aside. Each step is a short loop over the run, which costs a load and a
+//!   store in the first-level cache, asks every question once for all pixels,
+//!   and leaves the registers to the kernel.
+//!
+//! What is no stream ([`Row::emit32`]) goes out as it comes. The parameters of
+//! the channels are fetched once per row ([`Row::parameters`]) and serve all its
+//! pixels.
 //!
 //! Cost per pixel and 16 channels on a machine with 16-lane registers: scale
 //! and bias 3 operations (shift, rounding multiply, add), shortcut 1 load and
@@ -38,6 +47,12 @@ impl At {
         let count = self.count.checked_sub(group * LANES).filter(|&count| count > 0)?;
         Some(At { channel: self.channel + group * LANES, count: count.min(LANES), ..self })
     }
+
+    /// The same channels of the pixel `p` columns further on.
+    #[inline(always)]
+    pub(crate) fn pixel(self, p: usize) -> At {
+        At { column: self.column + p, ..self }
+    }
 }
 
 /// The parameters of 16 channels; those that an epilogue lacks are 0.
@@ -50,6 +65,8 @@ pub(crate) struct Parameters<L: Lanes> {
     slope: L::I16,
     after: L::I16,
     sign: L::I16,
+    /// The shortcut's channel that belongs to the first of the 16.
+    source: usize,
 }
 
 /// The tensors written, and how.
@@ -156,6 +173,29 @@ enum Kind<'r> {
     Scores { multiplier: &'r [i16], bias: &'r [i32], scores: &'r mut [i32] },
 }
 
+/// The shift of 16-bit accumulators.
+#[derive(Clone, Copy)]
+pub(crate) struct Shift16 {
+    shift: i8,
+    /// To the left it cannot saturate.
+    exact: bool,
+}
+
+impl Shift16 {
+    #[inline(always)]
+    fn apply<L: Lanes>(self, lanes: L, value: L::I16) -> L::I16 {
+        let Shift16 { shift, exact } = self;
+        if shift < 0 {
+            // A right shift by 16 rounds everything to 0.
+            lanes.mulr16(value, lanes.splat16(if shift == -16 { 0 } else { 1 << (15 + shift) }))
+        } else if exact {
+            lanes.shl16(value, shift as u32)
+        } else {
+            lanes.shls16(value, shift as u32)
+        }
+    }
+}
+
 impl Row<'_> {
     /// What [`Row::emit16`] and [`Row::emit32`] need for the channels from
     /// `channel` on.
@@ -171,6 +211,7 @@ impl Row<'_> {
             slope: none,
             after: none,
             sign: none,
+            source: self.shortcut.map_or(0, |taken| taken.source(channel)),
         };
         if let Some(thresholds) = thresholds.get(channel..) {
             found.threshold = load32_padded(lanes, thresholds);
@@ -225,53 +266,54 @@ impl Row<'_> {
         at: At,
         accumulators: [L::I16; G],
     ) {
-        let Kind::Stream { shift, exact } = self.kind else {
+        let Some(shift) = self.shift16() else {
             let row = self.reborrow();
             return lanes.outline(Decide { lanes, row, parameters, at, accumulators });
         };
         let mut values = accumulators;
-        if shift < 0 {
-            // A right shift by 16 rounds everything to 0.
-            let factor = lanes.splat16(if shift == -16 { 0 } else { 1 << (15 + shift) });
-            for value in &mut values {
-                *value = lanes.mulr16(*value, factor);
-            }
-        } else if exact {
-            for value in &mut values {
-                *value = lanes.shl16(*value, shift as u32);
-            }
-        } else {
-            for value in &mut values {
-                *value = lanes.shls16(*value, shift as u32);
-            }
+        for value in &mut values {
+            *value = shift.apply(lanes, *value);
         }
         self.stream(lanes, parameters, at, values);
     }
 
-    /// Takes the 32-bit accumulators of up to 16 channels.
+    /// The shift before everything else, if the accumulators become a stream
+    /// ([`Row::finish`] then takes them, otherwise [`Row::emit32`]).
     #[inline(always)]
-    pub(crate) fn emit32<L: Lanes>(
+    pub(crate) fn shift(&self) -> Option<i8> {
+        match self.kind {
+            Kind::Stream { shift, .. } => Some(shift),
+            _ => None,
+        }
+    }
+
+    /// The same for 16-bit accumulators.
+    #[inline(always)]
+    pub(crate) fn shift16(&self) -> Option<Shift16> {
+        match self.kind {
+            Kind::Stream { shift, exact } => Some(Shift16 { shift, exact }),
+            _ => None,
+        }
+    }
+
+    /// Takes the scaled accumulators ([`Parameters::scale16`],
+    /// [`Parameters::scale32`]) of up to 16 channels of neighbouring pixels, the
+    /// first of them at `at`.
+    #[inline(always)]
+    pub(crate) fn finish<L: Lanes>(
         &mut self,
         lanes: L,
         parameters: &Parameters<L>,
         at: At,
-        accumulator: L::I32,
+        values: &mut [[i16; LANES]],
     ) {
-        let Kind::Stream { shift, .. } = self.kind else {
-            return self.decide(lanes, parameters, at, accumulator);
-        };
-        let value = lanes.saturate32(if shift < 0 {
-            lanes.rshr32(accumulator, u32::from(shift.unsigned_abs()))
-        } else {
-            lanes.shl32(accumulator, shift as u32)
-        });
-        self.stream(lanes, core::array::from_ref(parameters), at, [value]);
+        lanes.outline(Finish { lanes, row: self, parameters, at, values });
     }
 
-    /// Thresholds and scores of up to 16 channels: what needs the whole
-    /// accumulator.
+    /// Takes the 32-bit accumulators of up to 16 channels that become no stream:
+    /// thresholds and scores need the whole accumulator.
     #[inline(always)]
-    fn decide<L: Lanes>(
+    pub(crate) fn emit32<L: Lanes>(
         &mut self,
         lanes: L,
         parameters: &Parameters<L>,
@@ -322,7 +364,11 @@ impl Row<'_> {
             *value = parameters.scale(lanes, *value);
         }
         if let Some(taken) = self.shortcut {
-            let extra = taken.values::<L, G>(lanes, self.channels, at);
+            let mut sources = [0; G];
+            for (source, parameters) in sources.iter_mut().zip(parameters) {
+                *source = parameters.source;
+            }
+            let extra = taken.values::<L, G>(lanes, self.channels, at, sources);
             for (value, &extra) in values.iter_mut().zip(&extra) {
                 *value = lanes.adds16(*value, extra);
             }
@@ -349,24 +395,39 @@ impl Row<'_> {
         }
     }
 
-    /// Writes the bits of up to 16 channels of one pixel and zeroes what
-    /// follows them in the last byte touched; after the pixel's last channel,
-    /// also the rest of the pixel. Because channels come in rising order, that
-    /// leaves every pixel whole with its tail 0.
+    /// Writes the bits of up to 16 channels of one pixel. Channels come in rising
+    /// order, so the first of a 64-bit word may write all of it, and the others
+    /// find a zero tail: that leaves every pixel whole.
     #[inline(always)]
     fn put_bits(&mut self, at: At, below: u16) {
         let Some(bits) = &mut self.bits else { return };
-        let first = at.column * self.pixel;
-        if at.channel.is_multiple_of(8) && at.channel + LANES < self.channels {
-            let byte = first + at.channel / 8;
-            bits[byte..byte + 2].copy_from_slice(&below.to_le_bytes());
+        let pixel = &mut bits[at.column * self.pixel..][..self.pixel];
+        if !at.channel.is_multiple_of(LANES) {
+            return put_some_bits(pixel, at, below);
+        }
+        let below = if at.count < LANES { below & ((1 << at.count) - 1) } else { below };
+        let byte = at.channel / 8;
+        if byte.is_multiple_of(8) {
+            pixel[byte..byte + 8].copy_from_slice(&u64::from(below).to_le_bytes());
         } else {
-            put_some_bits(&mut bits[first..first + self.pixel], self.channels, at, below);
+            pixel[byte..byte + 2].copy_from_slice(&below.to_le_bytes());
         }
     }
 }
 
 impl<L: Lanes> Parameters<L> {
+    /// The shift, multiplier and bias.
+    #[inline(always)]
+    pub(crate) fn scale32(&self, lanes: L, accumulator: L::I32, shift: i8) -> L::I16 {
+        self.scale(lanes, lanes.shift_to_16(accumulator, shift))
+    }
+
+    /// The same of 16-bit accumulators.
+    #[inline(always)]
+    pub(crate) fn scale16(&self, lanes: L, accumulator: L::I16, shift: Shift16) -> L::I16 {
+        self.scale(lanes, shift.apply(lanes, accumulator))
+    }
+
     /// Multiplier and bias.
     #[inline(always)]
     fn scale(&self, lanes: L, value: L::I16) -> L::I16 {
@@ -401,7 +462,79 @@ impl<L: Lanes, const G: usize> Work for Decide<'_, L, G> {
         for (group, &accumulator) in self.accumulators.iter().enumerate() {
             if let Some(at) = self.at.group(group) {
                 let wide = self.lanes.widen16(accumulator);
-                self.row.decide(self.lanes, &self.parameters[group], at, wide);
+                self.row.emit32(self.lanes, &self.parameters[group], at, wide);
+            }
+        }
+    }
+}
+
+/// See [`Row::finish`].
+struct Finish<'f, 'r, L: Lanes> {
+    lanes: L,
+    row: &'f mut Row<'r>,
+    parameters: &'f Parameters<L>,
+    at: At,
+    values: &'f mut [[i16; LANES]],
+}
+
+impl<L: Lanes> Work for Finish<'_, '_, L> {
+    #[inline(always)]
+    fn run(self) {
+        let Finish { lanes, row, parameters, at, values } = self;
+        let channels = row.channels;
+        if let Some(taken) = &row.shortcut {
+            taken.add(lanes, channels, at, parameters.source, values);
+        }
+        let prelu = row.sources.prelu.is_some();
+        match &mut row.stream {
+            Some(stream) if prelu && at.count == LANES => {
+                let pixels = stream[at.column * channels + at.channel..].chunks_mut(channels);
+                for (value, pixel) in values.iter_mut().zip(pixels) {
+                    let y = parameters.prelu(lanes, lanes.load16(value));
+                    if let Some(to) = pixel.first_chunk_mut() {
+                        lanes.store16(y, to);
+                    }
+                    lanes.store16(y, value);
+                }
+            }
+            stream => {
+                if prelu {
+                    for value in &mut *values {
+                        lanes.store16(parameters.prelu(lanes, lanes.load16(value)), value);
+                    }
+                }
+                if let Some(stream) = stream {
+                    let pixels = stream[at.column * channels + at.channel..].chunks_mut(channels);
+                    for (value, pixel) in values.iter().zip(pixels) {
+                        pixel[..at.count].copy_from_slice(&value[..at.count]);
+                    }
+                }
+            }
+        }
+        let Some(bits) = &mut row.bits else { return };
+        let byte = at.channel / 8;
+        let pixels = bits[at.column * row.pixel..].chunks_exact_mut(row.pixel);
+        if !at.channel.is_multiple_of(LANES) {
+            // Groups of a grouped convolution start anywhere.
+            for (value, pixel) in values.iter().zip(pixels) {
+                put_some_bits(pixel, at, lanes.less16(lanes.load16(value), parameters.sign));
+            }
+        } else if at.channel.is_multiple_of(64) {
+            // The first of a word writes all of it, so that its tail is 0.
+            let exist = u64::MAX >> (64 - at.count);
+            for (value, pixel) in values.iter().zip(pixels) {
+                let below = u64::from(lanes.less16(lanes.load16(value), parameters.sign)) & exist;
+                if let Some(to) = pixel[byte..].first_chunk_mut() {
+                    *to = below.to_le_bytes();
+                }
+            }
+        } else {
+            let exist = u16::MAX >> (LANES - at.count);
+            for (value, pixel) in values.iter().zip(pixels) {
+                let below = lanes.less16(lanes.load16(value), parameters.sign) & exist;
+                if let Some(to) = pixel[byte..].first_chunk_mut() {
+                    *to = below.to_le_bytes();
+                }
             }
         }
     }
@@ -424,7 +557,7 @@ impl<L: Lanes, const G: usize> Work for Partial<'_, L, G> {
             let Some(at) = at.group(group) else { break };
             let mut value = parameters.scale(lanes, value);
             if let Some(taken) = row.shortcut {
-                let [extra] = taken.values::<L, 1>(lanes, row.channels, at);
+                let [extra] = taken.values::<L, 1>(lanes, row.channels, at, [parameters.source]);
                 value = lanes.adds16(value, extra);
             }
             if row.sources.prelu.is_some() {
@@ -450,18 +583,17 @@ fn put_scores(multiplier: &[i16], bias: &[i32], scores: &mut [i32], at: At, valu
     }
 }
 
-/// [`Row::put_bits`] at the end of a pixel, or in the middle of a byte.
+/// [`Row::put_bits`] of a group that starts anywhere: zeroes what follows it in
+/// the last word touched.
 #[inline(never)]
-fn put_some_bits(pixel: &mut [u8], channels: usize, at: At, below: u16) {
+fn put_some_bits(pixel: &mut [u8], at: At, below: u16) {
     let (byte, bit) = (at.channel / 8, at.channel % 8);
     let below = u32::from(below) & ((1 << at.count) - 1);
     let kept = u32::from(pixel[byte]) & ((1 << bit) - 1);
     let end = byte + (bit + at.count).div_ceil(8);
     let bytes = (kept | below << bit).to_le_bytes();
     pixel[byte..end].copy_from_slice(&bytes[..end - byte]);
-    if at.channel + at.count == channels {
-        pixel[end..].fill(0);
-    }
+    pixel[end..end.next_multiple_of(8)].fill(0);
 }
 
 #[cfg(test)]
@@ -476,7 +608,7 @@ mod tests {
         let groups = [0b101_0101_0101, 0b111_1111_1111, 0b100_0000_0001];
         for (group, below) in groups.into_iter().enumerate() {
             let at = At { column: 0, channel: group * 11, count: 11 };
-            put_some_bits(&mut pixel, 33, at, below | 0x8000);
+            put_some_bits(&mut pixel, at, below | 0x8000);
         }
         let expected = 0b101_0101_0101u64 | 0b111_1111_1111 << 11 | 0b100_0000_0001 << 22;
         assert_eq!(u64::from_le_bytes(pixel), expected);

@@ -1,27 +1,40 @@
 //! 8-bit convolution over all input channels: exact 32-bit accumulators.
 //!
-//! For a tile of up to 4 output pixels the windows are laid out in the scratch
-//! as 16-bit values (pixel − zero, or the narrowed stream; 0 outside the
-//! input), in the weights' order, so that a window's rows follow each other and
-//! every product loop is one straight run, whatever the window. Values of 9
-//! bits by weights of 8 bits are multiplied as 16 bits by 16 bits and added in
-//! 32, which is exact; 8-bit multiply-add instructions saturate and are not.
+//! The windows of some output pixels are laid out in the scratch, in the
+//! weights' order, so that a window's rows follow each other and every product
+//! loop is one straight run, whatever the window. What a laid-out value is, the
+//! instruction set chooses ([`Dot::BYTES`]):
+//!
+//! - 16 bits: pixel − zero, or the narrowed stream; 0 outside the input. Values
+//!   of 9 bits by weights of 8 bits are multiplied as 16 bits by 16 bits and
+//!   added in 32, which is exact.
+//! - 8 bits, where there is an instruction that multiplies unsigned by signed
+//!   bytes and does not saturate: the pixel itself (outside the input, zero), or
+//!   the narrowed stream + 128 (outside, 128). Every sum then starts from
+//!   −Σ w·(what stands for 0): one window more for each run of pixels.
 //!
 //! For each block of 16 output channels, one step takes 4 positions of the
-//! flattened window: [`Dot::weights`] is shared by the tile, [`Dot::dot`] is 64
-//! multiply-accumulates of one pixel. A window longer than 1024 is laid out
-//! part by part and again for each block, so that the scratch stays small.
+//! flattened window: [`Dot::weights`] is shared by a tile of 4 pixels,
+//! [`Dot::dot`] is 64 multiply-accumulates of one pixel. A window longer than
+//! 1024 is laid out part by part and again for each block, so that the scratch
+//! stays small.
 //!
 //! Cost: laying out is about 4 operations per 16 values, once per pixel (per
 //! block for long windows); the products are [`Dot::dot`] per 64.
 
-use super::epilogue::{At, Sink};
+use core::ops::Range;
+
+use super::epilogue::{At, Row, Sink};
 use super::lanes::{LANES, Lanes, Narrow, Outline, Work, load16_padded, padded};
 use super::{Int8Job, taps_inside};
 use crate::layout::{
-    INT8_CHUNK, INT8_GROUP, INT8_LANES, INT8_TILE, int8_depth, int8_lanes, int8_window_bytes,
+    INT8_CHUNK, INT8_GROUP, INT8_LANES, INT8_RUN, int8_depth, int8_lanes, int8_run,
+    int8_window_bytes,
 };
 use crate::types::{Conv, Int8Input};
+
+/// Output pixels that share the weights.
+const TILE: usize = 4;
 
 /// Products of 16 output channels.
 pub(crate) trait Dot: Outline {
@@ -29,21 +42,29 @@ pub(crate) trait Dot: Outline {
     type L: Lanes;
     /// 4 weights of each of 16 channels, ready to be multiplied.
     type Weights: Copy;
+    /// 16 accumulators.
+    type Sum: Copy;
+    /// Bytes of a laid-out value: 2, native `i16`, or 1, biased.
+    const BYTES: usize;
 
     /// The epilogue's vectors.
     fn lanes(self) -> Self::L;
     /// 4 weights per channel, channel by channel.
     fn weights(self, from: &[i8; INT8_LANES * INT8_GROUP]) -> Self::Weights;
-    /// Adds to each channel Σ w·x over 4 positions; `x` holds 4 native `i16`.
-    fn dot(
-        self,
-        sum: <Self::L as Lanes>::I32,
-        weights: Self::Weights,
-        x: &[u8; 2 * INT8_GROUP],
-    ) -> <Self::L as Lanes>::I32;
+    /// All accumulators 0.
+    fn zero(self) -> Self::Sum;
+    /// All accumulators with the other sign; in use where [`Dot::BYTES`] is 1.
+    fn negative(self, sum: Self::Sum) -> Self::Sum;
+    /// Adds to each channel Σ w·x over 4 positions; `x` holds 4 laid-out values.
+    fn dot(self, sum: Self::Sum, weights: Self::Weights, x: &[u8]) -> Self::Sum;
+    /// The accumulators as the epilogue takes them.
+    fn sum(self, sum: Self::Sum) -> <Self::L as Lanes>::I32;
+    /// Lays out 16 values, pixel − zero or narrowed, in the first 16 times
+    /// [`Dot::BYTES`] of `to`, which has them: native, or biased by 128.
+    fn put(self, value: <Self::L as Lanes>::I16, to: &mut [u8]);
 }
 
-/// How input elements become 16-bit values.
+/// How input elements become laid-out values.
 enum Source<'a, L: Lanes> {
     Image {
         pixels: &'a [u8],
@@ -56,6 +77,35 @@ enum Source<'a, L: Lanes> {
         values: &'a [i16],
         narrow: Narrow<L>,
     },
+}
+
+impl<L: Lanes> Source<'_, L> {
+    /// What is taken off 16 pixels of an image with `channels` channels, the
+    /// first of them of channel `phase`.
+    #[inline(always)]
+    fn zero(&self, lanes: L, phase: usize, channels: usize) -> L::I16 {
+        match self {
+            Source::Image { cycle, .. } if channels < LANES => {
+                load16_padded(lanes, &cycle[phase..])
+            }
+            Source::Image { zero, .. } => lanes.load_u8(&around(zero, phase)),
+            Source::Stream { .. } => lanes.splat16(0),
+        }
+    }
+
+    /// Lays out what stands outside the input, from channel `phase` on.
+    #[inline(always)]
+    fn outside<S: Dot>(&self, phase: usize, to: &mut [u8]) {
+        match self {
+            _ if S::BYTES > 1 => to.fill(0),
+            Source::Image { zero, .. } => {
+                for (to, &zero) in to.iter_mut().zip(zero.iter().cycle().skip(phase)) {
+                    *to = zero;
+                }
+            }
+            Source::Stream { .. } => to.fill(128),
+        }
+    }
 }
 
 /// The whole operation.
@@ -79,152 +129,238 @@ pub(crate) fn run<S: Dot>(isa: S, job: Int8Job<'_>) {
             Source::Stream { values, narrow: lanes.narrow_by(narrow) }
         }
     };
-    let tile = &mut Tile {
-        isa,
-        conv: &conv,
-        source: &source,
-        weights: job.weights,
-        scratch: job.scratch,
-        sink: &mut Sink::new(job.epilogue, conv.output, &job.rows, 0),
-        row: 0,
-        column: 0,
-    };
-    let width = conv.output.w;
+    let sink = &mut Sink::new(job.epilogue, conv.output, &job.rows, 0);
     for row in job.rows {
-        tile.row = row;
-        if width >= INT8_TILE {
-            for column in (0..width).step_by(INT8_TILE) {
-                tile.column = column.min(width - INT8_TILE);
-                isa.outline(Pixels::<S, INT8_TILE>(tile));
-            }
-        } else {
-            for column in 0..width {
-                tile.column = column;
-                isa.outline(Pixels::<S, 1>(tile));
-            }
-        }
+        isa.outline(Line::<S> {
+            isa,
+            conv: &conv,
+            source: &source,
+            weights: job.weights,
+            windows: job.scratch,
+            out: sink.row(row),
+            row,
+        });
     }
 }
 
-/// Neighbouring pixels that share the weights.
-struct Tile<'l, 'a, S: Dot> {
+/// One row of the output.
+struct Line<'l, 'a, S: Dot> {
     isa: S,
     conv: &'l Conv,
     source: &'l Source<'a, S::L>,
-    weights: &'a [i8],
-    scratch: &'a mut [u8],
-    sink: &'l mut Sink<'a>,
+    weights: &'l [i8],
+    windows: &'l mut [u8],
+    out: Row<'l>,
     row: usize,
-    column: usize,
 }
 
-/// P pixels of a tile, all output channels.
-struct Pixels<'t, 'l, 'a, S: Dot, const P: usize>(&'t mut Tile<'l, 'a, S>);
-
-impl<S: Dot, const P: usize> Work for Pixels<'_, '_, '_, S, P> {
+impl<S: Dot> Work for Line<'_, '_, S> {
     #[inline(always)]
     fn run(self) {
-        let &mut Tile { isa, conv, source, weights, ref mut scratch, ref mut sink, row, column } =
-            self.0;
+        let Line { isa, conv, source, weights, windows, mut out, row } = self;
         let lanes = isa.lanes();
-        let channels = conv.output.c;
+        let (channels, width) = (conv.output.c, conv.output.w);
         let depth = int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
         let stride = int8_window_bytes(&conv.window, conv.input.c);
-        if depth <= INT8_CHUNK {
-            for (p, to) in scratch.chunks_exact_mut(stride).take(P).enumerate() {
-                window(lanes, conv, source, row, column + p, 0, depth, to);
-            }
-        }
-        for first in (0..channels).step_by(INT8_LANES) {
-            let count = int8_lanes(first, channels);
-            let block = &weights[first * depth..(first + count) * depth];
-            let mut sums = [lanes.zero32(); P];
-            for part in (0..depth).step_by(INT8_CHUNK) {
-                let length = (depth - part).min(INT8_CHUNK);
-                if depth > INT8_CHUNK {
-                    for (p, to) in scratch.chunks_exact_mut(stride).take(P).enumerate() {
-                        window(lanes, conv, source, row, column + p, part, length, to);
+        // A row that was joined from none has no pixels.
+        let run = int8_run(conv).max(1);
+        let (windows, neutral) = windows.split_at_mut(run * stride);
+        let mut values = [[0; LANES]; INT8_RUN];
+        for column in (0..width).step_by(run) {
+            let pixels = (width - column).min(run);
+            if depth <= INT8_CHUNK {
+                let inside = inside(conv, row, column..column + pixels);
+                for (p, to) in windows.chunks_exact_mut(stride).take(pixels).enumerate() {
+                    if !inside.contains(&(column + p)) {
+                        window(isa, conv, source, row, column + p, 0, depth, to);
                     }
                 }
-                let mut inputs = [&[][..]; P];
-                for (p, one) in inputs.iter_mut().enumerate() {
-                    *one = scratch[p * stride..][..2 * length].as_chunks().0;
+                if !inside.is_empty() {
+                    let windows = &mut windows[(inside.start - column) * stride..];
+                    whole_windows(isa, conv, source, row, inside, windows, stride);
                 }
-                let weights = &block[part * count..][..length * count];
-                isa.outline(Products { isa, sums: &mut sums, weights, count, inputs });
             }
-            let mut out = sink.row(row);
-            let parameters = out.parameters(lanes, first);
-            for (p, &sum) in sums.iter().enumerate() {
-                let at = At { column: column + p, channel: first, count };
-                out.emit32(lanes, &parameters, at, sum);
+            for first in (0..channels).step_by(INT8_LANES) {
+                let count = int8_lanes(first, channels);
+                let block = &weights[first * depth..(first + count) * depth];
+                let parameters = out.parameters(lanes, first);
+                let mut start = [isa.zero()];
+                if S::BYTES == 1 {
+                    for part in (0..depth).step_by(INT8_CHUNK) {
+                        let length = (depth - part).min(INT8_CHUNK);
+                        if depth > INT8_CHUNK || column == 0 && first == 0 {
+                            source.outside::<S>(part % conv.input.c, &mut neutral[..length]);
+                        }
+                        let weights = &block[part * count..][..length * count];
+                        products(isa, &mut start, weights, count, neutral, stride, length);
+                    }
+                }
+                let start = isa.negative(start[0]);
+                let shift = out.shift();
+                let mut done = 0;
+                while done < pixels {
+                    let at = At { column: column + done, channel: first, count };
+                    let from = &mut windows[done * stride..];
+                    let mut four = [start; TILE];
+                    let mut one = [start];
+                    let sums: &mut [S::Sum] = if pixels - done >= TILE && depth <= INT8_CHUNK {
+                        products(isa, &mut four, block, count, from, stride, depth);
+                        &mut four
+                    } else {
+                        for part in (0..depth).step_by(INT8_CHUNK) {
+                            let length = (depth - part).min(INT8_CHUNK);
+                            if depth > INT8_CHUNK {
+                                let column = column + done;
+                                window(isa, conv, source, row, column, part, length, from);
+                            }
+                            let weights = &block[part * count..][..length * count];
+                            products(isa, &mut one, weights, count, from, stride, length);
+                        }
+                        &mut one
+                    };
+                    for (p, &sum) in sums.iter().enumerate() {
+                        let sum = isa.sum(sum);
+                        match shift {
+                            Some(shift) => {
+                                let value = parameters.scale32(lanes, sum, shift);
+                                lanes.store16(value, &mut values[done + p]);
+                            }
+                            None => out.emit32(lanes, &parameters, at.pixel(p), sum),
+                        }
+                    }
+                    done += sums.len();
+                }
+                if shift.is_some() {
+                    let at = At { column, channel: first, count };
+                    out.finish(lanes, &parameters, at, &mut values[..pixels]);
+                }
             }
         }
     }
 }
 
-/// The product loop: `count` channels' weights times P laid-out windows, in
-/// groups of 4 native `i16`. A function of its own, because it needs every
-/// register.
-struct Products<'p, S: Dot, const P: usize> {
+/// Adds `count` channels' weights times P windows, laid out `stride` bytes
+/// apart, over `depth` positions.
+#[inline(always)]
+fn products<S: Dot, const P: usize>(
     isa: S,
-    sums: &'p mut [<S::L as Lanes>::I32; P],
-    weights: &'p [i8],
+    sums: &mut [S::Sum; P],
+    weights: &[i8],
     count: usize,
-    inputs: [&'p [[u8; 2 * INT8_GROUP]]; P],
+    windows: &[u8],
+    stride: usize,
+    depth: usize,
+) {
+    let group = INT8_GROUP * S::BYTES;
+    let mut inputs = [&[][..]; P];
+    for (p, input) in inputs.iter_mut().enumerate() {
+        *input = &windows[p * stride..][..depth * S::BYTES];
+    }
+    let mut running = *sums;
+    let step = count * INT8_GROUP;
+    for (k, from) in weights.chunks_exact(step).enumerate() {
+        // Lanes past the block's last read what follows, and are dropped by the
+        // epilogue; where nothing follows, they read 0.
+        let mut buffer = [0; INT8_LANES * INT8_GROUP];
+        let from = match weights[k * step..].first_chunk() {
+            Some(whole) => whole,
+            None => {
+                buffer[..step].copy_from_slice(from);
+                &buffer
+            }
+        };
+        let weights = isa.weights(from);
+        for (sum, input) in running.iter_mut().zip(&inputs) {
+            *sum = isa.dot(*sum, weights, &input[k * group..(k + 1) * group]);
+        }
+    }
+    *sums = running;
 }
 
-impl<S: Dot, const P: usize> Work for Products<'_, S, P> {
-    #[inline(always)]
-    fn run(self) {
-        let Products { isa, sums, weights, count, inputs } = self;
-        let groups = inputs[0].len();
-        let mut exact = inputs;
-        for input in &mut exact {
-            *input = &input[..groups];
-        }
-        let mut running = *sums;
-        if count == INT8_LANES {
-            let weights = &weights.as_chunks().0[..groups];
-            for k in 0..groups {
-                let weights = isa.weights(&weights[k]);
-                for (sum, input) in running.iter_mut().zip(&exact) {
-                    *sum = isa.dot(*sum, weights, &input[k]);
-                }
-            }
-        } else {
-            for k in 0..groups {
-                // Lanes past the block's last read what follows, and are dropped
-                // by the epilogue.
-                let mut buffer = [0; INT8_LANES * INT8_GROUP];
-                let group = &weights[k * count * INT8_GROUP..];
-                let group = match group.first_chunk() {
-                    Some(whole) => whole,
-                    None => {
-                        buffer[..group.len()].copy_from_slice(group);
-                        &buffer
+/// Those of some columns whose windows lie inside the input.
+#[inline(always)]
+fn inside(conv: &Conv, row: usize, columns: Range<usize>) -> Range<usize> {
+    let Conv { input, window, .. } = *conv;
+    let rows = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, input.h);
+    if rows.len() < window.kernel_h || input.w + window.pad_left < window.kernel_w {
+        return columns.start..columns.start;
+    }
+    let first = window.pad_left.div_ceil(window.stride_w);
+    let end = (input.w + window.pad_left - window.kernel_w) / window.stride_w + 1;
+    let start = columns.start.max(first).min(columns.end);
+    start..columns.end.min(end).max(start)
+}
+
+/// Lays out whole windows, all inside the input, `stride` bytes apart: piece by
+/// piece of 16 elements, so that what depends on the channel is had once for all
+/// of them. A piece that ends a row of the window spills over the next row,
+/// which is laid out after.
+#[inline(always)]
+fn whole_windows<S: Dot>(
+    isa: S,
+    conv: &Conv,
+    source: &Source<'_, S::L>,
+    row: usize,
+    columns: Range<usize>,
+    windows: &mut [u8],
+    stride: usize,
+) {
+    let lanes = isa.lanes();
+    let Conv { input: shape, window, .. } = *conv;
+    let x = columns.start * window.stride_w - window.pad_left;
+    let y = row * window.stride_h - window.pad_top;
+    let kernel_row = window.kernel_w * shape.c;
+    let step = window.stride_w * shape.c;
+    for ky in 0..window.kernel_h {
+        let element = ((y + ky) * shape.w + x) * shape.c;
+        for piece in (0..kernel_row).step_by(LANES) {
+            let to = S::BYTES * (ky * kernel_row + piece);
+            let places = windows.chunks_exact_mut(stride).take(columns.len());
+            let mut at = element + piece;
+            match source {
+                Source::Image { pixels, .. } if S::BYTES == 1 => {
+                    for place in places {
+                        let place = &mut place[to..to + LANES];
+                        match pixels[at..].first_chunk::<LANES>() {
+                            Some(whole) => place.copy_from_slice(whole),
+                            None => place.copy_from_slice(&padded(&pixels[at..])),
+                        }
+                        at += step;
                     }
-                };
-                let weights = isa.weights(group);
-                for (sum, input) in running.iter_mut().zip(&exact) {
-                    *sum = isa.dot(*sum, weights, &input[k]);
+                }
+                Source::Image { pixels, .. } => {
+                    let zero = source.zero(lanes, piece % shape.c, shape.c);
+                    for place in places {
+                        let pixels = match pixels[at..].first_chunk() {
+                            Some(whole) => lanes.load_u8(whole),
+                            None => lanes.load_u8(&padded(&pixels[at..])),
+                        };
+                        isa.put(lanes.sub16(pixels, zero), &mut place[to..]);
+                        at += step;
+                    }
+                }
+                Source::Stream { values, narrow } => {
+                    for place in places {
+                        let value = load16_padded(lanes, &values[at..]);
+                        isa.put(lanes.narrow16(value, *narrow), &mut place[to..]);
+                        at += step;
+                    }
                 }
             }
         }
-        *sums = running;
     }
 }
 
 /// Lays out positions `first..first + length` of one output pixel's window, a
-/// multiple of 4, as native `i16`. `to` has room for 16 elements more, which
-/// whole-vector stores may touch. Positions past the window's end are left as
+/// multiple of 4. `to` has room for 16 values more, which whole-vector stores may
+/// touch. Positions past the window's end are left as
 /// they are: their weights are 0.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
-fn window<L: Lanes>(
-    lanes: L,
+fn window<S: Dot>(
+    isa: S,
     conv: &Conv,
-    source: &Source<'_, L>,
+    source: &Source<'_, S::L>,
     row: usize,
     column: usize,
     first: usize,
@@ -239,19 +375,6 @@ fn window<L: Lanes>(
     let y = (row * window.stride_h).wrapping_sub(window.pad_top);
     let x = (column * window.stride_w).wrapping_sub(window.pad_left);
 
-    if inside_y.len() == window.kernel_h && inside_x.len() == window.kernel_w && first == 0 {
-        // The usual case: whole rows of the window, one after the other.
-        for ky in 0..window.kernel_h {
-            let element = ((y + ky) * shape.w + x) * shape.c;
-            let start = ky * kernel_row;
-            if start >= length {
-                break;
-            }
-            let count = kernel_row.min(length - start);
-            run_of(lanes, source, element, count, 0, shape.c, &mut to[2 * start..]);
-        }
-        return;
-    }
     let end = first + length;
     for ky in first / kernel_row..window.kernel_h {
         let start = ky * kernel_row;
@@ -259,7 +382,8 @@ fn window<L: Lanes>(
             break;
         }
         let (from, until) = (start.max(first), (start + kernel_row).min(end));
-        to[2 * (from - first)..2 * (until - first)].fill(0);
+        let row = &mut to[S::BYTES * (from - first)..S::BYTES * (until - first)];
+        source.outside::<S>((from - start) % shape.c, row);
         // Positions of this row inside the input: one run of elements.
         let from = from.max(start + inside_x.start * shape.c);
         let until = until.min(start + inside_x.end * shape.c);
@@ -269,12 +393,13 @@ fn window<L: Lanes>(
             let phase = offset % shape.c;
             let element = pixel * shape.c + phase;
             // The vectors that end the run spill over what follows it; that is
-            // zeroed after.
-            let to = &mut to[2 * (from - first)..];
-            run_of(lanes, source, element, until - from, phase, shape.c, to);
+            // laid out after.
+            let to = &mut to[S::BYTES * (from - first)..];
+            run_of(isa, source, element, until - from, phase, shape.c, to);
             let outside = start + kernel_row - until;
             let outside = outside.min(end - until).min(LANES);
-            to[2 * (until - from)..][..2 * outside].fill(0);
+            let to = &mut to[S::BYTES * (until - from)..][..S::BYTES * outside];
+            source.outside::<S>((until - start) % shape.c, to);
         }
     }
 }
@@ -282,26 +407,28 @@ fn window<L: Lanes>(
 /// `count` input elements from `element` on, the first of them of channel
 /// `phase`, converted; up to 15 more of `to` are touched.
 #[inline(always)]
-fn run_of<L: Lanes>(
-    lanes: L,
-    source: &Source<'_, L>,
+fn run_of<S: Dot>(
+    isa: S,
+    source: &Source<'_, S::L>,
     element: usize,
     count: usize,
     phase: usize,
     channels: usize,
     to: &mut [u8],
 ) {
+    let lanes = isa.lanes();
     let mut channel = phase;
     for done in (0..count).step_by(LANES) {
         let at = element + done;
+        let to = &mut to[S::BYTES * done..][..S::BYTES * LANES];
         let value = match source {
-            Source::Image { pixels, zero, cycle } => {
+            Source::Image { pixels, .. } if S::BYTES == 1 => {
+                to.copy_from_slice(&padded(&pixels[at..]));
+                continue;
+            }
+            Source::Image { pixels, .. } => {
                 let pixels = lanes.load_u8(&padded(&pixels[at..]));
-                let zero = if channels < LANES {
-                    load16_padded(lanes, &cycle[channel..])
-                } else {
-                    lanes.load_u8(&around(zero, channel))
-                };
+                let zero = source.zero(lanes, channel, channels);
                 channel = (channel + LANES) % channels;
                 lanes.sub16(pixels, zero)
             }
@@ -309,9 +436,7 @@ fn run_of<L: Lanes>(
                 lanes.narrow16(load16_padded(lanes, &values[at..]), *narrow)
             }
         };
-        if let Some(to) = to[2 * done..].first_chunk_mut() {
-            lanes.store16_bytes(value, to);
-        }
+        isa.put(value, to);
     }
 }
 

@@ -2,43 +2,60 @@
 //! accumulators.
 //!
 //! The stream is narrowed to 8 bits as it is loaded (a rounding multiplication
-//! and two clamps), kept in 16-bit lanes, and multiplied two taps at a time:
-//! [`Taps::add_pair`] adds x_a·w_a + x_b·w_b in 32 bits. A product is at most
-//! 128·127, so a pair fits 16 bits, but a third would not: 32 bits are needed.
+//! and a clamp) and multiplied a few taps at a time, in the way that suits the
+//! instruction set. A product is at most 128·127, so two of them fit 16 bits,
+//! but a third would not: 32 bits are needed.
 //!
 //! A 3×3 window slides along the row: a column of three pixels is loaded and
-//! narrowed once and serves up to three output pixels, and the weights of the
-//! 16 channels stay where they are for the whole row. A row outside the input
-//! is any row with zero weights, so that rows need no branch. Other windows
-//! take their taps one by one.
+//! made ready once ([`Taps::column`]) and serves up to three output pixels
+//! ([`Taps::nine`]); the weights of the 16 channels stay where they are for the
+//! whole row. A row outside the input is any row with zero weights, so that
+//! rows need no branch. Other windows take their taps one by one.
 //!
-//! Cost per 16 outputs of a 3×3 window: 5 pairs, and 3 (stride 1) or 6
-//! (stride 2) loads with 3 operations each to narrow.
+//! Cost per 16 outputs of a 3×3 window: one [`Taps::nine`], and 3 loads and a
+//! [`Taps::column`] (stride 1) or twice that (stride 2).
+
+use core::ops::Range;
 
 use super::epilogue::{At, Sink};
 use super::lanes::{LANES, Lanes, Narrow, Outline, Work, load16_padded, padded};
 use super::{Int8DepthwiseJob, taps_inside};
 use crate::types::Conv;
 
-/// Products of two taps.
+/// Products of a few taps.
 pub(crate) trait Taps: Outline {
     /// The epilogue's vectors.
     type L: Lanes;
-    /// Two 16-bit values per channel, inputs or weights.
-    type Pair: Copy;
+    /// Three pixels, one below the other, ready to be multiplied.
+    type Column: Copy;
+    /// The weights of a 3×3 window.
+    type Nine: Copy;
 
     /// The epilogue's vectors.
     fn lanes(self) -> Self::L;
-    /// Joins the values of two taps.
-    fn pair(self, a: <Self::L as Lanes>::I16, b: <Self::L as Lanes>::I16) -> Self::Pair;
-    /// `sum + x.a·w.a + x.b·w.b`.
-    fn add_pair(
+    /// Narrows three pixels, from the top down.
+    fn column(self, pixels: [<Self::L as Lanes>::I16; 3], narrow: Narrow<Self::L>) -> Self::Column;
+    /// Weights (of −127..=127) row by row.
+    fn weights(self, weights: [<Self::L as Lanes>::I16; 9]) -> Self::Nine;
+    /// Σ x·w over three columns, from the left.
+    fn nine(self, columns: [Self::Column; 3], weights: &Self::Nine) -> <Self::L as Lanes>::I32;
+    /// `sum + x·w` of one tap.
+    fn add(
         self,
         sum: <Self::L as Lanes>::I32,
-        x: Self::Pair,
-        w: Self::Pair,
+        x: <Self::L as Lanes>::I16,
+        w: <Self::L as Lanes>::I16,
     ) -> <Self::L as Lanes>::I32;
 }
+
+/// Input that is read at once for 16 channels before the next 16 have their
+/// turn: a part of the second-level cache. Making the weights ready costs as
+/// much as some pixels do, so one row at a time would be dear where rows are
+/// short.
+const BAND_BYTES: usize = 64 << 10;
+
+/// Output pixels that go to the epilogue together, at most.
+const RUN: usize = 32;
 
 /// What stays the same for all of a layer.
 struct Layer<'a, L: Lanes> {
@@ -56,11 +73,44 @@ impl<'a, L: Lanes> Layer<'a, L> {
         &self.input[y * elements + channel..][..elements - channel]
     }
 
+    /// Row `ky` of a window whose first is `top` rows below the padding's first,
+    /// from `channel` on; any row if it is outside the input.
+    #[inline(always)]
+    fn line(&self, inside: &Range<usize>, top: usize, ky: usize, channel: usize) -> &'a [i16] {
+        let outside = !inside.contains(&ky);
+        self.row(if outside { 0 } else { top + ky - self.conv.window.pad_top }, channel)
+    }
+
     /// 16 channels' weights of one tap.
     #[inline(always)]
     fn weight(&self, lanes: L, tap: usize, channel: usize) -> L::I16 {
         let first = tap * self.conv.input.c + channel;
-        lanes.load_i8(&padded(&self.weights[first..]))
+        match self.weights[first..].first_chunk() {
+            Some(whole) => lanes.load_i8(whole),
+            None => lanes.load_i8(&padded(&self.weights[first..])),
+        }
+    }
+
+    /// Σ w·x of one output pixel for 16 channels, tap by tap.
+    #[inline(always)]
+    fn sum<S: Taps<L = L>>(&self, isa: S, row: usize, column: usize, channel: usize) -> L::I32 {
+        let lanes = isa.lanes();
+        let Conv { input, window, .. } = self.conv;
+        let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, input.h);
+        let inside_x =
+            taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, input.w);
+        let mut sum = lanes.zero32();
+        for ky in inside_y {
+            let from = self.row(row * window.stride_h + ky - window.pad_top, channel);
+            for kx in inside_x.clone() {
+                let x = column * window.stride_w + kx - window.pad_left;
+                let loaded = load16_padded(lanes, &from[x * input.c..]);
+                let pixel = lanes.narrow16(loaded, self.narrow);
+                let weight = self.weight(lanes, ky * window.kernel_w + kx, channel);
+                sum = isa.add(sum, pixel, weight);
+            }
+        }
+        sum
     }
 }
 
@@ -73,82 +123,123 @@ pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
         Layer { conv, input: job.input, weights: job.weights, narrow: lanes.narrow_by(job.narrow) };
     let sink = &mut Sink::new(job.epilogue, conv.output, &job.rows, 0);
     let nine = (conv.window.kernel_h, conv.window.kernel_w) == (3, 3);
-    for row in job.rows {
+    let row_bytes = conv.window.stride_h * conv.input.w * conv.input.c * size_of::<i16>();
+    let most = (BAND_BYTES / row_bytes).max(1);
+    let mut row = job.rows.start;
+    while row < job.rows.end {
+        let rows = row..job.rows.end.min(row + most);
+        row = rows.end;
         match conv.window.stride_w {
-            1 if nine => isa.outline(NineTaps::<S, 1> { isa, layer: &layer, sink, row }),
-            2 if nine => isa.outline(NineTaps::<S, 2> { isa, layer: &layer, sink, row }),
-            _ => isa.outline(AnyTaps { isa, layer: &layer, sink, row }),
+            1 if nine => isa.outline(NineTaps::<S, 1> { isa, layer: &layer, sink, rows }),
+            2 if nine => isa.outline(NineTaps::<S, 2> { isa, layer: &layer, sink, rows }),
+            _ => isa.outline(AnyTaps { isa, layer: &layer, sink, rows }),
         }
     }
 }
 
-/// One row under a 3×3 window with horizontal stride 1 or 2.
+/// Some rows under a 3×3 window with horizontal stride 1 or 2.
 struct NineTaps<'l, 'a, S: Taps, const STRIDE: usize> {
     isa: S,
     layer: &'l Layer<'a, S::L>,
     sink: &'l mut Sink<'a>,
-    row: usize,
+    rows: Range<usize>,
 }
 
 impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
     #[inline(always)]
     fn run(self) {
-        let NineTaps { isa, layer, sink, row } = self;
+        let NineTaps { isa, layer, sink, rows } = self;
         let lanes = isa.lanes();
         // A copy, so that nothing written through `sink` can be thought to
         // change it.
         let conv = layer.conv;
         let window = conv.window;
         let none = lanes.splat16(0);
-        let inside = taps_inside(row, window.stride_h, window.pad_top, 3, conv.input.h);
+        let mut values = [[0; LANES]; RUN];
         for channel in (0..conv.output.c).step_by(LANES) {
-            let mut rows = [layer.row(0, channel); 3];
-            let mut weight = [none; 9];
-            for ky in inside.clone() {
-                rows[ky] = layer.row(row * window.stride_h + ky - window.pad_top, channel);
-                for kx in 0..3 {
-                    weight[3 * ky + kx] = layer.weight(lanes, 3 * ky + kx, channel);
-                }
-            }
-            // Upper two rows column by column, then the lowest row.
-            let weights = [
-                isa.pair(weight[0], weight[3]),
-                isa.pair(weight[1], weight[4]),
-                isa.pair(weight[2], weight[5]),
-                isa.pair(weight[6], weight[7]),
-                isa.pair(weight[8], none),
-            ];
-            let mut out = sink.row(row);
-            let parameters = out.parameters(lanes, channel);
-            let mut strip = Strip {
-                isa,
-                narrow: layer.narrow,
-                rows,
-                step: conv.input.c,
-                outside: window.pad_left,
-                first: 0,
-            };
             let count = (conv.output.c - channel).min(LANES);
-            let mut a = (isa.pair(none, none), none);
-            let mut b = if STRIDE == 1 { strip.next() } else { a };
-            let mut c = strip.next();
-            for column in 0..conv.output.w {
-                if STRIDE == 1 {
-                    (a, b) = (b, c);
-                } else {
-                    a = c;
-                    b = strip.next();
+            let parameters = sink.row(rows.start).parameters(lanes, channel);
+            let mut weight = [none; 9];
+            for (tap, weight) in weight.iter_mut().enumerate() {
+                *weight = layer.weight(lanes, tap, channel);
+            }
+            let whole = isa.weights(weight);
+            for row in rows.clone() {
+                let inside = taps_inside(row, window.stride_h, window.pad_top, 3, conv.input.h);
+                // Not a loop: an array that is filled place by place goes through
+                // memory, and what reads it waits.
+                let top = row * window.stride_h;
+                let mut lines = [
+                    layer.line(&inside, top, 0, channel),
+                    layer.line(&inside, top, 1, channel),
+                    layer.line(&inside, top, 2, channel),
+                ];
+                let mut weights = whole;
+                if inside.len() < 3 {
+                    let mut weight = weight;
+                    for (tap, weight) in weight.iter_mut().enumerate() {
+                        if !inside.contains(&(tap / 3)) {
+                            *weight = none;
+                        }
+                    }
+                    weights = isa.weights(weight);
                 }
-                c = strip.next();
-                let mut sum = lanes.zero32();
-                sum = isa.add_pair(sum, a.0, weights[0]);
-                sum = isa.add_pair(sum, b.0, weights[1]);
-                sum = isa.add_pair(sum, c.0, weights[2]);
-                sum = isa.add_pair(sum, isa.pair(a.1, b.1), weights[3]);
-                sum = isa.add_pair(sum, isa.pair(c.1, none), weights[4]);
-                out.emit32(lanes, &parameters, At { column, channel, count }, sum);
+                // One length, known to be one, is checked once.
+                let length = lines[0].len();
+                for line in &mut lines {
+                    *line = &line[..length];
+                }
+                let strip =
+                    Strip { isa, narrow: layer.narrow, lines, step: conv.input.c, first: 0 };
+                let mut window = Window::<S, STRIDE>::first(strip, window.pad_left);
+                let mut out = sink.row(row);
+                let Some(shift) = out.shift() else {
+                    for column in 0..conv.output.w {
+                        let sum = isa.nine(window.columns, &weights);
+                        out.emit32(lanes, &parameters, At { column, channel, count }, sum);
+                        window.slide();
+                    }
+                    continue;
+                };
+                for column in (0..conv.output.w).step_by(RUN) {
+                    let values = &mut values[..(conv.output.w - column).min(RUN)];
+                    for value in &mut *values {
+                        let sum = isa.nine(window.columns, &weights);
+                        lanes.store16(parameters.scale32(lanes, sum, shift), value);
+                        window.slide();
+                    }
+                    out.finish(lanes, &parameters, At { column, channel, count }, values);
+                }
             }
         }
+    }
+}
+
+/// The three columns under the window, and what is to come.
+struct Window<'a, S: Taps, const STRIDE: usize> {
+    strip: Strip<'a, S>,
+    columns: [S::Column; 3],
+}
+
+impl<'a, S: Taps, const STRIDE: usize> Window<'a, S, STRIDE> {
+    /// Of the first output pixel, with `outside` columns left of the input.
+    #[inline(always)]
+    fn first(mut strip: Strip<'a, S>, outside: usize) -> Self {
+        let none = strip.isa.column([strip.isa.lanes().splat16(0); 3], strip.narrow);
+        let a = if outside > 0 { none } else { strip.next() };
+        let b = if outside > 1 { none } else { strip.next() };
+        let c = strip.next();
+        Window { strip, columns: [a, b, c] }
+    }
+
+    /// To the next output pixel.
+    #[inline(always)]
+    fn slide(&mut self) {
+        let [_, b, c] = self.columns;
+        self.columns = match STRIDE {
+            1 => [b, c, self.strip.next()],
+            _ => [c, self.strip.next(), self.strip.next()],
+        };
     }
 }
 
@@ -157,91 +248,74 @@ impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
 struct Strip<'a, S: Taps> {
     isa: S,
     narrow: Narrow<S::L>,
-    rows: [&'a [i16]; 3],
+    lines: [&'a [i16]; 3],
     /// Elements per pixel.
     step: usize,
-    /// Columns still to come that are left of the input.
-    outside: usize,
     /// The next pixel's first element.
     first: usize,
 }
 
 impl<S: Taps> Strip<'_, S> {
-    /// The next column's narrowed pixels, the upper two as a pair; 0 outside
-    /// the input.
+    /// The next column; 0 past the last.
     #[inline(always)]
-    fn next(&mut self) -> (S::Pair, <S::L as Lanes>::I16) {
+    fn next(&mut self) -> S::Column {
         let lanes = self.isa.lanes();
-        let mut pixels = [lanes.splat16(0); 3];
-        let Strip { rows: [upper, middle, lower], first, .. } = *self;
-        if self.outside > 0 {
-            self.outside -= 1;
+        let Strip { lines: [upper, middle, lower], first, .. } = *self;
+        let pixels = if let (Some(upper), Some(middle), Some(lower)) = (
+            upper.get(first..first + LANES),
+            middle.get(first..first + LANES),
+            lower.get(first..first + LANES),
+        ) {
+            [load16_padded(lanes, upper), load16_padded(lanes, middle), load16_padded(lanes, lower)]
         } else if first < upper.len() {
-            let loaded = if let (Some(upper), Some(middle), Some(lower)) = (
-                upper[first..].first_chunk(),
-                middle[first..].first_chunk(),
-                lower[first..].first_chunk(),
-            ) {
-                [lanes.load16(upper), lanes.load16(middle), lanes.load16(lower)]
-            } else {
-                [
-                    load16_padded(lanes, &upper[first..]),
-                    load16_padded(lanes, &middle[first..]),
-                    load16_padded(lanes, &lower[first..]),
-                ]
-            };
-            for (pixel, &loaded) in pixels.iter_mut().zip(&loaded) {
-                *pixel = lanes.narrow16(loaded, self.narrow);
-            }
-            self.first += self.step;
-        }
-        (self.isa.pair(pixels[0], pixels[1]), pixels[2])
+            [
+                load16_padded(lanes, &upper[first..]),
+                load16_padded(lanes, &middle[first..]),
+                load16_padded(lanes, &lower[first..]),
+            ]
+        } else {
+            [lanes.splat16(0); 3]
+        };
+        self.first = first + self.step;
+        self.isa.column(pixels, self.narrow)
     }
 }
 
-/// One row under any window.
+/// Some rows under any window.
 struct AnyTaps<'l, 'a, S: Taps> {
     isa: S,
     layer: &'l Layer<'a, S::L>,
     sink: &'l mut Sink<'a>,
-    row: usize,
+    rows: Range<usize>,
 }
 
 impl<S: Taps> Work for AnyTaps<'_, '_, S> {
     #[inline(always)]
     fn run(self) {
-        let AnyTaps { isa, layer, sink, row } = self;
+        let AnyTaps { isa, layer, sink, rows } = self;
         let lanes = isa.lanes();
         let conv = &layer.conv;
-        let window = &conv.window;
-        let none = lanes.splat16(0);
-        let inside_y =
-            taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, conv.input.h);
-        for channel in (0..conv.output.c).step_by(LANES) {
-            let mut out = sink.row(row);
-            let parameters = out.parameters(lanes, channel);
-            let count = (conv.output.c - channel).min(LANES);
-            for column in 0..conv.output.w {
-                let inside_x = taps_inside(
-                    column,
-                    window.stride_w,
-                    window.pad_left,
-                    window.kernel_w,
-                    conv.input.w,
-                );
-                let mut sum = lanes.zero32();
-                for ky in inside_y.clone() {
-                    let y = row * window.stride_h + ky - window.pad_top;
-                    let from = layer.row(y, channel);
-                    for kx in inside_x.clone() {
-                        let x = column * window.stride_w + kx - window.pad_left;
-                        let loaded = load16_padded(lanes, &from[x * conv.input.c..]);
-                        let pixel = lanes.narrow16(loaded, layer.narrow);
-                        let weight = layer.weight(lanes, ky * window.kernel_w + kx, channel);
-                        sum = isa.add_pair(sum, isa.pair(pixel, none), isa.pair(weight, none));
+        let mut values = [[0; LANES]; RUN];
+        for row in rows {
+            for channel in (0..conv.output.c).step_by(LANES) {
+                let mut out = sink.row(row);
+                let parameters = out.parameters(lanes, channel);
+                let count = (conv.output.c - channel).min(LANES);
+                let Some(shift) = out.shift() else {
+                    for column in 0..conv.output.w {
+                        let sum = layer.sum(isa, row, column, channel);
+                        out.emit32(lanes, &parameters, At { column, channel, count }, sum);
                     }
+                    continue;
+                };
+                for column in (0..conv.output.w).step_by(RUN) {
+                    let values = &mut values[..(conv.output.w - column).min(RUN)];
+                    for (p, value) in values.iter_mut().enumerate() {
+                        let sum = layer.sum(isa, row, column + p, channel);
+                        lanes.store16(parameters.scale32(lanes, sum, shift), value);
+                    }
+                    out.finish(lanes, &parameters, At { column, channel, count }, values);
                 }
-                out.emit32(lanes, &parameters, At { column, channel, count }, sum);
             }
         }
     }

@@ -42,6 +42,8 @@ pub(crate) trait Lanes: Outline {
     fn load_i8(self, from: &[i8; LANES]) -> Self::I16;
     /// Lane `i` is −1 where bit `i` is set, else 0.
     fn mask16(self, bits: u16) -> Self::I16;
+    /// `a` in the lanes where `mask` is −1, `b` where it is 0.
+    fn select16(self, mask: Self::I16, a: Self::I16, b: Self::I16) -> Self::I16;
     /// Wrapping.
     fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16;
     /// Wrapping.
@@ -54,10 +56,14 @@ pub(crate) trait Lanes: Outline {
     fn min16(self, a: Self::I16, b: Self::I16) -> Self::I16;
     /// Signed.
     fn max16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// `a·b`, wrapping.
+    fn mul16(self, a: Self::I16, b: Self::I16) -> Self::I16;
     /// `(a·b + 2^14) >> 15`; `b` is not −32768.
     fn mulr16(self, a: Self::I16, b: Self::I16) -> Self::I16;
     /// `a << count` that wraps; `count` 0..=15.
     fn shl16(self, a: Self::I16, count: u32) -> Self::I16;
+    /// `a >> count`, the sign extended; `count` 0..=15.
+    fn shr16(self, a: Self::I16, count: u32) -> Self::I16;
     /// `a << count` that saturates; `count` 0..=15.
     fn shls16(self, a: Self::I16, count: u32) -> Self::I16;
     /// Bit `i` is `a < b` in lane `i`.
@@ -82,15 +88,32 @@ pub(crate) trait Lanes: Outline {
     /// Bit `i` is `a < b` in lane `i`.
     fn less32(self, a: Self::I32, b: Self::I32) -> u16;
 
+    /// `a · 2^shift`, rounded (right) or wrapping (left), saturated to 16 bits;
+    /// `shift` −16..=15.
+    #[inline(always)]
+    fn shift_to_16(self, a: Self::I32, shift: i8) -> Self::I16 {
+        self.saturate32(if shift < 0 {
+            self.rshr32(a, u32::from(shift.unsigned_abs()))
+        } else {
+            self.shl32(a, shift as u32)
+        })
+    }
+
     /// `clamp(rshr(a, count), −128, 127)`; `count` 0..=8. A rounding right
     /// shift by r ≥ 1 is a rounding multiplication by 2^(15−r).
     #[inline(always)]
     fn narrow16(self, a: Self::I16, narrow: Narrow<Self>) -> Self::I16 {
-        let shifted = match narrow.factor {
+        let shifted = self.shift16(a, narrow);
+        self.max16(self.min16(shifted, narrow.most), narrow.least)
+    }
+
+    /// [`Lanes::narrow16`] without the clamp.
+    #[inline(always)]
+    fn shift16(self, a: Self::I16, narrow: Narrow<Self>) -> Self::I16 {
+        match narrow.factor {
             Some(factor) => self.mulr16(a, factor),
             None => a,
-        };
-        self.max16(self.min16(shifted, narrow.most), narrow.least)
+        }
     }
 
     /// The constants of [`Lanes::narrow16`].

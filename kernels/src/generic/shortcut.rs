@@ -1,10 +1,16 @@
 //! The parameter-free shortcut: pool, regroup channels, shift.
 //!
-//! A shortcut of the output's own shape is one load. In nearly every other
-//! layer a lane's source channels are as contiguous as its own, and the number
-//! of elements is 2, 4 or 8: then it is vector adds and one rounding shift.
-//! Anything else (channels that wrap within 16, means over 3 or 9 elements)
-//! takes the scalar path, one channel at a time.
+//! 16 neighbouring channels of a pixel are had, where that is possible, by
+//!
+//! - one load: the output's own shape, or fewer channels in whole groups of 16;
+//! - two loads and a selection: fewer channels, which wrap round within 16;
+//! - a mean over four pixels or a few channels, in 16 bits and exact.
+//!
+//! What is left (other pools, means over both, groups that start anywhere) is
+//! added up in 32 bits, or takes the scalar path, one channel at a time.
+//!
+//! Cost per 16 channels: 1 load and 1 add; a mean of four pixels 4 loads and 15
+//! operations; a mean over r channels r loads and 3r + 8 operations.
 
 use core::ops::Range;
 
@@ -16,63 +22,306 @@ use crate::types::Shortcut;
 /// What one output row needs of the shortcut.
 #[derive(Clone, Copy)]
 pub(crate) struct RowShortcut<'a> {
-    /// The output row's own pixels, if the shapes agree.
-    plain: Option<&'a [i16]>,
+    way: Way<'a>,
     taken: &'a Shortcut<'a>,
     row: usize,
 }
 
+/// How 16 neighbouring channels of a row are had.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// One load from the row of the same pixels.
+    Load(&'a [i16]),
+    /// The mean of several loads from the row of the same pixels.
+    Channels(&'a [i16]),
+    /// Two loads from the row of the same pixels, where the 16 wrap round.
+    Wrap(&'a [i16]),
+    /// The mean of four loads from two rows of twice the pixels, and of what
+    /// there is at the right border.
+    MeanOfFour([&'a [i16]; 2]),
+    /// Anything else.
+    Other,
+}
+
 impl<'a> RowShortcut<'a> {
     /// For output row `row` of `channels` channels.
+    #[inline(always)]
     pub(crate) fn new(taken: &'a Shortcut<'a>, row: usize, channels: usize) -> Self {
-        let elements = taken.shape.w * channels;
-        let plain = (taken.pool == 1 && taken.shape.c == channels)
-            .then(|| &taken.values[row * elements..(row + 1) * elements]);
-        RowShortcut { plain, taken, row }
+        let Shortcut { shape, pool, .. } = *taken;
+        let elements = shape.w * shape.c;
+        let line = |row: usize| &taken.values[row * elements..(row + 1) * elements];
+        // 16 channels from a multiple of 16 on do not wrap then.
+        let contiguous =
+            shape.c == channels || (shape.c < channels && shape.c.is_multiple_of(LANES));
+        // At most once within 16, whatever multiple of 16 they start from.
+        let wraps_once = shape.c >= LANES || shape.c == LANES / 2;
+        let way = match pool {
+            1 if contiguous => Way::Load(line(row)),
+            1 if shape.c > channels => Way::Channels(line(row)),
+            1 if shape.c < channels && wraps_once => Way::Wrap(line(row)),
+            2 if contiguous && 2 * row + 1 < shape.h => {
+                Way::MeanOfFour([line(2 * row), line(2 * row + 1)])
+            }
+            _ => Way::Other,
+        };
+        RowShortcut { way, taken, row }
+    }
+
+    /// The shortcut's channel that output channel `channel` starts from.
+    pub(crate) fn source(&self, channel: usize) -> usize {
+        channel % self.taken.shape.c
     }
 
     /// What the shortcut adds to the channels at `at` (of `channels`): all of
-    /// them if G is above 1.
+    /// them if G is above 1. `sources` is [`RowShortcut::source`] of each group
+    /// of 16.
     #[inline(always)]
     pub(crate) fn values<L: Lanes, const G: usize>(
         self,
         lanes: L,
         channels: usize,
         at: At,
+        sources: [usize; G],
     ) -> [L::I16; G] {
         let mut values = [lanes.splat16(0); G];
-        if let Some(plain) = self.plain {
-            let from = &plain[at.column * channels + at.channel..];
-            if G == 1 {
-                values[0] = load16_padded(lanes, from);
-            } else if let Some(from) = from[..G * LANES].as_chunks().0.first_chunk::<G>() {
-                for (value, from) in values.iter_mut().zip(from) {
-                    *value = lanes.load16(from);
+        let shape = self.taken.shape;
+        match self.way {
+            Way::Load(line) if self.whole(channels, at) => {
+                let pixel = &line[at.column * shape.c..];
+                for (value, &source) in values.iter_mut().zip(&sources) {
+                    *value = load16_padded(lanes, &pixel[source..]);
                 }
             }
-        } else {
-            let mut means = [[0; LANES]; G];
-            let pooled =
-                Pooled { lanes, taken: self.taken, row: self.row, channels, at, means: &mut means };
-            lanes.outline(pooled);
-            for (value, means) in values.iter_mut().zip(&means) {
-                *value = lanes.load16(means);
+            Way::Wrap(line) if at.column > 0 && self.whole(channels, at) => {
+                for (value, &source) in values.iter_mut().zip(&sources) {
+                    *value = wrapped(lanes, line, at.column, source, shape.c);
+                }
+            }
+            Way::MeanOfFour(lines) if 2 * at.column + 1 < shape.w && self.whole(channels, at) => {
+                let pixels = lines.map(|line| &line[2 * at.column * shape.c..]);
+                for (value, &source) in values.iter_mut().zip(&sources) {
+                    *value = mean_of_four(lanes, pixels, source, shape.c);
+                }
+            }
+            _ => {
+                let mut means = [[0; LANES]; G];
+                let RowShortcut { taken, row, .. } = self;
+                let pooled = Pooled { lanes, taken, row, channels, at, means: &mut means };
+                lanes.outline(pooled);
+                for (value, means) in values.iter_mut().zip(&means) {
+                    *value = lanes.load16(means);
+                }
             }
         }
-        let shift = self.taken.shift;
-        if shift < 0 {
-            // A rounding right shift by r is a rounding multiplication by 2^(15−r).
-            let factor = lanes.splat16(1 << (15 + shift));
-            for value in &mut values {
-                *value = lanes.mulr16(*value, factor);
-            }
-        } else if shift > 0 {
-            for value in &mut values {
-                *value = lanes.shls16(*value, shift as u32);
-            }
+        let scale = self.scale(lanes);
+        for value in &mut values {
+            *value = scale.apply(lanes, *value);
         }
         values
     }
+
+    /// Adds to each pixel's values, from the one at `at` on, what the shortcut
+    /// has for these 16 of the `channels` channels.
+    #[inline(always)]
+    pub(crate) fn add<L: Lanes>(
+        &self,
+        lanes: L,
+        channels: usize,
+        at: At,
+        source: usize,
+        values: &mut [[i16; LANES]],
+    ) {
+        let shape = self.taken.shape;
+        let mut done = 0;
+        if self.whole(channels, at) {
+            let scale = self.scale(lanes);
+            match self.way {
+                Way::Load(line) => {
+                    let pixels = line[at.column * shape.c + source..].chunks(shape.c);
+                    for (value, pixel) in values.iter_mut().zip(pixels) {
+                        let extra = scale.apply(lanes, load16_padded(lanes, pixel));
+                        lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+                    }
+                    done = values.len();
+                }
+                Way::Channels(line) => {
+                    if let Some(mean) = mean_terms(shape.c, channels, at) {
+                        for (p, value) in values.iter_mut().enumerate() {
+                            let pixel = &line[(at.column + p) * shape.c + at.channel..];
+                            let extra = scale.apply(lanes, mean.of(lanes, pixel, channels));
+                            lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+                        }
+                        done = values.len();
+                    }
+                }
+                Way::Wrap(line) => {
+                    // The very first pixel has nothing before it.
+                    let from = usize::from(at.column == 0);
+                    if from > 0 {
+                        let [extra] = self.values::<L, 1>(lanes, channels, at, [source]);
+                        let sum = lanes.adds16(lanes.load16(&values[0]), extra);
+                        lanes.store16(sum, &mut values[0]);
+                    }
+                    for (p, value) in values.iter_mut().enumerate().skip(from) {
+                        let both = wrapped(lanes, line, at.column + p, source, shape.c);
+                        let extra = scale.apply(lanes, both);
+                        lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+                    }
+                    done = values.len();
+                }
+                Way::MeanOfFour(lines) => {
+                    done = values.len().min((shape.w / 2).saturating_sub(at.column));
+                    for (p, value) in values[..done].iter_mut().enumerate() {
+                        let first = 2 * (at.column + p) * shape.c;
+                        let pixels = [&lines[0][first..], &lines[1][first..]];
+                        let mean = mean_of_four(lanes, pixels, source, shape.c);
+                        let extra = scale.apply(lanes, mean);
+                        lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+                    }
+                }
+                Way::Other => {}
+            }
+        }
+        for (p, value) in values.iter_mut().enumerate().skip(done) {
+            let at = At { column: at.column + p, ..at };
+            let [extra] = self.values::<L, 1>(lanes, channels, at, [source]);
+            lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+        }
+    }
+
+    /// Whether the 16 channels at `at` do not wrap in the shortcut: groups of a
+    /// grouped convolution start anywhere.
+    #[inline(always)]
+    fn whole(&self, channels: usize, at: At) -> bool {
+        self.taken.shape.c == channels || at.channel.is_multiple_of(LANES)
+    }
+
+    #[inline(always)]
+    fn scale<L: Lanes>(&self, lanes: L) -> Scale<L> {
+        match self.taken.shift {
+            0 => Scale::None,
+            // A rounding right shift by r is a rounding multiplication by 2^(15−r).
+            right @ ..0 => Scale::Multiply(lanes.splat16(1 << (15 + right))),
+            left => Scale::Shift(left as u32),
+        }
+    }
+}
+
+/// The shift of a shortcut.
+#[derive(Clone, Copy)]
+enum Scale<L: Lanes> {
+    None,
+    Multiply(L::I16),
+    Shift(u32),
+}
+
+impl<L: Lanes> Scale<L> {
+    #[inline(always)]
+    fn apply(self, lanes: L, value: L::I16) -> L::I16 {
+        match self {
+            Scale::None => value,
+            Scale::Multiply(factor) => lanes.mulr16(value, factor),
+            Scale::Shift(count) => lanes.shls16(value, count),
+        }
+    }
+}
+
+/// A mean over so many channels, at most [`MEAN_TERMS`].
+#[derive(Clone, Copy)]
+struct Mean(usize);
+
+/// As many as [`Mean::of`] is exact for.
+const MEAN_TERMS: usize = 7;
+
+/// The mean over some of a shortcut's `from` channels that all channels at `at`,
+/// of fewer `channels`, have in common, if it is the same number for all of them
+/// and not too large.
+#[inline(always)]
+fn mean_terms(from: usize, channels: usize, at: At) -> Option<Mean> {
+    if from <= channels {
+        return None;
+    }
+    let terms = |channel: usize| (from - channel).div_ceil(channels);
+    let count = terms(at.channel);
+    (count == terms(at.channel + at.count - 1) && count <= MEAN_TERMS).then_some(Mean(count))
+}
+
+impl Mean {
+    /// `rdiv(Σ x, r)` over the r channels `0, step, 2·step, …` of a pixel, for 16
+    /// of them; all in 16 bits that wrap.
+    ///
+    /// First q ≈ Σ x/r: every term is off by less than 1 (1/2 for the factor, 1/2
+    /// for rounding), so the rest Σ x − r·q is within ±r². What is left is
+    /// rdiv(rest, r) = ⌊u / 2r⌋ − r with u = 2·rest + r + 2r² from r to 4r² + r:
+    /// a multiplication by ⌈2^10 / r⌉, which fits 16 bits, and a shift by 11.
+    /// Rounding that factor up adds too little to reach the next integer, at
+    /// most 0.99/2r (r = 7); a test goes through every u.
+    #[inline(always)]
+    fn of<L: Lanes>(self, lanes: L, pixel: &[i16], step: usize) -> L::I16 {
+        let terms = self.0;
+        if terms == 1 {
+            return load16_padded(lanes, pixel);
+        }
+        let factor = lanes.splat16((((1 << 15) + terms / 2) / terms) as i16);
+        let (r, least) = (lanes.splat16(terms as i16), terms + 2 * terms * terms);
+        let mut sum = lanes.splat16(0);
+        let mut quotient = sum;
+        for term in 0..terms {
+            let x = load16_padded(lanes, &pixel[term * step..]);
+            sum = lanes.add16(sum, x);
+            quotient = lanes.add16(quotient, lanes.mulr16(x, factor));
+        }
+        let rest = lanes.sub16(sum, lanes.mul16(quotient, r));
+        let u = lanes.add16(lanes.add16(rest, rest), lanes.splat16(least as i16));
+        let reciprocal = lanes.splat16(1024usize.div_ceil(terms) as i16);
+        let quotient = lanes.sub16(quotient, r);
+        lanes.add16(quotient, lanes.shr16(lanes.mul16(u, reciprocal), 11))
+    }
+}
+
+/// The 16 channels from `source` on of the pixel at `column`, above 0, where
+/// the first of the `channels` follows the last, once. Lanes that start over are
+/// those of a load that starts as many elements before the pixel.
+#[inline(always)]
+fn wrapped<L: Lanes>(
+    lanes: L,
+    line: &[i16],
+    column: usize,
+    source: usize,
+    channels: usize,
+) -> L::I16 {
+    let pixel = column * channels;
+    let turn = channels - source;
+    let first = load16_padded(lanes, &line[pixel + source..]);
+    if turn >= LANES {
+        return first;
+    }
+    let again = load16_padded(lanes, &line[pixel - turn..]);
+    lanes.select16(lanes.mask16((1 << turn) - 1), first, again)
+}
+
+/// `(a + b + c + d + 2) >> 2` over two pixels of `channels` channels in each of
+/// two rows, for the 16 channels from `source` on. In 16 bits: the quarters are
+/// added rounded down, and what that lost, 0 to 12, is the difference of two
+/// sums that both wrap.
+#[inline(always)]
+fn mean_of_four<L: Lanes>(
+    lanes: L,
+    [upper, lower]: [&[i16]; 2],
+    source: usize,
+    channels: usize,
+) -> L::I16 {
+    let a = load16_padded(lanes, &upper[source..]);
+    let b = load16_padded(lanes, &upper[channels + source..]);
+    let c = load16_padded(lanes, &lower[source..]);
+    let d = load16_padded(lanes, &lower[channels + source..]);
+    let sum = lanes.add16(lanes.add16(a, b), lanes.add16(c, d));
+    let quarters = lanes.add16(
+        lanes.add16(lanes.shr16(a, 2), lanes.shr16(b, 2)),
+        lanes.add16(lanes.shr16(c, 2), lanes.shr16(d, 2)),
+    );
+    let lost = lanes.sub16(sum, lanes.shl16(quarters, 2));
+    lanes.add16(quarters, lanes.shr16(lanes.add16(lost, lanes.splat16(2)), 2))
 }
 
 /// Means over pixels and channels.
@@ -95,6 +344,12 @@ impl<L: Lanes> Work for Pooled<'_, '_, L> {
         let columns = at.column * pool..(at.column * pool + pool).min(shape.w);
         for (group, means) in means.iter_mut().enumerate() {
             let Some(at) = at.group(group) else { break };
+            if let (1, Some(mean)) = (pool, mean_terms(shape.c, channels, at)) {
+                let pixel = (row * shape.w + at.column) * shape.c;
+                let values = &taken.values[pixel + at.channel..];
+                lanes.store16(mean.of(lanes, values, channels), means);
+                continue;
+            }
             let first = at.channel % shape.c;
             let (aligned, repeats) = if shape.c >= channels {
                 (shape.c.is_multiple_of(channels), shape.c / channels)
@@ -149,6 +404,40 @@ fn one_by_one(
             }
         }
         // A mean of 16-bit values is one.
-        *mean = rdiv(sum, elements) as i16;
+        *mean = if elements == 1 { sum as i16 } else { rdiv(sum, elements) as i16 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LANES, MEAN_TERMS, Mean, rdiv};
+    use crate::portable::Portable;
+
+    #[test]
+    fn means_over_channels_are_exact() {
+        for terms in 1..=MEAN_TERMS {
+            for u in terms..=4 * terms * terms + terms {
+                let product = i16::try_from(u * 1024usize.div_ceil(terms)).expect("fits 16 bits");
+                assert_eq!(product as usize >> 11, u / (2 * terms), "{u} of {terms} terms");
+            }
+            let ends =
+                [i16::MIN, i16::MIN + 1, -12345, -1, 0, 1, 77, 23456, i16::MAX - 1, i16::MAX];
+            for first in ends {
+                for others in ends {
+                    for last in -200..200i16 {
+                        let mut pixel = [others; LANES * MEAN_TERMS];
+                        pixel[..LANES].fill(first);
+                        pixel[LANES * (terms - 1)..].fill(others.saturating_add(last));
+                        let sum: i64 = (0..terms).map(|term| i64::from(pixel[term * LANES])).sum();
+                        let found = Mean(terms).of(Portable, &pixel, LANES);
+                        assert_eq!(
+                            i64::from(found[0]),
+                            rdiv(sum, terms as i64),
+                            "{terms} terms: {first}, {others}, {last}"
+                        );
+                    }
+                }
+            }
+        }
     }
 }

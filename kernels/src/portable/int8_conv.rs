@@ -2,10 +2,13 @@
 
 use super::Portable;
 use crate::generic::int8_conv::Dot;
+use crate::generic::lanes::Lanes;
 
 impl Dot for Portable {
     type L = Portable;
     type Weights = [i8; 64];
+    type Sum = [i32; 16];
+    const BYTES: usize = 2;
 
     #[inline(always)]
     fn lanes(self) -> Portable {
@@ -16,7 +19,15 @@ impl Dot for Portable {
         *from
     }
     #[inline(always)]
-    fn dot(self, sum: [i32; 16], weights: [i8; 64], x: &[u8; 8]) -> [i32; 16] {
+    fn zero(self) -> [i32; 16] {
+        [0; 16]
+    }
+    #[inline(always)]
+    fn negative(self, sum: [i32; 16]) -> [i32; 16] {
+        sum
+    }
+    #[inline(always)]
+    fn dot(self, sum: [i32; 16], weights: [i8; 64], x: &[u8]) -> [i32; 16] {
         let mut values = [0; 4];
         for (value, x) in values.iter_mut().zip(x.as_chunks::<2>().0) {
             *value = i32::from(i16::from_ne_bytes(*x));
@@ -30,5 +41,15 @@ impl Dot for Portable {
             *sum = sum.wrapping_add(products);
         }
         sum
+    }
+    #[inline(always)]
+    fn sum(self, sum: [i32; 16]) -> [i32; 16] {
+        sum
+    }
+    #[inline(always)]
+    fn put(self, value: [i16; 16], to: &mut [u8]) {
+        if let Some(to) = to.first_chunk_mut() {
+            self.store16_bytes(value, to);
+        }
     }
 }

@@ -1,27 +1,45 @@
-//! Products of two taps in plain Rust.
+//! Products of one tap after the other in plain Rust.
 
 use super::Portable;
 use crate::generic::int8_depthwise::Taps;
+use crate::generic::lanes::{LANES, Lanes, Narrow};
 
 impl Taps for Portable {
     type L = Portable;
-    type Pair = [[i16; 16]; 2];
+    type Column = [[i16; LANES]; 3];
+    type Nine = [[i16; LANES]; 9];
 
     #[inline(always)]
     fn lanes(self) -> Portable {
         self
     }
     #[inline(always)]
-    fn pair(self, a: [i16; 16], b: [i16; 16]) -> [[i16; 16]; 2] {
-        [a, b]
+    fn column(self, pixels: [[i16; LANES]; 3], narrow: Narrow<Portable>) -> Self::Column {
+        let mut column = pixels;
+        for pixel in &mut column {
+            *pixel = self.narrow16(*pixel, narrow);
+        }
+        column
     }
     #[inline(always)]
-    fn add_pair(self, sum: [i32; 16], x: [[i16; 16]; 2], w: [[i16; 16]; 2]) -> [i32; 16] {
+    fn weights(self, weights: [[i16; LANES]; 9]) -> Self::Nine {
+        weights
+    }
+    #[inline(always)]
+    fn nine(self, columns: [Self::Column; 3], weights: &Self::Nine) -> [i32; LANES] {
+        let mut sum = [0; LANES];
+        for (kx, column) in columns.iter().enumerate() {
+            for (ky, pixel) in column.iter().enumerate() {
+                sum = self.add(sum, *pixel, weights[3 * ky + kx]);
+            }
+        }
+        sum
+    }
+    #[inline(always)]
+    fn add(self, sum: [i32; LANES], x: [i16; LANES], w: [i16; LANES]) -> [i32; LANES] {
         let mut sum = sum;
         for (i, sum) in sum.iter_mut().enumerate() {
-            let a = i32::from(x[0][i]) * i32::from(w[0][i]);
-            let b = i32::from(x[1][i]) * i32::from(w[1][i]);
-            *sum = sum.wrapping_add(a + b);
+            *sum = sum.wrapping_add(i32::from(x[i]) * i32::from(w[i]));
         }
         sum
     }

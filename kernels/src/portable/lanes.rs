@@ -78,6 +78,14 @@ impl Lanes for Portable {
         result
     }
     #[inline(always)]
+    fn select16(self, mask: I16, a: I16, b: I16) -> I16 {
+        let mut result = b;
+        for i in 0..LANES {
+            result[i] = (a[i] & mask[i]) | (b[i] & !mask[i]);
+        }
+        result
+    }
+    #[inline(always)]
     fn add16(self, a: I16, b: I16) -> I16 {
         both(a, b, i16::wrapping_add)
     }
@@ -102,12 +110,20 @@ impl Lanes for Portable {
         both(a, b, i16::max)
     }
     #[inline(always)]
+    fn mul16(self, a: I16, b: I16) -> I16 {
+        both(a, b, i16::wrapping_mul)
+    }
+    #[inline(always)]
     fn mulr16(self, a: I16, b: I16) -> I16 {
         both(a, b, |a, b| ((i32::from(a) * i32::from(b) + (1 << 14)) >> 15) as i16)
     }
     #[inline(always)]
     fn shl16(self, a: I16, count: u32) -> I16 {
         each(a, |a| a << count)
+    }
+    #[inline(always)]
+    fn shr16(self, a: I16, count: u32) -> I16 {
+        each(a, |a| a >> count)
     }
     #[inline(always)]
     fn shls16(self, a: I16, count: u32) -> I16 {

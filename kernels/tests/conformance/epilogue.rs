@@ -105,10 +105,14 @@ fn shortcut_spec(random: &mut Random, out: Shape, extreme: bool) -> ShortcutSpec
     let pool = random.pick(&[1, 1, 1, 2, 2, 3]);
     // From one pixel for the last output to more than it reads.
     let side = |random: &mut Random, out: usize| (out - 1) * pool + random.size(1, pool + 1);
-    let c = match random.size(0, 5) {
-        0 => out.c.div_ceil(2),
-        1 => out.c * 2,
+    // Fewer channels, that wrap within 16 or not; a mean over whole numbers of
+    // them, and over two numbers.
+    let c = match random.size(0, 7) {
+        0 => out.c.div_ceil(random.size(2, 7)),
+        1 => out.c * random.size(2, 9),
         2 => random.size(1, 2 * out.c + 1),
+        3 => random.size(8, 17),
+        4 => out.c * random.size(1, 7) + random.size(1, out.c + 1),
         _ => out.c,
     };
     let (h, w) = match random.chance(2) {

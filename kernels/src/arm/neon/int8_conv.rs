@@ -4,11 +4,14 @@ use core::arch::aarch64::*;
 
 use super::Neon;
 use crate::generic::int8_conv::Dot;
+use crate::generic::lanes::Lanes;
 
 impl Dot for Neon {
     type L = Neon;
     /// 16-bit weights, position by position, channel by channel.
     type Weights = [[int16x8_t; 2]; 4];
+    type Sum = [int32x4_t; 4];
+    const BYTES: usize = 2;
 
     #[inline(always)]
     fn lanes(self) -> Neon {
@@ -28,7 +31,16 @@ impl Dot for Neon {
         }
     }
     #[inline(always)]
-    fn dot(self, sum: [int32x4_t; 4], weights: [[int16x8_t; 2]; 4], x: &[u8; 8]) -> [int32x4_t; 4] {
+    fn zero(self) -> [int32x4_t; 4] {
+        self.zero32()
+    }
+    #[inline(always)]
+    fn negative(self, sum: [int32x4_t; 4]) -> [int32x4_t; 4] {
+        sum
+    }
+    #[inline(always)]
+    fn dot(self, sum: [int32x4_t; 4], weights: [[int16x8_t; 2]; 4], x: &[u8]) -> [int32x4_t; 4] {
+        let x: &[u8; 8] = x.first_chunk().expect("4 values");
         // SAFETY: the target has NEON; the array is the 8 bytes read.
         unsafe {
             let x = vreinterpret_s16_u8(vld1_u8(x.as_ptr()));
@@ -36,6 +48,16 @@ impl Dot for Neon {
             let sum = multiply::<1>(sum, weights[1], x);
             let sum = multiply::<2>(sum, weights[2], x);
             multiply::<3>(sum, weights[3], x)
+        }
+    }
+    #[inline(always)]
+    fn sum(self, sum: [int32x4_t; 4]) -> [int32x4_t; 4] {
+        sum
+    }
+    #[inline(always)]
+    fn put(self, value: [int16x8_t; 2], to: &mut [u8]) {
+        if let Some(to) = to.first_chunk_mut() {
+            self.store16_bytes(value, to);
         }
     }
 }

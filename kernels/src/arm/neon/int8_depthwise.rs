@@ -1,32 +1,49 @@
-//! One tap after the other by `smlal`; the products with a tap that is
-//! known to be zero vanish in the compiler.
+//! One tap after the other by `smlal`.
+
+// Fixed loops over indices are unrolled into registers.
+#![allow(clippy::needless_range_loop)]
 
 use core::arch::aarch64::*;
 
 use super::Neon;
 use crate::generic::int8_depthwise::Taps;
+use crate::generic::lanes::{Lanes, Narrow};
 
 impl Taps for Neon {
     type L = Neon;
-    type Pair = [[int16x8_t; 2]; 2];
+    type Column = [[int16x8_t; 2]; 3];
+    type Nine = [[int16x8_t; 2]; 9];
 
     #[inline(always)]
     fn lanes(self) -> Neon {
         self
     }
     #[inline(always)]
-    fn pair(self, a: [int16x8_t; 2], b: [int16x8_t; 2]) -> [[int16x8_t; 2]; 2] {
-        [a, b]
+    fn column(self, pixels: [[int16x8_t; 2]; 3], narrow: Narrow<Neon>) -> Self::Column {
+        let mut column = pixels;
+        for pixel in &mut column {
+            *pixel = self.narrow16(*pixel, narrow);
+        }
+        column
     }
     #[inline(always)]
-    fn add_pair(
-        self,
-        sum: [int32x4_t; 4],
-        x: [[int16x8_t; 2]; 2],
-        w: [[int16x8_t; 2]; 2],
-    ) -> [int32x4_t; 4] {
+    fn weights(self, weights: [[int16x8_t; 2]; 9]) -> Self::Nine {
+        weights
+    }
+    #[inline(always)]
+    fn nine(self, columns: [Self::Column; 3], weights: &Self::Nine) -> [int32x4_t; 4] {
+        let mut sum = self.zero32();
+        for kx in 0..3 {
+            for ky in 0..3 {
+                sum = self.add(sum, columns[kx][ky], weights[3 * ky + kx]);
+            }
+        }
+        sum
+    }
+    #[inline(always)]
+    fn add(self, sum: [int32x4_t; 4], x: [int16x8_t; 2], w: [int16x8_t; 2]) -> [int32x4_t; 4] {
         // SAFETY: the target has NEON.
-        unsafe { multiply(multiply(sum, x[0], w[0]), x[1], w[1]) }
+        unsafe { multiply(sum, x, w) }
     }
 }
 

@@ -89,6 +89,16 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
+    fn select16(self, mask: I16, a: I16, b: I16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            [
+                vbslq_s16(vreinterpretq_u16_s16(mask[0]), a[0], b[0]),
+                vbslq_s16(vreinterpretq_u16_s16(mask[1]), a[1], b[1]),
+            ]
+        }
+    }
+    #[inline(always)]
     fn add16(self, a: I16, b: I16) -> I16 {
         // SAFETY: the target has NEON.
         unsafe { [vaddq_s16(a[0], b[0]), vaddq_s16(a[1], b[1])] }
@@ -119,6 +129,11 @@ impl Lanes for Neon {
         unsafe { [vmaxq_s16(a[0], b[0]), vmaxq_s16(a[1], b[1])] }
     }
     #[inline(always)]
+    fn mul16(self, a: I16, b: I16) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe { [vmulq_s16(a[0], b[0]), vmulq_s16(a[1], b[1])] }
+    }
+    #[inline(always)]
     fn mulr16(self, a: I16, b: I16) -> I16 {
         // SAFETY: the target has NEON.
         unsafe { [vqrdmulhq_s16(a[0], b[0]), vqrdmulhq_s16(a[1], b[1])] }
@@ -128,6 +143,14 @@ impl Lanes for Neon {
         // SAFETY: the target has NEON.
         unsafe {
             let count = vdupq_n_s16(count as i16);
+            [vshlq_s16(a[0], count), vshlq_s16(a[1], count)]
+        }
+    }
+    #[inline(always)]
+    fn shr16(self, a: I16, count: u32) -> I16 {
+        // SAFETY: the target has NEON.
+        unsafe {
+            let count = vdupq_n_s16(-(count as i16));
             [vshlq_s16(a[0], count), vshlq_s16(a[1], count)]
         }
     }

@@ -4,12 +4,15 @@ use core::arch::x86_64::*;
 
 use super::Avx2;
 use crate::generic::int8_conv::Dot;
+use crate::generic::lanes::Lanes;
 
 impl Dot for Avx2 {
     type L = Avx2;
     /// 16-bit weights: the pair (0, 1) of every channel in two registers, in
     /// the order of 32-bit lanes, then the pair (2, 3).
     type Weights = [[__m256i; 2]; 2];
+    type Sum = [__m256i; 2];
+    const BYTES: usize = 2;
 
     #[inline(always)]
     fn lanes(self) -> Avx2 {
@@ -41,8 +44,16 @@ impl Dot for Avx2 {
         }
     }
     #[inline(always)]
-    fn dot(self, sum: [__m256i; 2], weights: [[__m256i; 2]; 2], x: &[u8; 8]) -> [__m256i; 2] {
-        let [a, b, c, d, e, f, g, h] = *x;
+    fn zero(self) -> [__m256i; 2] {
+        self.zero32()
+    }
+    #[inline(always)]
+    fn negative(self, sum: [__m256i; 2]) -> [__m256i; 2] {
+        sum
+    }
+    #[inline(always)]
+    fn dot(self, sum: [__m256i; 2], weights: [[__m256i; 2]; 2], x: &[u8]) -> [__m256i; 2] {
+        let &[a, b, c, d, e, f, g, h] = x.first_chunk().expect("4 values");
         // SAFETY: `self` proves AVX2.
         unsafe {
             let first = _mm256_set1_epi32(i32::from_ne_bytes([a, b, c, d]));
@@ -56,6 +67,16 @@ impl Dot for Avx2 {
                 sum[register] = _mm256_add_epi32(sum[register], products);
             }
             sum
+        }
+    }
+    #[inline(always)]
+    fn sum(self, sum: [__m256i; 2]) -> [__m256i; 2] {
+        sum
+    }
+    #[inline(always)]
+    fn put(self, value: __m256i, to: &mut [u8]) {
+        if let Some(to) = to.first_chunk_mut() {
+            self.store16_bytes(value, to);
         }
     }
 }

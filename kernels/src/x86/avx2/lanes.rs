@@ -17,6 +17,15 @@ fn regroup([a, b]: [__m256i; 2]) -> [__m256i; 2] {
     [_mm256_permute2x128_si256::<0x20>(a, b), _mm256_permute2x128_si256::<0x31>(a, b)]
 }
 
+impl Avx2 {
+    /// 32-bit lanes of channels 0–7 and 8–15.
+    #[inline(always)]
+    pub(in crate::x86) fn from_memory_order(self, halves: [__m256i; 2]) -> [__m256i; 2] {
+        // SAFETY: `self` proves AVX2.
+        unsafe { regroup(halves) }
+    }
+}
+
 impl Lanes for Avx2 {
     type I16 = __m256i;
     type I32 = [__m256i; 2];
@@ -62,6 +71,11 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
+    fn select16(self, mask: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_blendv_epi8(b, a, mask) }
+    }
+    #[inline(always)]
     fn add16(self, a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: `self` proves AVX2.
         unsafe { _mm256_add_epi16(a, b) }
@@ -92,6 +106,11 @@ impl Lanes for Avx2 {
         unsafe { _mm256_max_epi16(a, b) }
     }
     #[inline(always)]
+    fn mul16(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_mullo_epi16(a, b) }
+    }
+    #[inline(always)]
     fn mulr16(self, a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: `self` proves AVX2.
         unsafe { _mm256_mulhrs_epi16(a, b) }
@@ -100,6 +119,11 @@ impl Lanes for Avx2 {
     fn shl16(self, a: __m256i, count: u32) -> __m256i {
         // SAFETY: `self` proves AVX2.
         unsafe { _mm256_sll_epi16(a, _mm_cvtsi32_si128(count as i32)) }
+    }
+    #[inline(always)]
+    fn shr16(self, a: __m256i, count: u32) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_sra_epi16(a, _mm_cvtsi32_si128(count as i32)) }
     }
     #[inline(always)]
     fn shls16(self, a: __m256i, count: u32) -> __m256i {

@@ -1,4 +1,5 @@
-//! Products by `vpdpwssd`: pairs of 16-bit values, added to 32 bits at once.
+//! Products by `vpdpbusd`: four unsigned by four signed bytes, added to 32 bits
+//! without saturating. The weights lie as the instruction wants them.
 
 use core::arch::x86_64::*;
 
@@ -8,29 +9,50 @@ use crate::x86::avx2::Avx2;
 
 impl Dot for Avx512 {
     type L = Avx2;
-    type Weights = <Avx2 as Dot>::Weights;
+    type Weights = __m512i;
+    /// In the order of channels.
+    type Sum = __m512i;
+    const BYTES: usize = 1;
 
     #[inline(always)]
     fn lanes(self) -> Avx2 {
         self.avx2
     }
     #[inline(always)]
-    fn weights(self, from: &[i8; 64]) -> Self::Weights {
-        self.avx2.weights(from)
+    fn weights(self, from: &[i8; 64]) -> __m512i {
+        // SAFETY: `self` proves AVX-512 F; the array is the 64 bytes read.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
     }
     #[inline(always)]
-    fn dot(self, sum: [__m256i; 2], weights: Self::Weights, x: &[u8; 8]) -> [__m256i; 2] {
-        let [a, b, c, d, e, f, g, h] = *x;
-        // SAFETY: `self` proves AVX-512 VNNI and VL.
+    fn zero(self) -> __m512i {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_setzero_si512() }
+    }
+    #[inline(always)]
+    fn negative(self, sum: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_sub_epi32(_mm512_setzero_si512(), sum) }
+    }
+    #[inline(always)]
+    fn dot(self, sum: __m512i, weights: __m512i, x: &[u8]) -> __m512i {
+        let x = i32::from_ne_bytes(*x.first_chunk().expect("4 values"));
+        // SAFETY: `self` proves AVX-512 F and VNNI.
+        unsafe { _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(x), weights) }
+    }
+    #[inline(always)]
+    fn sum(self, sum: __m512i) -> [__m256i; 2] {
+        // SAFETY: `self` proves AVX-512 F.
+        let halves = unsafe { [_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)] };
+        self.avx2.from_memory_order(halves)
+    }
+    #[inline(always)]
+    fn put(self, value: __m256i, to: &mut [u8]) {
+        let to: &mut [u8; 16] = to.first_chunk_mut().expect("16 values");
+        // SAFETY: `self` proves AVX-512 BW and VL; the array is the 16 bytes
+        // written.
         unsafe {
-            let first = _mm256_set1_epi32(i32::from_ne_bytes([a, b, c, d]));
-            let second = _mm256_set1_epi32(i32::from_ne_bytes([e, f, g, h]));
-            let mut sum = sum;
-            for register in 0..2 {
-                sum[register] = _mm256_dpwssd_epi32(sum[register], weights[0][register], first);
-                sum[register] = _mm256_dpwssd_epi32(sum[register], weights[1][register], second);
-            }
-            sum
+            let bytes = _mm_xor_si128(_mm256_cvtepi16_epi8(value), _mm_set1_epi8(-128));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
         }
     }
 }
