@@ -20,7 +20,7 @@ fn regroup([a, b]: [__m256i; 2]) -> [__m256i; 2] {
 impl Avx2 {
     /// 32-bit lanes of channels 0–7 and 8–15.
     #[inline(always)]
-    pub(in crate::x86) fn from_memory_order(self, halves: [__m256i; 2]) -> [__m256i; 2] {
+    pub(in crate::x86) fn regrouped(self, halves: [__m256i; 2]) -> [__m256i; 2] {
         // SAFETY: `self` proves AVX2.
         unsafe { regroup(halves) }
     }

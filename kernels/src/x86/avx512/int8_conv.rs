@@ -43,7 +43,7 @@ impl Dot for Avx512 {
     fn sum(self, sum: __m512i) -> [__m256i; 2] {
         // SAFETY: `self` proves AVX-512 F.
         let halves = unsafe { [_mm512_castsi512_si256(sum), _mm512_extracti64x4_epi64::<1>(sum)] };
-        self.avx2.from_memory_order(halves)
+        self.avx2.regrouped(halves)
     }
     #[inline(always)]
     fn put(self, value: __m256i, to: &mut [u8]) {
