@@ -156,6 +156,10 @@ pub(crate) const fn int8_run(conv: &Conv) -> usize {
     if run < pixels { run } else { pixels }
 }
 
+/// Output pixels of a binary depthwise convolution whose counts wait for the
+/// epilogue together, at most.
+pub(crate) const DEPTHWISE_RUN: usize = 16;
+
 /// Bit planes that hold every count from 0 to `taps` and the threshold
 /// `taps + 1`, which no count reaches.
 pub(crate) const fn count_planes(taps: usize) -> usize {
@@ -167,11 +171,12 @@ pub(crate) const fn count_planes(taps: usize) -> usize {
 pub const fn scratch_bytes(operation: Operation, conv: &Conv) -> usize {
     match operation {
         Operation::BinaryConv | Operation::Int8Depthwise => 0,
-        // The thresholds as bit planes, for even and odd tap counts.
+        // The counts of a run of pixels as bit planes, or the thresholds for even
+        // and odd tap counts.
         Operation::BinaryDepthwise => {
             let taps = conv.window.kernel_h.saturating_mul(conv.window.kernel_w);
             let planes = if taps < usize::MAX { count_planes(taps) } else { 64 };
-            pixel_bytes(conv.input.c).saturating_mul(2 * planes)
+            pixel_bytes(conv.input.c).saturating_mul(DEPTHWISE_RUN * planes)
         }
         // The windows of a few output pixels, and that of an input of zeros.
         Operation::Int8Conv => (int8_run(conv) + 1) * int8_window_bytes(&conv.window, conv.input.c),

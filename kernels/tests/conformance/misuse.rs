@@ -139,8 +139,8 @@ fn an_epilogue_names_what_is_wrong() {
 fn scratch_is_what_it_was() {
     assert_eq!(scratch_bytes(Operation::BinaryConv, &CONV), 0);
     assert_eq!(scratch_bytes(Operation::Int8Depthwise, &CONV), 0);
-    // 4 planes for even and for odd counts, 8 bytes each.
-    assert_eq!(scratch_bytes(Operation::BinaryDepthwise, &CONV), 2 * 4 * 8);
+    // 4 planes of 16 pixels, 8 bytes each.
+    assert_eq!(scratch_bytes(Operation::BinaryDepthwise, &CONV), 16 * 4 * 8);
     // As many windows of 144 values and 16 more, 2 bytes each, as 2048 bytes
     // hold, and another.
     assert_eq!(scratch_bytes(Operation::Int8Conv, &CONV), (6 + 1) * (144 + 16) * 2);
