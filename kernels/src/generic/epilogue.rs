@@ -506,7 +506,14 @@ impl<L: Lanes> Work for Finish<'_, '_, L> {
                 if let Some(stream) = stream {
                     let pixels = stream[at.column * channels + at.channel..].chunks_mut(channels);
                     for (value, pixel) in values.iter().zip(pixels) {
-                        pixel[..at.count].copy_from_slice(&value[..at.count]);
+                        // Narrow networks have 8 channels; a copy of any length is
+                        // a call.
+                        match pixel.first_chunk_mut::<{ LANES / 2 }>() {
+                            Some(to) if at.count == LANES / 2 => {
+                                to.copy_from_slice(&value[..LANES / 2]);
+                            }
+                            _ => pixel[..at.count].copy_from_slice(&value[..at.count]),
+                        }
                     }
                 }
             }

@@ -137,8 +137,8 @@ impl<'a> RowShortcut<'a> {
             let scale = self.scale(lanes);
             match self.way {
                 Way::Load(line) => {
-                    let pixels = line[at.column * shape.c + source..].chunks(shape.c);
-                    for (value, pixel) in values.iter_mut().zip(pixels) {
+                    for (p, value) in values.iter_mut().enumerate() {
+                        let pixel = &line[(at.column + p) * shape.c + source..];
                         let extra = scale.apply(lanes, load16_padded(lanes, pixel));
                         lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
                     }
