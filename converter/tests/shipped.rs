@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bitat_converter::learn::evaluate::evaluate;
@@ -40,4 +41,33 @@ fn the_shipped_file_is_within_three_points_of_its_float_network() {
         assert!(made.top(1) >= float.top(1) - 3.0, "{}: {:.2} %", kernels.isa(), made.top(1));
     }
     assert!(right.iter().all(|r| *r == right[0]), "every instruction set scores alike: {right:?}");
+}
+
+/// Its data is not shipped: the file must open, be what its card says, and give
+/// every instruction set the same scores.
+#[test]
+fn the_cifar_100_file_is_what_its_card_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/cifar-100");
+    let path = folder.join("mobilenet_v1_0.5.bitat");
+    let card = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    let packed = Packed::open(&path).unwrap();
+    assert_eq!(packed.view().class_count(), 100);
+    assert_eq!(packed.view().class_name(99), Some("worm"));
+    for number in [std::fs::metadata(&path).unwrap().len(), packed.arena_bytes() as u64] {
+        let number = format!("{},{:03}", number / 1000, number % 1000);
+        assert!(card.contains(&number), "the card does not say {number}");
+    }
+
+    let image = |seed: usize| -> Vec<u8> {
+        (0..packed.fit().bytes()).map(|i| (i * (2 * seed + 1) % 251) as u8).collect()
+    };
+    let scores: Vec<Vec<Vec<i32>>> = available()
+        .into_iter()
+        .map(|kernels| {
+            let mut runner = packed.runner(kernels).unwrap();
+            (0..8).map(|seed| runner.run(&image(seed)).unwrap().to_vec()).collect()
+        })
+        .collect();
+    assert!(scores.iter().all(|of| *of == scores[0]), "instruction sets differ");
+    assert!(scores[0].windows(2).all(|two| two[0] != two[1]), "all images are the same to it");
 }
