@@ -147,11 +147,12 @@ pub(crate) const fn int8_window_bytes(window: &Window, in_channels: usize) -> us
     (chunk + INT8_SLACK) * 2
 }
 
-/// Output pixels of an 8-bit convolution whose windows are laid out together.
+/// Output pixels of an 8-bit convolution whose windows are laid out together: 4
+/// or a multiple of it, where there are so many.
 pub(crate) const fn int8_run(conv: &Conv) -> usize {
     let pixels = conv.output.h.saturating_mul(conv.output.w);
     let fitting = INT8_RUN_BYTES / int8_window_bytes(&conv.window, conv.input.c);
-    let run = if fitting < 4 { 4 } else { fitting };
+    let run = if fitting < 4 { 4 } else { fitting / 4 * 4 };
     let run = if run < INT8_RUN { run } else { INT8_RUN };
     if run < pixels { run } else { pixels }
 }

@@ -53,8 +53,8 @@ pub(crate) trait Dot: Outline {
     fn weights(self, from: &[i8; INT8_LANES * INT8_GROUP]) -> Self::Weights;
     /// All accumulators 0.
     fn zero(self) -> Self::Sum;
-    /// All accumulators with the other sign; in use where [`Dot::BYTES`] is 1.
-    fn negative(self, sum: Self::Sum) -> Self::Sum;
+    /// `a − b`; in use where [`Dot::BYTES`] is 1.
+    fn difference(self, a: Self::Sum, b: Self::Sum) -> Self::Sum;
     /// Adds to each channel Σ w·x over 4 positions; `x` holds 4 laid-out values.
     fn dot(self, sum: Self::Sum, weights: Self::Weights, x: &[u8]) -> Self::Sum;
     /// The accumulators as the epilogue takes them.
@@ -164,7 +164,7 @@ impl<S: Dot> Work for Line<'_, '_, S> {
         let stride = int8_window_bytes(&conv.window, conv.input.c);
         // A row that was joined from none has no pixels.
         let run = int8_run(conv).max(1);
-        let (windows, neutral) = windows.split_at_mut(run * stride);
+        let neutral = run * stride;
         let mut values = [[0; LANES]; INT8_RUN];
         for column in (0..width).step_by(run) {
             let pixels = (width - column).min(run);
@@ -184,26 +184,45 @@ impl<S: Dot> Work for Line<'_, '_, S> {
                 let count = int8_lanes(first, channels);
                 let block = &weights[first * depth..(first + count) * depth];
                 let parameters = out.parameters(lanes, first);
-                let mut start = [isa.zero()];
+                let shift = out.shift();
+                // The window of an input of zeros, and, where there is only one,
+                // the pixel's own before it: a sum waits for the one before, so
+                // two take as long as one.
+                let mut sums = [isa.zero(); 2];
+                let alone = run == 1;
                 if S::BYTES == 1 {
                     for part in (0..depth).step_by(INT8_CHUNK) {
                         let length = (depth - part).min(INT8_CHUNK);
+                        if depth > INT8_CHUNK && alone {
+                            window(isa, conv, source, row, column, part, length, windows);
+                        }
                         if depth > INT8_CHUNK || column == 0 && first == 0 {
-                            source.outside::<S>(part % conv.input.c, &mut neutral[..length]);
+                            let zeros = &mut windows[neutral..][..length];
+                            source.outside::<S>(part % conv.input.c, zeros);
                         }
                         let weights = &block[part * count..][..length * count];
-                        products(isa, &mut start, weights, count, neutral, stride, length);
+                        if alone {
+                            products(isa, &mut sums, weights, count, windows, stride, length);
+                        } else {
+                            let [_, zeros] = sums;
+                            let mut zeros = [zeros];
+                            let from = &windows[neutral..];
+                            products(isa, &mut zeros, weights, count, from, stride, length);
+                            sums[1] = zeros[0];
+                        }
                     }
                 }
-                let start = isa.negative(start[0]);
-                let shift = out.shift();
+                let [own, zeros] = sums;
+                let start = isa.difference(own, zeros);
                 let mut done = 0;
                 while done < pixels {
                     let at = At { column: column + done, channel: first, count };
                     let from = &mut windows[done * stride..];
                     let mut four = [start; TILE];
                     let mut one = [start];
-                    let sums: &mut [S::Sum] = if pixels - done >= TILE && depth <= INT8_CHUNK {
+                    let sums: &mut [S::Sum] = if S::BYTES == 1 && alone {
+                        &mut one
+                    } else if pixels - done >= TILE && depth <= INT8_CHUNK {
                         products(isa, &mut four, block, count, from, stride, depth);
                         &mut four
                     } else {
@@ -239,6 +258,15 @@ impl<S: Dot> Work for Line<'_, '_, S> {
     }
 }
 
+/// Fewer channels' weights, and zeros.
+#[cold]
+#[inline(never)]
+fn completed(from: &[i8]) -> [i8; INT8_LANES * INT8_GROUP] {
+    let mut buffer = [0; INT8_LANES * INT8_GROUP];
+    buffer[..from.len()].copy_from_slice(from);
+    buffer
+}
+
 /// Adds `count` channels' weights times P windows, laid out `stride` bytes
 /// apart, over `depth` positions.
 #[inline(always)]
@@ -261,12 +289,12 @@ fn products<S: Dot, const P: usize>(
     for (k, from) in weights.chunks_exact(step).enumerate() {
         // Lanes past the block's last read what follows, and are dropped by the
         // epilogue; where nothing follows, they read 0.
-        let mut buffer = [0; INT8_LANES * INT8_GROUP];
+        let last;
         let from = match weights[k * step..].first_chunk() {
             Some(whole) => whole,
             None => {
-                buffer[..step].copy_from_slice(from);
-                &buffer
+                last = completed(from);
+                &last
             }
         };
         let weights = isa.weights(from);

@@ -23,8 +23,12 @@ impl Dot for Portable {
         [0; 16]
     }
     #[inline(always)]
-    fn negative(self, sum: [i32; 16]) -> [i32; 16] {
-        sum
+    fn difference(self, a: [i32; 16], b: [i32; 16]) -> [i32; 16] {
+        let mut difference = a;
+        for (a, b) in difference.iter_mut().zip(b) {
+            *a = a.wrapping_sub(b);
+        }
+        difference
     }
     #[inline(always)]
     fn dot(self, sum: [i32; 16], weights: [i8; 64], x: &[u8]) -> [i32; 16] {

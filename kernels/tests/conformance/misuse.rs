@@ -142,6 +142,6 @@ fn scratch_is_what_it_was() {
     // 4 planes of 16 pixels, 8 bytes each.
     assert_eq!(scratch_bytes(Operation::BinaryDepthwise, &CONV), 16 * 4 * 8);
     // As many windows of 144 values and 16 more, 2 bytes each, as 2048 bytes
-    // hold, and another.
-    assert_eq!(scratch_bytes(Operation::Int8Conv, &CONV), (6 + 1) * (144 + 16) * 2);
+    // hold, in fours, and another.
+    assert_eq!(scratch_bytes(Operation::Int8Conv, &CONV), (4 + 1) * (144 + 16) * 2);
 }

@@ -35,8 +35,16 @@ impl Dot for Neon {
         self.zero32()
     }
     #[inline(always)]
-    fn negative(self, sum: [int32x4_t; 4]) -> [int32x4_t; 4] {
-        sum
+    fn difference(self, a: [int32x4_t; 4], b: [int32x4_t; 4]) -> [int32x4_t; 4] {
+        // SAFETY: the target has NEON.
+        unsafe {
+            [
+                vsubq_s32(a[0], b[0]),
+                vsubq_s32(a[1], b[1]),
+                vsubq_s32(a[2], b[2]),
+                vsubq_s32(a[3], b[3]),
+            ]
+        }
     }
     #[inline(always)]
     fn dot(self, sum: [int32x4_t; 4], weights: [[int16x8_t; 2]; 4], x: &[u8]) -> [int32x4_t; 4] {

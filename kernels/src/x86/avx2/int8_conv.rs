@@ -48,8 +48,9 @@ impl Dot for Avx2 {
         self.zero32()
     }
     #[inline(always)]
-    fn negative(self, sum: [__m256i; 2]) -> [__m256i; 2] {
-        sum
+    fn difference(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
+        // SAFETY: `self` proves AVX2.
+        unsafe { [_mm256_sub_epi32(a[0], b[0]), _mm256_sub_epi32(a[1], b[1])] }
     }
     #[inline(always)]
     fn dot(self, sum: [__m256i; 2], weights: [[__m256i; 2]; 2], x: &[u8]) -> [__m256i; 2] {

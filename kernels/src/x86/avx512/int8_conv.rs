@@ -29,9 +29,9 @@ impl Dot for Avx512 {
         unsafe { _mm512_setzero_si512() }
     }
     #[inline(always)]
-    fn negative(self, sum: __m512i) -> __m512i {
+    fn difference(self, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: `self` proves AVX-512 F.
-        unsafe { _mm512_sub_epi32(_mm512_setzero_si512(), sum) }
+        unsafe { _mm512_sub_epi32(a, b) }
     }
     #[inline(always)]
     fn dot(self, sum: __m512i, weights: __m512i, x: &[u8]) -> __m512i {
