@@ -55,6 +55,8 @@ pub(crate) trait Popcount: Outline {
     type Input: Copy;
     /// Byte counters in one register: 16, 32 or 64.
     const VECTOR: usize;
+    /// Whether code for every case is worth its size: not on a device.
+    const CASES: bool = true;
 
     /// The epilogue's vectors.
     fn lanes(self) -> Self::L;
@@ -208,6 +210,9 @@ impl<S: Popcount> Line<'_, '_, S> {
     fn tiles<const P: usize, const N: usize>(&mut self) {
         let isa = self.isa;
         let few = self.block.weights.len() <= STEPS_PER_BYTE * self.block.stride;
+        if !S::CASES {
+            return isa.outline(Tiles::<S, P, N, 1, false>(self));
+        }
         match (few, self.block.count == BINARY_LANES) {
             (true, true) => isa.outline(Tiles::<S, P, N, 0, true>(self)),
             (true, false) => {
@@ -405,7 +410,12 @@ impl<S: Popcount, const N: usize> Work for Singly<'_, '_, '_, S, N> {
         for column in 0..layer.conv.output.w {
             let tile = Tile { layer, block, row, column, inside };
             let out = out.reborrow();
-            Border::<S, 1, N> { isa, tile, out, parameters }.run();
+            let pixel = Border::<S, 1, N> { isa, tile, out, parameters };
+            if S::CASES {
+                pixel.run();
+            } else {
+                isa.outline(pixel);
+            }
         }
     }
 }

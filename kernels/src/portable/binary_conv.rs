@@ -27,6 +27,7 @@ impl Popcount for Portable {
     type Weights = [u64; 2];
     type Input = u64;
     const VECTOR: usize = 16;
+    const CASES: bool = false;
 
     #[inline(always)]
     fn lanes(self) -> Portable {
