@@ -158,7 +158,7 @@ mod tests {
             for depthwise in Depthwise::ALL {
                 let options = rewrite::Options { depthwise, keep: Vec::new() };
                 let packed = name.parse::<Standard>().unwrap().packed(&options).unwrap();
-                let mut runner = packed.runner(packed.kernels().unwrap()).unwrap();
+                let mut runner = packed.runner(crate::packed::kernels().unwrap()).unwrap();
                 let image: Vec<u8> = (0..packed.fit().bytes()).map(noise).collect();
                 let scores = runner.run(&image).unwrap();
                 assert_eq!(scores.len(), CLASSES);

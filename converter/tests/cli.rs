@@ -166,6 +166,8 @@ fn a_trained_network_goes_through_every_command() {
         &run(&["bench", &packed, "--json", "--runs", "3", "--isa", "portable"]),
         &["isa", "threads", "median_us", "min_us", "layers"],
     );
+    let json = run(&["cpu", "--json"]);
+    has(&json, &["isa", "sets", "runs", "needs"]);
     let standard = ["bench", "--network", "mobilenet-v1-0.25-32", "--depthwise", "1"];
     let json = run(&[&standard[..], &["--json", "--runs", "1"]].concat());
     assert!(json.contains("depthwise 1-bit"), "{json}");

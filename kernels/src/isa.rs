@@ -32,6 +32,16 @@ impl Isa {
             Isa::Neon => "neon",
         }
     }
+
+    /// What a processor must have, in words.
+    pub const fn needs(self) -> &'static str {
+        match self {
+            Isa::Portable => "nothing",
+            Isa::Avx2 => "x86-64 with AVX2",
+            Isa::Avx512 => "x86-64 with AVX-512 F, BW, VL, VNNI and BITALG",
+            Isa::Neon => "AArch64 with Advanced SIMD",
+        }
+    }
 }
 
 impl fmt::Display for Isa {

@@ -8,8 +8,8 @@ use bitat_kernels::Kernels;
 use super::options::DepthwiseArg;
 use super::{Context, network};
 use crate::Error;
-use crate::packed::Packed;
 use crate::packed::summary::layers;
+use crate::packed::{Packed, kernels, kernels_named};
 use crate::qat::rewrite;
 use crate::standard::Standard;
 use crate::ui::{Align, Json, Stop, Table, human};
@@ -45,8 +45,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         (None, None) => unreachable!("clap requires one of the two"),
     };
     let kernels = match &args.isa {
-        Some(name) => packed.kernels_named(name, "--isa")?,
-        None => packed.kernels()?,
+        Some(name) => kernels_named(name, "--isa")?,
+        None => kernels()?,
     };
     let runs = args.runs as usize;
     let Timing { isa, median_us, min_us } = time(&packed, kernels, runs, &context.stop)?;

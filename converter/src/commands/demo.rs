@@ -17,7 +17,7 @@ use crate::learn::evaluate::Scores;
 use crate::learn::fit::Surroundings;
 use crate::learn::recipe::Recipe;
 use crate::packed::summary::{frame_bytes, layers};
-use crate::packed::{Packed, available};
+use crate::packed::{Packed, available, kernels};
 use crate::pipeline::{Converted, Task};
 use crate::qat::rewrite;
 use crate::report::{self, Report};
@@ -95,7 +95,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
 
     let shipped_file = FileBuffer::new(artefacts::fashion_mnist_packed());
     let shipped = Packed::new(shipped_file.clone(), "the shipped packed network".as_ref())?;
-    let shipped_scores = shipped.score(&test, shipped.kernels()?, |_| !context.stop.requested())?;
+    let shipped_scores = shipped.score(&test, kernels()?, |_| !context.stop.requested())?;
     let packed = Packed::new(converted.file.clone(), "the packed network".as_ref())?;
     let timings: Vec<Timing> = available()
         .into_iter()
@@ -292,7 +292,7 @@ fn page(
 
 /// The first test pictures with the packed network's answers.
 fn pictures(packed: &Packed, test: &Arc<Dataset>) -> Result<Vec<report::Picture>, Error> {
-    let mut runner = packed.runner(packed.kernels()?)?;
+    let mut runner = packed.runner(kernels()?)?;
     let fit = packed.fit();
     let scale = f64::from(packed.view().score_scale());
     let mut pixels = vec![0; fit.bytes()];

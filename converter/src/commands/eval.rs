@@ -8,6 +8,7 @@ use super::options::{DataArgs, PreprocessArgs};
 use super::{Context, network};
 use crate::Error;
 use crate::learn::evaluate::{Scores, evaluate};
+use crate::packed::kernels;
 use crate::pipeline::{check_classes, input_fit};
 use crate::ui::{Align, Json, Table};
 
@@ -33,7 +34,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         network::Network::Packed(packed) => {
             args.preprocess.refuse("a packed network keeps its own preprocessing")?;
             packed.check_classes(&data)?;
-            packed.score(&data, packed.kernels()?, each)?
+            packed.score(&data, kernels()?, each)?
         }
         network::Network::Float(mut graph) => {
             check_classes(&graph, &data).map_err(|e| Error::file(&args.file, e))?;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod convert;
+mod cpu;
 mod demo;
 mod eval;
 mod identity;
@@ -50,6 +51,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Time a packed network, whole and layer by layer
     Bench(bench::Args),
+    /// Show which kernels this processor can run, and which are used
+    Cpu,
     /// Measure what each part of the method adds, rung by rung, under one budget
     Study(study::Args),
     /// Convert a shipped network with shipped data and report what came of it
@@ -98,6 +101,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Run(args) => run::run(&context, &args),
         Command::Inspect(args) => inspect::run(&context, &args),
         Command::Bench(args) => bench::run(&context, &args),
+        Command::Cpu => cpu::run(&context),
         Command::Study(args) => study::run(&context, &args),
         Command::Demo(args) => demo::run(&context, &args),
     }

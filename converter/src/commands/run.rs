@@ -9,6 +9,7 @@ use super::options::{PreprocessArgs, read_names};
 use super::{Context, network};
 use crate::Error;
 use crate::learn::evaluate::top;
+use crate::packed::kernels;
 use crate::pipeline::input_fit;
 use crate::ui::{Align, Json, Table};
 
@@ -51,7 +52,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
             args.preprocess.refuse("a packed network keeps its own preprocessing")?;
             let view = packed.view();
             names = (0..classes).map_while(|i| view.class_name(i).map(str::to_owned)).collect();
-            let mut runner = packed.runner(packed.kernels()?)?;
+            let mut runner = packed.runner(kernels()?)?;
             let scale = f64::from(view.score_scale());
             let classify = move |pixels: &[u8]| {
                 Ok(runner.run(pixels)?.iter().map(|s| f64::from(*s) * scale).collect())

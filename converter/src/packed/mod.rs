@@ -86,32 +86,6 @@ impl Packed {
         Fit::new(input.height, input.width, input.channels)
     }
 
-    /// The kernels that `BITAT_ISA` names, or the best this machine has.
-    ///
-    /// # Errors
-    /// If the variable names a set that does not exist or cannot run here.
-    pub fn kernels(&self) -> Result<Kernels, Error> {
-        match std::env::var(ISA_VARIABLE) {
-            Ok(name) => self.kernels_named(&name, ISA_VARIABLE),
-            Err(_) => Ok(Kernels::best()),
-        }
-    }
-
-    /// The kernels called `name`; `source` says in messages who asked for them.
-    ///
-    /// # Errors
-    /// If there are none of that name or they cannot run here.
-    pub fn kernels_named(&self, name: &str, source: &str) -> Result<Kernels, Error> {
-        let isa: Isa = name.parse().map_err(|e| Error::usage(format!("{source} {name}: {e}")))?;
-        Kernels::new(isa).ok_or_else(|| {
-            let here: Vec<&str> = available().iter().map(|k| k.isa().name()).collect();
-            Error::usage(format!(
-                "{source} {name}: this processor cannot run it; it can run {}",
-                here.join(", ")
-            ))
-        })
-    }
-
     /// Checks that the network and a data set speak of the same classes.
     ///
     /// # Errors
@@ -174,6 +148,32 @@ impl Packed {
         }
         Ok(all)
     }
+}
+
+/// The kernels that `BITAT_ISA` names, or the best this machine has.
+///
+/// # Errors
+/// If the variable names a set that does not exist or cannot run here.
+pub fn kernels() -> Result<Kernels, Error> {
+    match std::env::var(ISA_VARIABLE) {
+        Ok(name) => kernels_named(&name, ISA_VARIABLE),
+        Err(_) => Ok(Kernels::best()),
+    }
+}
+
+/// The kernels called `name`; `source` says in messages who asked for them.
+///
+/// # Errors
+/// If there are none of that name or they cannot run here.
+pub fn kernels_named(name: &str, source: &str) -> Result<Kernels, Error> {
+    let isa: Isa = name.parse().map_err(|e| Error::usage(format!("{source} {name}: {e}")))?;
+    Kernels::new(isa).ok_or_else(|| {
+        let here: Vec<&str> = available().iter().map(|k| k.isa().name()).collect();
+        Error::usage(format!(
+            "{source} {name}: this processor cannot run it; it can run {}",
+            here.join(", ")
+        ))
+    })
 }
 
 /// One kernel set per instruction set that runs here, the plain one first.
