@@ -169,7 +169,7 @@ impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
                 // Not a loop: an array that is filled place by place goes through
                 // memory, and what reads it waits.
                 let top = row * window.stride_h;
-                let mut lines = [
+                let lines = [
                     layer.line(&inside, top, 0, channel),
                     layer.line(&inside, top, 1, channel),
                     layer.line(&inside, top, 2, channel),
@@ -183,11 +183,6 @@ impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
                         }
                     }
                     weights = isa.weights(weight);
-                }
-                // One length, known to be one, is checked once.
-                let length = lines[0].len();
-                for line in &mut lines {
-                    *line = &line[..length];
                 }
                 let strip =
                     Strip { isa, narrow: layer.narrow, lines, step: conv.input.c, first: 0 };
