@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bitat_kernels::Kernels;
 
+use super::conditions::doubts;
 use super::options::DepthwiseArg;
 use super::{Context, network};
 use crate::Error;
@@ -49,7 +50,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         None => kernels()?,
     };
     let runs = args.runs as usize;
-    let Timing { isa, median_us, min_us } = time(&packed, kernels, runs, &context.stop)?;
+    let Timing { isa, median_us, min_us, doubts } = time(&packed, kernels, runs, &context.stop)?;
     let mut runner = packed.runner(kernels)?;
     let image = image(&packed);
     let summaries = layers(&packed.view());
@@ -71,6 +72,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         .with("median_us", median_us)
         .with("min_us", min_us)
         .with("arena_bytes", packed.arena_bytes() as u64)
+        .with("doubts", Json::array(doubts.iter().map(String::as_str)))
         .with(
             "layers",
             Json::array(summaries.iter().zip(&medians).map(|(l, &us)| {
@@ -101,12 +103,15 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
             if l.mac > 0 { format!("{:.1}", l.mac as f64 / us / 1e3) } else { String::new() },
         ]);
     }
-    let text = format!(
+    let mut text = format!(
         "{} on {isa}, one thread, {runs} runs: median {}, minimum {}\n\n{table}",
         packed.view().name(),
         human::latency(median_us),
         human::latency(min_us),
     );
+    for doubt in &doubts {
+        text.push_str(&format!("\nnote: {doubt}\n"));
+    }
     context.finish(json, &text)
 }
 
@@ -118,6 +123,8 @@ pub(super) struct Timing {
     pub(super) median_us: f64,
     /// Fastest, microseconds.
     pub(super) min_us: f64,
+    /// What makes it doubtful.
+    pub(super) doubts: Vec<String>,
 }
 
 /// Times whole runs, one thread, after a tenth of them to warm up.
@@ -144,7 +151,8 @@ pub(super) fn time(
         times.push(start.elapsed().as_secs_f64() * 1e6);
     }
     let min_us = times.iter().copied().fold(f64::INFINITY, f64::min);
-    Ok(Timing { isa: kernels.isa().name(), median_us: median(&mut times), min_us })
+    let doubts = doubts(&times);
+    Ok(Timing { isa: kernels.isa().name(), median_us: median(&mut times), min_us, doubts })
 }
 
 fn go_on(stop: &Stop) -> Result<(), Error> {

@@ -1,6 +1,7 @@
 //! The subcommands of `bitat`, one file each.
 
 mod bench;
+mod conditions;
 mod convert;
 mod cpu;
 mod demo;
