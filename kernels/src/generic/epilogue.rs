@@ -24,6 +24,7 @@
 
 use core::ops::Range;
 
+use super::finish::Finish;
 use super::lanes::{LANES, Lanes, Work, load16_padded, load32_padded, store16_clipped};
 use super::shortcut::RowShortcut;
 use crate::layout::pixel_bytes;
@@ -64,9 +65,9 @@ pub(crate) struct Parameters<L: Lanes> {
     before: L::I16,
     slope: L::I16,
     after: L::I16,
-    sign: L::I16,
+    pub(super) sign: L::I16,
     /// The shortcut's channel that belongs to the first of the 16.
-    source: usize,
+    pub(super) source: usize,
 }
 
 /// The tensors written, and how.
@@ -148,22 +149,22 @@ impl<'a> Sink<'a> {
 /// [`Row::reborrow`].
 pub(crate) struct Row<'r> {
     kind: Kind<'r>,
-    sources: Sources<'r>,
-    channels: usize,
+    pub(super) sources: Sources<'r>,
+    pub(super) channels: usize,
     /// Bytes per pixel of bits.
-    pixel: usize,
-    bits: Option<&'r mut [u8]>,
-    stream: Option<&'r mut [i16]>,
-    shortcut: Option<RowShortcut<'r>>,
+    pub(super) pixel: usize,
+    pub(super) bits: Option<&'r mut [u8]>,
+    pub(super) stream: Option<&'r mut [i16]>,
+    pub(super) shortcut: Option<RowShortcut<'r>>,
 }
 
 /// Where the parameters come from; what an epilogue lacks is empty.
 #[derive(Clone, Copy, Default)]
-struct Sources<'r> {
+pub(super) struct Sources<'r> {
     thresholds: &'r [i32],
     multiplier: &'r [i16],
     bias: &'r [i16],
-    prelu: Option<Prelu<'r>>,
+    pub(super) prelu: Option<Prelu<'r>>,
     sign: &'r [i16],
 }
 
@@ -436,7 +437,7 @@ impl<L: Lanes> Parameters<L> {
 
     /// The shifted PReLU.
     #[inline(always)]
-    fn prelu(&self, lanes: L, value: L::I16) -> L::I16 {
+    pub(super) fn prelu(&self, lanes: L, value: L::I16) -> L::I16 {
         let y = lanes.subs16(value, self.before);
         let zero = lanes.splat16(0);
         // One of the two is 0, and mulr(0, slope) is 0.
@@ -463,85 +464,6 @@ impl<L: Lanes, const G: usize> Work for Decide<'_, L, G> {
             if let Some(at) = self.at.group(group) {
                 let wide = self.lanes.widen16(accumulator);
                 self.row.emit32(self.lanes, &self.parameters[group], at, wide);
-            }
-        }
-    }
-}
-
-/// See [`Row::finish`].
-struct Finish<'f, 'r, L: Lanes> {
-    lanes: L,
-    row: &'f mut Row<'r>,
-    parameters: &'f Parameters<L>,
-    at: At,
-    values: &'f mut [[i16; LANES]],
-}
-
-impl<L: Lanes> Work for Finish<'_, '_, L> {
-    #[inline(always)]
-    fn run(self) {
-        let Finish { lanes, row, parameters, at, values } = self;
-        let channels = row.channels;
-        if let Some(taken) = &row.shortcut {
-            taken.add(lanes, channels, at, parameters.source, values);
-        }
-        let prelu = row.sources.prelu.is_some();
-        match &mut row.stream {
-            Some(stream) if prelu && at.count == LANES => {
-                let pixels = stream[at.column * channels + at.channel..].chunks_mut(channels);
-                for (value, pixel) in values.iter_mut().zip(pixels) {
-                    let y = parameters.prelu(lanes, lanes.load16(value));
-                    if let Some(to) = pixel.first_chunk_mut() {
-                        lanes.store16(y, to);
-                    }
-                    lanes.store16(y, value);
-                }
-            }
-            stream => {
-                if prelu {
-                    for value in &mut *values {
-                        lanes.store16(parameters.prelu(lanes, lanes.load16(value)), value);
-                    }
-                }
-                if let Some(stream) = stream {
-                    let pixels = stream[at.column * channels + at.channel..].chunks_mut(channels);
-                    for (value, pixel) in values.iter().zip(pixels) {
-                        // Narrow networks have 8 channels; a copy of any length is
-                        // a call.
-                        match pixel.first_chunk_mut::<{ LANES / 2 }>() {
-                            Some(to) if at.count == LANES / 2 => {
-                                to.copy_from_slice(&value[..LANES / 2]);
-                            }
-                            _ => pixel[..at.count].copy_from_slice(&value[..at.count]),
-                        }
-                    }
-                }
-            }
-        }
-        let Some(bits) = &mut row.bits else { return };
-        let byte = at.channel / 8;
-        let pixels = bits[at.column * row.pixel..].chunks_exact_mut(row.pixel);
-        if !at.channel.is_multiple_of(LANES) {
-            // Groups of a grouped convolution start anywhere.
-            for (value, pixel) in values.iter().zip(pixels) {
-                put_some_bits(pixel, at, lanes.less16(lanes.load16(value), parameters.sign));
-            }
-        } else if at.channel.is_multiple_of(64) {
-            // The first of a word writes all of it, so that its tail is 0.
-            let exist = u64::MAX >> (64 - at.count);
-            for (value, pixel) in values.iter().zip(pixels) {
-                let below = u64::from(lanes.less16(lanes.load16(value), parameters.sign)) & exist;
-                if let Some(to) = pixel[byte..].first_chunk_mut() {
-                    *to = below.to_le_bytes();
-                }
-            }
-        } else {
-            let exist = u16::MAX >> (LANES - at.count);
-            for (value, pixel) in values.iter().zip(pixels) {
-                let below = lanes.less16(lanes.load16(value), parameters.sign) & exist;
-                if let Some(to) = pixel[byte..].first_chunk_mut() {
-                    *to = below.to_le_bytes();
-                }
             }
         }
     }
@@ -593,7 +515,7 @@ fn put_scores(multiplier: &[i16], bias: &[i32], scores: &mut [i32], at: At, valu
 /// [`Row::put_bits`] of a group that starts anywhere: zeroes what follows it in
 /// the last word touched.
 #[inline(never)]
-fn put_some_bits(pixel: &mut [u8], at: At, below: u16) {
+pub(super) fn put_some_bits(pixel: &mut [u8], at: At, below: u16) {
     let (byte, bit) = (at.channel / 8, at.channel % 8);
     let below = u32::from(below) & ((1 << at.count) - 1);
     let kept = u32::from(pixel[byte]) & ((1 << bit) - 1);

@@ -9,8 +9,10 @@
 //! its own is compiled without the instructions, and then each is a call.
 
 pub(crate) mod binary_conv;
+mod binary_counter;
 pub(crate) mod binary_depthwise;
 pub(crate) mod epilogue;
+mod finish;
 pub(crate) mod int8_conv;
 pub(crate) mod int8_depthwise;
 pub(crate) mod lanes;
