@@ -168,7 +168,7 @@ fn image(packed: &Packed) -> Vec<u8> {
 }
 
 /// The median; sorts `values`. 0 for none.
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

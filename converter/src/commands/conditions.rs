@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use super::bench::median;
+
 /// A slow-down of the last quarter of the runs against the first that is no noise.
 const SLOWER: f64 = 1.05;
 
@@ -33,13 +35,8 @@ pub(super) fn doubts(times: &[f64]) -> Vec<String> {
 /// How much longer the last quarter took, if it is much.
 fn slowing(times: &[f64]) -> Option<f64> {
     let quarter = times.len() / 4;
-    let median = |part: &[f64]| {
-        let mut part = part.to_vec();
-        part.sort_by(f64::total_cmp);
-        part.get(part.len() / 2).copied()
-    };
-    let first = median(times.get(..quarter)?)?;
-    let last = median(times.get(times.len() - quarter..)?)?;
+    let first = median(&mut times[..quarter].to_vec());
+    let last = median(&mut times[times.len() - quarter..].to_vec());
     (quarter >= 5 && last > SLOWER * first).then_some(last / first)
 }
 

@@ -381,8 +381,8 @@ fn whole_windows<S: Dot>(
 
 /// Lays out positions `first..first + length` of one output pixel's window, a
 /// multiple of 4. `to` has room for 16 values more, which whole-vector stores may
-/// touch. Positions past the window's end are left as
-/// they are: their weights are 0.
+/// touch. Positions past the window's end are left as they are: their weights
+/// are 0.
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn window<S: Dot>(

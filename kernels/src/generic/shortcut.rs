@@ -140,7 +140,7 @@ impl<'a> RowShortcut<'a> {
                     for (p, value) in values.iter_mut().enumerate() {
                         let pixel = &line[(at.column + p) * shape.c + source..];
                         let extra = scale.apply(lanes, load16_padded(lanes, pixel));
-                        lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+                        add_to(lanes, value, extra);
                     }
                     done = values.len();
                 }
@@ -149,7 +149,7 @@ impl<'a> RowShortcut<'a> {
                         for (p, value) in values.iter_mut().enumerate() {
                             let pixel = &line[(at.column + p) * shape.c + at.channel..];
                             let extra = scale.apply(lanes, mean.of(lanes, pixel, channels));
-                            lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+                            add_to(lanes, value, extra);
                         }
                         done = values.len();
                     }
@@ -159,13 +159,12 @@ impl<'a> RowShortcut<'a> {
                     let from = usize::from(at.column == 0);
                     if from > 0 {
                         let [extra] = self.values::<L, 1>(lanes, channels, at, [source]);
-                        let sum = lanes.adds16(lanes.load16(&values[0]), extra);
-                        lanes.store16(sum, &mut values[0]);
+                        add_to(lanes, &mut values[0], extra);
                     }
                     for (p, value) in values.iter_mut().enumerate().skip(from) {
                         let both = wrapped(lanes, line, at.column + p, source, shape.c);
                         let extra = scale.apply(lanes, both);
-                        lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+                        add_to(lanes, value, extra);
                     }
                     done = values.len();
                 }
@@ -176,7 +175,7 @@ impl<'a> RowShortcut<'a> {
                         let pixels = [&lines[0][first..], &lines[1][first..]];
                         let mean = mean_of_four(lanes, pixels, source, shape.c);
                         let extra = scale.apply(lanes, mean);
-                        lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+                        add_to(lanes, value, extra);
                     }
                 }
                 Way::Other => {}
@@ -185,7 +184,7 @@ impl<'a> RowShortcut<'a> {
         for (p, value) in values.iter_mut().enumerate().skip(done) {
             let at = At { column: at.column + p, ..at };
             let [extra] = self.values::<L, 1>(lanes, channels, at, [source]);
-            lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
+            add_to(lanes, value, extra);
         }
     }
 
@@ -205,6 +204,12 @@ impl<'a> RowShortcut<'a> {
             left => Scale::Shift(left as u32),
         }
     }
+}
+
+/// Saturates.
+#[inline(always)]
+fn add_to<L: Lanes>(lanes: L, value: &mut [i16; LANES], extra: L::I16) {
+    lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
 }
 
 /// The shift of a shortcut.
