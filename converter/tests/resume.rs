@@ -37,7 +37,7 @@ fn stopping_and_resuming_changes_nothing() {
     };
     // Three steps an epoch: the run is cut within an epoch and within a stage.
     let schedule = Schedule::Progressive { stages: 2, part: 0.4 };
-    let augment = Augment { flip: true, shift: 1 };
+    let augment = Augment { flip: true, shift: 1, erase: 3 };
     let recipe = Recipe { schedule, augment, ..recipe(11) };
     let mut whole = network();
     let whole_curve = fit(&mut whole, &material, &recipe, &quiet(&Stop::new())).unwrap();

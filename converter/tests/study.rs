@@ -30,7 +30,7 @@ fn study(folder: &Path, stop: &Stop, change: impl FnOnce(&mut Study)) -> Result<
         train: &train,
         test: &test,
         options: &rewrite::Options { depthwise: rewrite::Depthwise::Int8, keep: Vec::new() },
-        budget: Recipe { augment: Augment { flip: true, shift: 1 }, ..recipe(6) },
+        budget: Recipe { augment: Augment { flip: true, shift: 1, erase: 0 }, ..recipe(6) },
         seeds: 2,
         learning_rates: vec![1e-2, 3e-2],
         tuning_steps: 4,

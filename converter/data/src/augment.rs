@@ -10,6 +10,10 @@ pub struct Augment {
     /// Shift by up to this many pixels in each direction; what comes in from
     /// outside is the per-channel zero. The same as padding by `shift` and cropping.
     pub shift: usize,
+    /// Put the per-channel zero into a square with sides of this many pixels
+    /// whose centre is any pixel; what lies outside the picture is cut off
+    /// (DeVries and Taylor, 2017: *Cutout*).
+    pub erase: usize,
 }
 
 impl Augment {
@@ -19,7 +23,7 @@ impl Augment {
     }
 
     /// Augments `from` (`height · width · zero.len()` bytes, channels last)
-    /// into `to`. Draws the same number of random bits whatever it does.
+    /// into `to`. How much it draws from `random` depends on `self` alone.
     pub(crate) fn apply(
         &self,
         random: &mut Random,
@@ -43,6 +47,19 @@ impl Augment {
                 match (row, source(x, right, width)) {
                     (Some(row), Some(x)) => pixel.copy_from_slice(&row[x * channels..][..channels]),
                     _ => pixel.copy_from_slice(zero),
+                }
+            }
+        }
+        if self.erase > 0 {
+            let mut range = |size: usize| {
+                let start = random.below(size) as isize - (self.erase / 2) as isize;
+                let end = start.saturating_add_unsigned(self.erase).max(0) as usize;
+                start.max(0) as usize..end.min(size)
+            };
+            let (rows, columns) = (range(height), range(width));
+            for line in to.chunks_exact_mut(width * channels).take(rows.end).skip(rows.start) {
+                for pixel in line.chunks_exact_mut(channels).take(columns.end).skip(columns.start) {
+                    pixel.copy_from_slice(zero);
                 }
             }
         }
@@ -78,7 +95,7 @@ mod tests {
                 possible.insert(want);
             }
         }
-        let augment = Augment { flip: true, shift: 1 };
+        let augment = Augment { flip: true, shift: 1, erase: 0 };
         let mut seen = BTreeSet::new();
         for seed in 0..500 {
             let mut to = vec![0; 12];
@@ -86,6 +103,33 @@ mod tests {
             seen.insert(to);
         }
         assert_eq!(seen, possible);
+    }
+
+    /// Squares of 2 around each pixel, the first ones cut off, built by hand.
+    #[test]
+    fn every_square_is_erased_once_per_centre_and_nothing_else() {
+        let (h, w) = (3, 4);
+        let from: Vec<u8> = (1..=12).collect();
+        let mut possible = BTreeSet::new();
+        for (top, left) in (-1..h - 1).flat_map(|t| (-1..w - 1).map(move |l| (t, l))) {
+            let erased =
+                |at: &i32| (top..top + 2).contains(&(at / w)) && (left..left + 2).contains(&(at % w));
+            let want = (0..h * w).map(|at| if erased(&at) { 99 } else { at as u8 + 1 });
+            possible.insert(want.collect::<Vec<_>>());
+        }
+        let augment = Augment { erase: 2, ..Augment::default() };
+        let mut seen = BTreeSet::new();
+        for seed in 0..500 {
+            let mut to = vec![0; 12];
+            augment.apply(&mut Random::new(&[seed]), &from, &mut to, 4, &[99]);
+            seen.insert(to);
+        }
+        assert_eq!(seen, possible);
+
+        let mut to = vec![0; 12];
+        let all = Augment { erase: 255, ..augment };
+        all.apply(&mut Random::new(&[1]), &from, &mut to, 4, &[99]);
+        assert_eq!(to, [99; 12], "a square larger than the picture");
     }
 
     #[test]

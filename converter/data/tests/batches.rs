@@ -74,7 +74,7 @@ fn every_epoch_is_another_permutation() {
 #[test]
 fn the_same_for_any_number_of_workers_and_from_any_position() {
     let mut plan = plan(Order::Shuffled { seed: SEED });
-    plan.augment = Augment { flip: true, shift: 2 };
+    plan.augment = Augment { flip: true, shift: 2, erase: 5 };
     let all = take(&set(30), &plan, Position::default(), 25);
     for workers in [1, 2, 3, 7] {
         plan.workers = workers;
@@ -91,7 +91,7 @@ fn the_same_for_any_number_of_workers_and_from_any_position() {
 #[test]
 fn a_picture_is_augmented_anew_in_every_epoch() {
     let mut plan = plan(Order::Shuffled { seed: SEED });
-    plan.augment = Augment { flip: false, shift: 3 };
+    plan.augment = Augment { shift: 3, ..Augment::default() };
     let looks: Vec<Vec<u8>> = take(&set(4), &plan, Position::default(), 10)
         .iter()
         .map(|b| {

@@ -170,6 +170,9 @@ pub(super) struct BudgetArgs {
     /// Shift training images at random by up to N pixels
     #[arg(long, value_name = "N", default_value_t = 0)]
     shift: u8,
+    /// Blank a square of N by N pixels at random in each training image
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    erase: u8,
     /// Train with N images only, drawn by a fixed seed
     #[arg(long, value_name = "N")]
     train_limit: Option<usize>,
@@ -190,7 +193,11 @@ impl BudgetArgs {
             batch,
             weight_decay: self.weight_decay.unwrap_or(start.weight_decay),
             smoothing: self.smoothing.unwrap_or(start.smoothing),
-            augment: Augment { flip: self.flip, shift: self.shift.into() },
+            augment: Augment {
+                flip: self.flip,
+                shift: self.shift.into(),
+                erase: self.erase.into(),
+            },
             ..start
         }
     }

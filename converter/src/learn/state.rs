@@ -203,6 +203,7 @@ fn signature(recipe: &Recipe) -> Vec<(&'static str, u64)> {
         ("seed", recipe.seed),
         ("flip", recipe.augment.flip.into()),
         ("shift", recipe.augment.shift as u64),
+        ("erase", recipe.augment.erase as u64),
         ("schedule", schedule[0]),
         ("number of stages", schedule[1]),
         ("part of the stages", schedule[2]),

@@ -172,6 +172,7 @@ impl Study<'_> {
             ("smoothing", smoothing.to_string()),
             ("flip", augment.flip.to_string()),
             ("shift", augment.shift.to_string()),
+            ("erase", augment.erase.to_string()),
             ("depthwise layers", self.options.depthwise.name().into()),
             ("layers kept in 8 bits", self.options.keep.join(",")),
         ])
