@@ -112,8 +112,9 @@ mod tests {
         let from: Vec<u8> = (1..=12).collect();
         let mut possible = BTreeSet::new();
         for (top, left) in (-1..h - 1).flat_map(|t| (-1..w - 1).map(move |l| (t, l))) {
-            let erased =
-                |at: &i32| (top..top + 2).contains(&(at / w)) && (left..left + 2).contains(&(at % w));
+            let erased = |at: &i32| {
+                (top..top + 2).contains(&(at / w)) && (left..left + 2).contains(&(at % w))
+            };
             let want = (0..h * w).map(|at| if erased(&at) { 99 } else { at as u8 + 1 });
             possible.insert(want.collect::<Vec<_>>());
         }

@@ -383,7 +383,7 @@ impl Waiting {
         }
         let at = At { column: self.column, channel: block.channel, count: block.count };
         for (group, (values, parameters)) in self.values.iter_mut().zip(parameters).enumerate() {
-            if let Some(at) = at.group(group) {
+            if let Some(at) = at.group(group, LANES) {
                 out.finish(lanes, parameters, at, &mut values[..self.pixels]);
             }
         }

@@ -562,7 +562,7 @@ impl<L: Lanes> Work for Expand<'_, '_, L> {
         let Expand { lanes, out, at, register, planes, terms, counts } = self;
         let mut values = [[0; LANES]; DEPTHWISE_RUN];
         for group in 0..register * 8 / LANES {
-            let Some(at) = at.group(group) else { break };
+            let Some(at) = at.group(group, LANES) else { break };
             let parameters = out.parameters(lanes, at.channel);
             let shift = out.shift16();
             let pixels = counts.chunks_exact(planes * register);
@@ -571,7 +571,8 @@ impl<L: Lanes> Work for Expand<'_, '_, L> {
                 let mut negative = lanes.splat16(0);
                 for plane in pixel.chunks_exact(register).rev() {
                     let word = u16::from_le_bytes([plane[2 * group], plane[2 * group + 1]]);
-                    negative = lanes.add16(lanes.add16(negative, negative), lanes.mask16(word));
+                    negative =
+                        lanes.add16(lanes.add16(negative, negative), lanes.mask16(word.into()));
                 }
                 let negative = lanes.add16(negative, negative);
                 let accumulator = lanes.add16(lanes.splat16(terms), negative);

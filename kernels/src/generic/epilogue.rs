@@ -2,15 +2,14 @@
 //!
 //! Accumulators are scaled, the shortcut is added, the shifted PReLU applied, and
 //! the stream and the next layer's bits are written. A kernel takes a [`Row`] of
-//! the outputs and hands over its accumulators in groups of 16 channels, in one
-//! of two ways:
+//! the outputs and hands over its accumulators in groups of N channels (16, or 32
+//! where a register holds as many), in one of two ways:
 //!
 //! - [`Row::emit16`]: a full block of one pixel, in registers, in one go. That
 //!   is for kernels with registers to spare.
-//! - [`Row::finish`]: up to 16 channels of a run of pixels that were scaled and
-//!   put aside. Each step is a short loop over the run, which costs a load and a
-//!   store in the first-level cache, asks every question once for all pixels,
-//!   and leaves the registers to the kernel.
+//! - [`Row::finish`]: up to N channels of a run of pixels that were scaled and
+//!   put aside. That costs a load and a store in the first-level cache, asks every
+//!   question once for all pixels, and leaves the registers to the kernel.
 //!
 //! What is no stream ([`Row::emit32`]) goes out as it comes. The parameters of
 //! the channels are fetched once per row ([`Row::parameters`]) and serve all its
@@ -42,11 +41,11 @@ pub(crate) struct At {
 }
 
 impl At {
-    /// The 16 channels of group `group`, if any of them exist.
+    /// The `lanes` channels of group `group`, if any of them exist.
     #[inline(always)]
-    pub(crate) fn group(self, group: usize) -> Option<At> {
-        let count = self.count.checked_sub(group * LANES).filter(|&count| count > 0)?;
-        Some(At { channel: self.channel + group * LANES, count: count.min(LANES), ..self })
+    pub(crate) fn group(self, group: usize, lanes: usize) -> Option<At> {
+        let count = self.count.checked_sub(group * lanes).filter(|&count| count > 0)?;
+        Some(At { channel: self.channel + group * lanes, count: count.min(lanes), ..self })
     }
 
     /// The same channels of the pixel `p` columns further on.
@@ -56,9 +55,9 @@ impl At {
     }
 }
 
-/// The parameters of 16 channels; those that an epilogue lacks are 0.
+/// The parameters of N channels; those that an epilogue lacks are 0.
 #[derive(Clone, Copy)]
-pub(crate) struct Parameters<L: Lanes> {
+pub(crate) struct Parameters<L: Lanes<N>, const N: usize = LANES> {
     threshold: L::I32,
     multiplier: L::I16,
     bias: L::I16,
@@ -66,7 +65,7 @@ pub(crate) struct Parameters<L: Lanes> {
     slope: L::I16,
     after: L::I16,
     pub(super) sign: L::I16,
-    /// The shortcut's channel that belongs to the first of the 16.
+    /// The shortcut's channel that belongs to the first of them.
     pub(super) source: usize,
 }
 
@@ -184,7 +183,7 @@ pub(crate) struct Shift16 {
 
 impl Shift16 {
     #[inline(always)]
-    fn apply<L: Lanes>(self, lanes: L, value: L::I16) -> L::I16 {
+    fn apply<L: Lanes<N>, const N: usize>(self, lanes: L, value: L::I16) -> L::I16 {
         let Shift16 { shift, exact } = self;
         if shift < 0 {
             // A right shift by 16 rounds everything to 0.
@@ -201,7 +200,11 @@ impl Row<'_> {
     /// What [`Row::emit16`] and [`Row::emit32`] need for the channels from
     /// `channel` on.
     #[inline(always)]
-    pub(crate) fn parameters<L: Lanes>(&self, lanes: L, channel: usize) -> Parameters<L> {
+    pub(crate) fn parameters<L: Lanes<N>, const N: usize>(
+        &self,
+        lanes: L,
+        channel: usize,
+    ) -> Parameters<L, N> {
         let Sources { thresholds, multiplier, bias, prelu, sign } = self.sources;
         let none = lanes.splat16(0);
         let mut found = Parameters {
@@ -258,12 +261,12 @@ impl Row<'_> {
         }
     }
 
-    /// Takes the 16-bit accumulators of up to `16·G` channels.
+    /// Takes the 16-bit accumulators of up to `N·G` channels.
     #[inline(always)]
-    pub(crate) fn emit16<L: Lanes, const G: usize>(
+    pub(crate) fn emit16<L: Lanes<N>, const N: usize, const G: usize>(
         &mut self,
         lanes: L,
-        parameters: &[Parameters<L>; G],
+        parameters: &[Parameters<L, N>; G],
         at: At,
         accumulators: [L::I16; G],
     ) {
@@ -298,35 +301,35 @@ impl Row<'_> {
     }
 
     /// Takes the scaled accumulators ([`Parameters::scale16`],
-    /// [`Parameters::scale32`]) of up to 16 channels of neighbouring pixels, the
+    /// [`Parameters::scale32`]) of up to N channels of neighbouring pixels, the
     /// first of them at `at`.
     #[inline(always)]
-    pub(crate) fn finish<L: Lanes>(
+    pub(crate) fn finish<L: Lanes<N>, const N: usize>(
         &mut self,
         lanes: L,
-        parameters: &Parameters<L>,
+        parameters: &Parameters<L, N>,
         at: At,
-        values: &mut [[i16; LANES]],
+        values: &mut [[i16; N]],
     ) {
         lanes.outline(Finish { lanes, row: self, parameters, at, values });
     }
 
-    /// Takes the 32-bit accumulators of up to 16 channels that become no stream:
+    /// Takes the 32-bit accumulators of up to N channels that become no stream:
     /// thresholds and scores need the whole accumulator.
     #[inline(always)]
-    pub(crate) fn emit32<L: Lanes>(
+    pub(crate) fn emit32<L: Lanes<N>, const N: usize>(
         &mut self,
         lanes: L,
-        parameters: &Parameters<L>,
+        parameters: &Parameters<L, N>,
         at: At,
         accumulator: L::I32,
     ) {
         match &mut self.kind {
             Kind::Threshold => {
-                self.put_bits(at, lanes.less32(accumulator, parameters.threshold));
+                self.put_bits::<N>(at, lanes.less32(accumulator, parameters.threshold));
             }
             Kind::Scores { multiplier, bias, scores } => {
-                let mut values = [0; LANES];
+                let mut values = [0; N];
                 lanes.store32(accumulator, &mut values);
                 put_scores(multiplier, bias, scores, at, &values);
             }
@@ -336,14 +339,14 @@ impl Row<'_> {
 
     /// Everything after the accumulator's shift.
     #[inline(always)]
-    fn stream<L: Lanes, const G: usize>(
+    fn stream<L: Lanes<N>, const N: usize, const G: usize>(
         &mut self,
         lanes: L,
-        parameters: &[Parameters<L>; G],
+        parameters: &[Parameters<L, N>; G],
         at: At,
         values: [L::I16; G],
     ) {
-        if at.count == G * LANES {
+        if at.count == G * N {
             self.full_stream(lanes, parameters, at, values);
         } else {
             let row = self.reborrow();
@@ -351,13 +354,13 @@ impl Row<'_> {
         }
     }
 
-    /// [`Row::stream`] of `16·G` channels. Apart from it, because a loop over
+    /// [`Row::stream`] of `N·G` channels. Apart from it, because a loop over
     /// however many channels there are would put the values in memory.
     #[inline(always)]
-    fn full_stream<L: Lanes, const G: usize>(
+    fn full_stream<L: Lanes<N>, const N: usize, const G: usize>(
         &mut self,
         lanes: L,
-        parameters: &[Parameters<L>; G],
+        parameters: &[Parameters<L, N>; G],
         at: At,
         mut values: [L::I16; G],
     ) {
@@ -369,7 +372,7 @@ impl Row<'_> {
             for (source, parameters) in sources.iter_mut().zip(parameters) {
                 *source = parameters.source;
             }
-            let extra = taken.values::<L, G>(lanes, self.channels, at, sources);
+            let extra = taken.values::<L, N, G>(lanes, self.channels, at, sources);
             for (value, &extra) in values.iter_mut().zip(&extra) {
                 *value = lanes.adds16(*value, extra);
             }
@@ -380,7 +383,7 @@ impl Row<'_> {
             }
         }
         if let Some(stream) = &mut self.stream {
-            let to = &mut stream[at.column * self.channels + at.channel..][..G * LANES];
+            let to = &mut stream[at.column * self.channels + at.channel..][..G * N];
             if let Some(to) = to.as_chunks_mut().0.first_chunk_mut::<G>() {
                 for (&value, to) in values.iter().zip(to) {
                     lanes.store16(value, to);
@@ -389,34 +392,28 @@ impl Row<'_> {
         }
         if self.bits.is_some() {
             for (group, (&value, parameters)) in values.iter().zip(parameters).enumerate() {
-                let channel = at.channel + group * LANES;
+                let channel = at.channel + group * N;
                 let below = lanes.less16(value, parameters.sign);
-                self.put_bits(At { channel, count: LANES, ..at }, below);
+                self.put_bits::<N>(At { channel, count: N, ..at }, below);
             }
         }
     }
 
-    /// Writes the bits of up to 16 channels of one pixel. Channels come in rising
+    /// Writes the bits of up to N channels of one pixel. Channels come in rising
     /// order, so the first of a 64-bit word may write all of it, and the others
     /// find a zero tail: that leaves every pixel whole.
     #[inline(always)]
-    fn put_bits(&mut self, at: At, below: u16) {
+    fn put_bits<const N: usize>(&mut self, at: At, below: u32) {
         let Some(bits) = &mut self.bits else { return };
         let pixel = &mut bits[at.column * self.pixel..][..self.pixel];
-        if !at.channel.is_multiple_of(LANES) {
+        if !at.channel.is_multiple_of(N) {
             return put_some_bits(pixel, at, below);
         }
-        let below = if at.count < LANES { below & ((1 << at.count) - 1) } else { below };
-        let byte = at.channel / 8;
-        if byte.is_multiple_of(8) {
-            pixel[byte..byte + 8].copy_from_slice(&u64::from(below).to_le_bytes());
-        } else {
-            pixel[byte..byte + 2].copy_from_slice(&below.to_le_bytes());
-        }
+        put_word::<N>(&mut pixel[at.channel / 8..], at.channel, below & exist(at.count));
     }
 }
 
-impl<L: Lanes> Parameters<L> {
+impl<L: Lanes<N>, const N: usize> Parameters<L, N> {
     /// The shift, multiplier and bias.
     #[inline(always)]
     pub(crate) fn scale32(&self, lanes: L, accumulator: L::I32, shift: i8) -> L::I16 {
@@ -449,19 +446,19 @@ impl<L: Lanes> Parameters<L> {
 
 /// [`Row::emit16`] for what is not a stream, apart from it because it is rare
 /// after a binary convolution.
-struct Decide<'r, L: Lanes, const G: usize> {
+struct Decide<'r, L: Lanes<N>, const N: usize, const G: usize> {
     lanes: L,
     row: Row<'r>,
-    parameters: &'r [Parameters<L>; G],
+    parameters: &'r [Parameters<L, N>; G],
     at: At,
     accumulators: [L::I16; G],
 }
 
-impl<L: Lanes, const G: usize> Work for Decide<'_, L, G> {
+impl<L: Lanes<N>, const N: usize, const G: usize> Work for Decide<'_, L, N, G> {
     #[inline(always)]
     fn run(mut self) {
         for (group, &accumulator) in self.accumulators.iter().enumerate() {
-            if let Some(at) = self.at.group(group) {
+            if let Some(at) = self.at.group(group, N) {
                 let wide = self.lanes.widen16(accumulator);
                 self.row.emit32(self.lanes, &self.parameters[group], at, wide);
             }
@@ -470,23 +467,23 @@ impl<L: Lanes, const G: usize> Work for Decide<'_, L, G> {
 }
 
 /// [`Row::stream`] of any number of channels.
-struct Partial<'r, L: Lanes, const G: usize> {
+struct Partial<'r, L: Lanes<N>, const N: usize, const G: usize> {
     lanes: L,
     row: Row<'r>,
-    parameters: &'r [Parameters<L>; G],
+    parameters: &'r [Parameters<L, N>; G],
     at: At,
     values: [L::I16; G],
 }
 
-impl<L: Lanes, const G: usize> Work for Partial<'_, L, G> {
+impl<L: Lanes<N>, const N: usize, const G: usize> Work for Partial<'_, L, N, G> {
     #[inline(always)]
     fn run(self) {
         let Partial { lanes, mut row, parameters, at, values } = self;
         for (group, (&value, parameters)) in values.iter().zip(parameters).enumerate() {
-            let Some(at) = at.group(group) else { break };
+            let Some(at) = at.group(group, N) else { break };
             let mut value = parameters.scale(lanes, value);
             if let Some(taken) = row.shortcut {
-                let [extra] = taken.values::<L, 1>(lanes, row.channels, at, [parameters.source]);
+                let [extra] = taken.values::<L, N, 1>(lanes, row.channels, at, [parameters.source]);
                 value = lanes.adds16(value, extra);
             }
             if row.sources.prelu.is_some() {
@@ -497,7 +494,7 @@ impl<L: Lanes, const G: usize> Work for Partial<'_, L, G> {
                 store16_clipped(lanes, value, to);
             }
             if row.bits.is_some() {
-                row.put_bits(at, lanes.less16(value, parameters.sign));
+                row.put_bits::<N>(at, lanes.less16(value, parameters.sign));
             }
         }
     }
@@ -505,20 +502,44 @@ impl<L: Lanes, const G: usize> Work for Partial<'_, L, G> {
 
 /// Scores are computed once per network: no vectors needed.
 #[inline(never)]
-fn put_scores(multiplier: &[i16], bias: &[i32], scores: &mut [i32], at: At, values: &[i32; LANES]) {
+fn put_scores(multiplier: &[i16], bias: &[i32], scores: &mut [i32], at: At, values: &[i32]) {
     for (c, &value) in (at.channel..).zip(&values[..at.count]) {
         let score = i64::from(value) * i64::from(multiplier[c]) + i64::from(bias[c]);
         scores[c] = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
     }
 }
 
+/// The lowest `count` bits; `count` 1..=32.
+#[inline(always)]
+pub(super) fn exist(count: usize) -> u32 {
+    u32::MAX >> (32 - count)
+}
+
+/// Writes the bits of N channels from `channel` on, a multiple of N, to the
+/// start of `to`. The first of a 64-bit word writes all of it, so that its tail
+/// is 0.
+#[inline(always)]
+pub(super) fn put_word<const N: usize>(to: &mut [u8], channel: usize, below: u32) {
+    if channel.is_multiple_of(64) {
+        if let Some(to) = to.first_chunk_mut() {
+            *to = u64::from(below).to_le_bytes();
+        }
+    } else if N == 16 {
+        if let Some(to) = to.first_chunk_mut() {
+            *to = (below as u16).to_le_bytes();
+        }
+    } else if let Some(to) = to.first_chunk_mut() {
+        *to = below.to_le_bytes();
+    }
+}
+
 /// [`Row::put_bits`] of a group that starts anywhere: zeroes what follows it in
 /// the last word touched.
 #[inline(never)]
-pub(super) fn put_some_bits(pixel: &mut [u8], at: At, below: u16) {
+pub(super) fn put_some_bits(pixel: &mut [u8], at: At, below: u32) {
     let (byte, bit) = (at.channel / 8, at.channel % 8);
-    let below = u32::from(below) & ((1 << at.count) - 1);
-    let kept = u32::from(pixel[byte]) & ((1 << bit) - 1);
+    let below = u64::from(below & exist(at.count));
+    let kept = u64::from(pixel[byte]) & ((1 << bit) - 1);
     let end = byte + (bit + at.count).div_ceil(8);
     let bytes = (kept | below << bit).to_le_bytes();
     pixel[byte..end].copy_from_slice(&bytes[..end - byte]);

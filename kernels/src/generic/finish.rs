@@ -1,85 +1,142 @@
 //! The epilogue of a run of pixels that were scaled and put aside
-//! ([`Row::finish`]): each step a loop over the run.
+//! ([`Row::finish`]): one loop over the run, from one load to the stores. What
+//! most layers want has loops of its own, one per kind of shortcut, in a function
+//! with nothing else in it, so that all parameters stay in registers.
 
-use super::epilogue::{At, Parameters, Row, put_some_bits};
-use super::lanes::{LANES, Lanes, Work};
+use super::epilogue::{At, Parameters, Row, exist, put_some_bits, put_word};
+use super::lanes::{Lanes, Work};
+use super::shortcut::{Extra, Nothing};
 
-/// A run of pixels of up to 16 channels.
-pub(super) struct Finish<'f, 'r, L: Lanes> {
+/// A run of pixels of up to N channels.
+pub(super) struct Finish<'f, 'r, L: Lanes<N>, const N: usize> {
     pub(super) lanes: L,
     pub(super) row: &'f mut Row<'r>,
-    pub(super) parameters: &'f Parameters<L>,
+    pub(super) parameters: &'f Parameters<L, N>,
     pub(super) at: At,
     /// Scaled, pixel by pixel.
-    pub(super) values: &'f mut [[i16; LANES]],
+    pub(super) values: &'f mut [[i16; N]],
 }
 
-impl<L: Lanes> Work for Finish<'_, '_, L> {
+impl<L: Lanes<N>, const N: usize> Work for Finish<'_, '_, L, N> {
     #[inline(always)]
     fn run(self) {
         let Finish { lanes, row, parameters, at, values } = self;
-        let channels = row.channels;
-        if let Some(taken) = &row.shortcut {
-            taken.add(lanes, channels, at, parameters.source, values);
+        let usual = row.sources.prelu.is_some() && at.count == N && at.channel.is_multiple_of(N);
+        if let (true, Some(stream), Some(bits)) = (usual, &mut row.stream, &mut row.bits) {
+            let (channels, pixel) = (row.channels, row.pixel);
+            let mut to = Usual {
+                stream: &mut stream[at.column * channels + at.channel..],
+                channels,
+                bits: &mut bits[at.column * pixel + at.channel / 8..],
+                pixel,
+                channel: at.channel,
+            };
+            let Some(taken) = &row.shortcut else {
+                return to.put(lanes, parameters, values, Nothing);
+            };
+            let source = parameters.source;
+            if let Some(loads) = taken.loads(lanes, channels, at, source) {
+                return to.put(lanes, parameters, values, loads);
+            }
+            if let Some(means) = taken.means(lanes, channels, at, source, values.len()) {
+                return to.put(lanes, parameters, values, means);
+            }
+        }
+        lanes.outline(Unusual(Finish { lanes, row, parameters, at, values }));
+    }
+}
+
+/// Where what most layers want goes: N channels with a shifted PReLU, as stream
+/// and as bits.
+struct Usual<'t> {
+    /// From the first element on, and elements per pixel.
+    stream: &'t mut [i16],
+    channels: usize,
+    /// From the first byte on, and bytes per pixel.
+    bits: &'t mut [u8],
+    pixel: usize,
+    channel: usize,
+}
+
+impl Usual<'_> {
+    #[inline(always)]
+    fn put<L: Lanes<N>, const N: usize>(
+        &mut self,
+        lanes: L,
+        parameters: &Parameters<L, N>,
+        values: &[[i16; N]],
+        extra: impl Extra<L, N>,
+    ) {
+        // A copy, so that nothing written can be thought to change it.
+        let parameters = *parameters;
+        let (mut element, mut byte) = (0, 0);
+        for (p, value) in values.iter().enumerate() {
+            let y = parameters.prelu(lanes, extra.add(lanes, p, lanes.load16(value)));
+            if let Some(to) = self.stream[element..].first_chunk_mut() {
+                lanes.store16(y, to);
+            }
+            let below = lanes.less16(y, parameters.sign);
+            put_word::<N>(&mut self.bits[byte..], self.channel, below);
+            element += self.channels;
+            byte += self.pixel;
+        }
+    }
+}
+
+/// Everything else: what does not change from pixel to pixel is asked at each.
+struct Unusual<'f, 'r, L: Lanes<N>, const N: usize>(Finish<'f, 'r, L, N>);
+
+impl<L: Lanes<N>, const N: usize> Work for Unusual<'_, '_, L, N> {
+    #[inline(always)]
+    fn run(self) {
+        let Finish { lanes, row, parameters, at, values } = self.0;
+        if let Some(taken) = row.shortcut {
+            taken.add(lanes, row.channels, at, parameters.source, values);
         }
         let prelu = row.sources.prelu.is_some();
-        match &mut row.stream {
-            Some(stream) if prelu && at.count == LANES => {
-                let pixels = stream[at.column * channels + at.channel..].chunks_mut(channels);
-                for (value, pixel) in values.iter_mut().zip(pixels) {
-                    let y = parameters.prelu(lanes, lanes.load16(value));
-                    if let Some(to) = pixel.first_chunk_mut() {
-                        lanes.store16(y, to);
-                    }
-                    lanes.store16(y, value);
-                }
+        let aligned = at.channel.is_multiple_of(N);
+        let exist = exist(at.count);
+        let (channels, pixel) = (row.channels, row.pixel);
+        let mut stream = row.stream.as_deref_mut().map(|all| &mut all[at.column * channels..]);
+        let mut bits = row.bits.as_deref_mut().map(|all| &mut all[at.column * pixel..]);
+        let (mut element, mut byte) = (at.channel, 0);
+        for value in values.iter() {
+            let mut y = lanes.load16(value);
+            if prelu {
+                y = parameters.prelu(lanes, y);
             }
-            stream => {
-                if prelu {
-                    for value in &mut *values {
-                        lanes.store16(parameters.prelu(lanes, lanes.load16(value)), value);
-                    }
+            if let Some(stream) = &mut stream {
+                put_stream(lanes, y, &mut stream[element..], at.count);
+                element += channels;
+            }
+            if let Some(bits) = &mut bits {
+                let below = lanes.less16(y, parameters.sign);
+                if aligned {
+                    put_word::<N>(&mut bits[byte + at.channel / 8..], at.channel, below & exist);
+                } else {
+                    // Groups of a grouped convolution start anywhere.
+                    put_some_bits(&mut bits[byte..byte + pixel], at, below);
                 }
-                if let Some(stream) = stream {
-                    let pixels = stream[at.column * channels + at.channel..].chunks_mut(channels);
-                    for (value, pixel) in values.iter().zip(pixels) {
-                        // Narrow networks have 8 channels; a copy of any length is
-                        // a call.
-                        match pixel.first_chunk_mut::<{ LANES / 2 }>() {
-                            Some(to) if at.count == LANES / 2 => {
-                                to.copy_from_slice(&value[..LANES / 2]);
-                            }
-                            _ => pixel[..at.count].copy_from_slice(&value[..at.count]),
-                        }
-                    }
-                }
+                byte += pixel;
             }
         }
-        let Some(bits) = &mut row.bits else { return };
-        let byte = at.channel / 8;
-        let pixels = bits[at.column * row.pixel..].chunks_exact_mut(row.pixel);
-        if !at.channel.is_multiple_of(LANES) {
-            // Groups of a grouped convolution start anywhere.
-            for (value, pixel) in values.iter().zip(pixels) {
-                put_some_bits(pixel, at, lanes.less16(lanes.load16(value), parameters.sign));
-            }
-        } else if at.channel.is_multiple_of(64) {
-            // The first of a word writes all of it, so that its tail is 0.
-            let exist = u64::MAX >> (64 - at.count);
-            for (value, pixel) in values.iter().zip(pixels) {
-                let below = u64::from(lanes.less16(lanes.load16(value), parameters.sign)) & exist;
-                if let Some(to) = pixel[byte..].first_chunk_mut() {
-                    *to = below.to_le_bytes();
-                }
-            }
-        } else {
-            let exist = u16::MAX >> (LANES - at.count);
-            for (value, pixel) in values.iter().zip(pixels) {
-                let below = lanes.less16(lanes.load16(value), parameters.sign) & exist;
-                if let Some(to) = pixel[byte..].first_chunk_mut() {
-                    *to = below.to_le_bytes();
-                }
-            }
+    }
+}
+
+/// Stores the first `count` lanes.
+#[inline(always)]
+fn put_stream<L: Lanes<N>, const N: usize>(lanes: L, y: L::I16, to: &mut [i16], count: usize) {
+    if count == N {
+        if let Some(to) = to.first_chunk_mut() {
+            lanes.store16(y, to);
         }
+        return;
+    }
+    let mut buffer = [0; N];
+    lanes.store16(y, &mut buffer);
+    // Narrow networks have 8 channels; a copy of any length is a call.
+    match to.first_chunk_mut::<8>() {
+        Some(to) if count == 8 => to.copy_from_slice(&buffer[..8]),
+        _ => to[..count].copy_from_slice(&buffer[..count]),
     }
 }

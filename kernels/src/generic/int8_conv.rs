@@ -351,7 +351,7 @@ fn whole_windows<S: Dot>(
                         let place = &mut place[to..to + LANES];
                         match pixels[at..].first_chunk::<LANES>() {
                             Some(whole) => place.copy_from_slice(whole),
-                            None => place.copy_from_slice(&padded(&pixels[at..])),
+                            None => place.copy_from_slice(&padded::<_, LANES>(&pixels[at..])),
                         }
                         at += step;
                     }
@@ -451,7 +451,7 @@ fn run_of<S: Dot>(
         let to = &mut to[S::BYTES * done..][..S::BYTES * LANES];
         let value = match source {
             Source::Image { pixels, .. } if S::BYTES == 1 => {
-                to.copy_from_slice(&padded(&pixels[at..]));
+                to.copy_from_slice(&padded::<_, LANES>(&pixels[at..]));
                 continue;
             }
             Source::Image { pixels, .. } => {

@@ -1,5 +1,5 @@
-//! 8-bit depthwise convolution of a stream: 16 channels at a time, exact 32-bit
-//! accumulators.
+//! 8-bit depthwise convolution of a stream: 16 channels at a time (32 where
+//! registers hold as many), exact 32-bit accumulators.
 //!
 //! The stream is narrowed to 8 bits as it is loaded (a rounding multiplication
 //! and a clamp) and multiplied a few taps at a time, in the way that suits the
@@ -8,24 +8,24 @@
 //!
 //! A 3×3 window slides along the row: a column of three pixels is loaded and
 //! made ready once ([`Taps::column`]) and serves up to three output pixels
-//! ([`Taps::nine`]); the weights of the 16 channels stay where they are for the
+//! ([`Taps::nine`]); the weights of these channels stay where they are for the
 //! whole row. A row outside the input is any row with zero weights, so that
 //! rows need no branch. Other windows take their taps one by one.
 //!
-//! Cost per 16 outputs of a 3×3 window: one [`Taps::nine`], and 3 loads and a
+//! Cost per vector of outputs of a 3×3 window: one [`Taps::nine`], and 3 loads and a
 //! [`Taps::column`] (stride 1) or twice that (stride 2).
 
 use core::ops::Range;
 
 use super::epilogue::{At, Sink};
-use super::lanes::{LANES, Lanes, Narrow, Outline, Work, load16_padded, padded};
+use super::lanes::{LANES, Lanes, Narrow, Outline, WIDE, Work, load16_padded, padded};
 use super::{Int8DepthwiseJob, taps_inside};
-use crate::types::Conv;
+use crate::types::{Conv, Epilogue};
 
 /// Products of a few taps.
-pub(crate) trait Taps: Outline {
+pub(crate) trait Taps<const N: usize = LANES>: Outline {
     /// The epilogue's vectors.
-    type L: Lanes;
+    type L: Lanes<N>;
     /// Three pixels, one below the other, ready to be multiplied.
     type Column: Copy;
     /// The weights of a 3×3 window.
@@ -34,21 +34,25 @@ pub(crate) trait Taps: Outline {
     /// The epilogue's vectors.
     fn lanes(self) -> Self::L;
     /// Narrows three pixels, from the top down.
-    fn column(self, pixels: [<Self::L as Lanes>::I16; 3], narrow: Narrow<Self::L>) -> Self::Column;
+    fn column(
+        self,
+        pixels: [<Self::L as Lanes<N>>::I16; 3],
+        narrow: Narrow<Self::L, N>,
+    ) -> Self::Column;
     /// Weights (of −127..=127) row by row.
-    fn weights(self, weights: [<Self::L as Lanes>::I16; 9]) -> Self::Nine;
+    fn weights(self, weights: [<Self::L as Lanes<N>>::I16; 9]) -> Self::Nine;
     /// Σ x·w over three columns, from the left.
-    fn nine(self, columns: [Self::Column; 3], weights: &Self::Nine) -> <Self::L as Lanes>::I32;
+    fn nine(self, columns: [Self::Column; 3], weights: &Self::Nine) -> <Self::L as Lanes<N>>::I32;
     /// `sum + x·w` of one tap.
     fn add(
         self,
-        sum: <Self::L as Lanes>::I32,
-        x: <Self::L as Lanes>::I16,
-        w: <Self::L as Lanes>::I16,
-    ) -> <Self::L as Lanes>::I32;
+        sum: <Self::L as Lanes<N>>::I32,
+        x: <Self::L as Lanes<N>>::I16,
+        w: <Self::L as Lanes<N>>::I16,
+    ) -> <Self::L as Lanes<N>>::I32;
 }
 
-/// Input that is read at once for 16 channels before the next 16 have their
+/// Input that is read at once for some channels before the next have their
 /// turn: a part of the second-level cache. Making the weights ready costs as
 /// much as some pixels do, so one row at a time would be dear where rows are
 /// short.
@@ -58,14 +62,15 @@ const BAND_BYTES: usize = 64 << 10;
 const RUN: usize = 32;
 
 /// What stays the same for all of a layer.
-struct Layer<'a, L: Lanes> {
+#[derive(Clone, Copy)]
+struct Layer<'a> {
     conv: Conv,
     input: &'a [i16],
     weights: &'a [i8],
-    narrow: Narrow<L>,
+    narrow: u8,
 }
 
-impl<'a, L: Lanes> Layer<'a, L> {
+impl<'a> Layer<'a> {
     /// Row `y` of the input, from `channel` of its first pixel to its end.
     #[inline(always)]
     fn row(&self, y: usize, channel: usize) -> &'a [i16] {
@@ -81,9 +86,9 @@ impl<'a, L: Lanes> Layer<'a, L> {
         self.row(if outside { 0 } else { top + ky - self.conv.window.pad_top }, channel)
     }
 
-    /// 16 channels' weights of one tap.
+    /// N channels' weights of one tap.
     #[inline(always)]
-    fn weight(&self, lanes: L, tap: usize, channel: usize) -> L::I16 {
+    fn weight<L: Lanes<N>, const N: usize>(&self, lanes: L, tap: usize, channel: usize) -> L::I16 {
         let first = tap * self.conv.input.c + channel;
         match self.weights[first..].first_chunk() {
             Some(whole) => lanes.load_i8(whole),
@@ -91,10 +96,17 @@ impl<'a, L: Lanes> Layer<'a, L> {
         }
     }
 
-    /// Σ w·x of one output pixel for 16 channels, tap by tap.
+    /// Σ w·x of one output pixel for N channels, tap by tap.
     #[inline(always)]
-    fn sum<S: Taps<L = L>>(&self, isa: S, row: usize, column: usize, channel: usize) -> L::I32 {
+    fn sum<S: Taps<N>, const N: usize>(
+        &self,
+        isa: S,
+        row: usize,
+        column: usize,
+        channel: usize,
+    ) -> <S::L as Lanes<N>>::I32 {
         let lanes = isa.lanes();
+        let narrow = lanes.narrow_by(self.narrow);
         let Conv { input, window, .. } = self.conv;
         let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, input.h);
         let inside_x =
@@ -105,7 +117,7 @@ impl<'a, L: Lanes> Layer<'a, L> {
             for kx in inside_x.clone() {
                 let x = column * window.stride_w + kx - window.pad_left;
                 let loaded = load16_padded(lanes, &from[x * input.c..]);
-                let pixel = lanes.narrow16(loaded, self.narrow);
+                let pixel = lanes.narrow16(loaded, narrow);
                 let weight = self.weight(lanes, ky * window.kernel_w + kx, channel);
                 sum = isa.add(sum, pixel, weight);
             }
@@ -117,47 +129,90 @@ impl<'a, L: Lanes> Layer<'a, L> {
 /// The whole operation.
 #[inline(always)]
 pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
-    let conv = job.conv;
-    let lanes = isa.lanes();
-    let layer =
-        Layer { conv, input: job.input, weights: job.weights, narrow: lanes.narrow_by(job.narrow) };
-    let sink = &mut Sink::new(job.epilogue, conv.output, &job.rows, 0);
-    let nine = (conv.window.kernel_h, conv.window.kernel_w) == (3, 3);
+    let channels = 0..job.conv.output.c;
+    bands(job, |mut part| part.run(isa, channels.clone()));
+}
+
+/// The same, 32 channels at a time as far as possible.
+#[inline(always)]
+pub(crate) fn run_wide<W: Taps<WIDE>, S: Taps>(wide: W, isa: S, job: Int8DepthwiseJob<'_>) {
+    let channels = job.conv.output.c;
+    let most = if keeps(&job.epilogue, channels) { channels / WIDE * WIDE } else { 0 };
+    bands(job, |mut part| {
+        part.run(wide, 0..most);
+        part.run(isa, most..channels);
+    });
+}
+
+/// Whether 32 channels of the shortcut, if there is one, are had by a load.
+fn keeps(epilogue: &Epilogue<'_>, channels: usize) -> bool {
+    match epilogue {
+        Epilogue::Stream { shortcut: Some(taken), .. } => taken.shape.c == channels,
+        _ => true,
+    }
+}
+
+/// Calls `each` with some rows at a time.
+#[inline(always)]
+fn bands(job: Int8DepthwiseJob<'_>, mut each: impl FnMut(Part<'_, '_>)) {
+    let Int8DepthwiseJob { conv, input, narrow, weights, rows, epilogue } = job;
+    let layer = Layer { conv, input, weights, narrow };
+    let sink = &mut Sink::new(epilogue, conv.output, &rows, 0);
     let row_bytes = conv.window.stride_h * conv.input.w * conv.input.c * size_of::<i16>();
     let most = (BAND_BYTES / row_bytes).max(1);
-    let mut row = job.rows.start;
-    while row < job.rows.end {
-        let rows = row..job.rows.end.min(row + most);
-        row = rows.end;
-        match conv.window.stride_w {
-            1 if nine => isa.outline(NineTaps::<S, 1> { isa, layer: &layer, sink, rows }),
-            2 if nine => isa.outline(NineTaps::<S, 2> { isa, layer: &layer, sink, rows }),
-            _ => isa.outline(AnyTaps { isa, layer: &layer, sink, rows }),
+    let mut row = rows.start;
+    while row < rows.end {
+        let band = row..rows.end.min(row + most);
+        row = band.end;
+        each(Part { layer, sink, rows: band });
+    }
+}
+
+/// Some rows.
+struct Part<'l, 'a> {
+    layer: Layer<'a>,
+    sink: &'l mut Sink<'a>,
+    rows: Range<usize>,
+}
+
+impl Part<'_, '_> {
+    /// N of some of the channels at a time.
+    #[inline(always)]
+    fn run<S: Taps<N>, const N: usize>(&mut self, isa: S, channels: Range<usize>) {
+        let Part { layer, sink, rows } = self;
+        let (layer, rows) = (*layer, rows.clone());
+        let window = layer.conv.window;
+        let nine = (window.kernel_h, window.kernel_w) == (3, 3);
+        match window.stride_w {
+            _ if channels.is_empty() => {}
+            1 if nine => isa.outline(NineTaps::<S, N, 1> { isa, layer, sink, rows, channels }),
+            2 if nine => isa.outline(NineTaps::<S, N, 2> { isa, layer, sink, rows, channels }),
+            _ => isa.outline(AnyTaps { isa, layer, sink, rows, channels }),
         }
     }
 }
 
 /// Some rows under a 3×3 window with horizontal stride 1 or 2.
-struct NineTaps<'l, 'a, S: Taps, const STRIDE: usize> {
+struct NineTaps<'l, 'a, S: Taps<N>, const N: usize, const STRIDE: usize> {
     isa: S,
-    layer: &'l Layer<'a, S::L>,
+    layer: Layer<'a>,
     sink: &'l mut Sink<'a>,
     rows: Range<usize>,
+    channels: Range<usize>,
 }
 
-impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
+impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, S, N, STRIDE> {
     #[inline(always)]
     fn run(self) {
-        let NineTaps { isa, layer, sink, rows } = self;
+        let NineTaps { isa, layer, sink, rows, channels } = self;
         let lanes = isa.lanes();
-        // A copy, so that nothing written through `sink` can be thought to
-        // change it.
+        let narrow = lanes.narrow_by(layer.narrow);
         let conv = layer.conv;
         let window = conv.window;
         let none = lanes.splat16(0);
-        let mut values = [[0; LANES]; RUN];
-        for channel in (0..conv.output.c).step_by(LANES) {
-            let count = (conv.output.c - channel).min(LANES);
+        let mut values = [[0; N]; RUN];
+        for channel in channels.clone().step_by(N) {
+            let count = (channels.end - channel).min(N);
             let parameters = sink.row(rows.start).parameters(lanes, channel);
             let mut weight = [none; 9];
             for (tap, weight) in weight.iter_mut().enumerate() {
@@ -184,9 +239,8 @@ impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
                     }
                     weights = isa.weights(weight);
                 }
-                let strip =
-                    Strip { isa, narrow: layer.narrow, lines, step: conv.input.c, first: 0 };
-                let mut window = Window::<S, STRIDE>::first(strip, window.pad_left);
+                let strip = Strip { isa, narrow, lines, step: conv.input.c, first: 0 };
+                let mut window = Window::<S, N, STRIDE>::first(strip, window.pad_left);
                 let mut out = sink.row(row);
                 let Some(shift) = out.shift() else {
                     for column in 0..conv.output.w {
@@ -211,15 +265,15 @@ impl<S: Taps, const STRIDE: usize> Work for NineTaps<'_, '_, S, STRIDE> {
 }
 
 /// The three columns under the window, and what is to come.
-struct Window<'a, S: Taps, const STRIDE: usize> {
-    strip: Strip<'a, S>,
+struct Window<'a, S: Taps<N>, const N: usize, const STRIDE: usize> {
+    strip: Strip<'a, S, N>,
     columns: [S::Column; 3],
 }
 
-impl<'a, S: Taps, const STRIDE: usize> Window<'a, S, STRIDE> {
+impl<'a, S: Taps<N>, const N: usize, const STRIDE: usize> Window<'a, S, N, STRIDE> {
     /// Of the first output pixel, with `outside` columns left of the input.
     #[inline(always)]
-    fn first(mut strip: Strip<'a, S>, outside: usize) -> Self {
+    fn first(mut strip: Strip<'a, S, N>, outside: usize) -> Self {
         let none = strip.isa.column([strip.isa.lanes().splat16(0); 3], strip.narrow);
         let a = if outside > 0 { none } else { strip.next() };
         let b = if outside > 1 { none } else { strip.next() };
@@ -238,11 +292,11 @@ impl<'a, S: Taps, const STRIDE: usize> Window<'a, S, STRIDE> {
     }
 }
 
-/// Three equally long rows of the input, from the first of 16 channels on,
+/// Three equally long rows of the input, from the first of N channels on,
 /// pixel by pixel.
-struct Strip<'a, S: Taps> {
+struct Strip<'a, S: Taps<N>, const N: usize> {
     isa: S,
-    narrow: Narrow<S::L>,
+    narrow: Narrow<S::L, N>,
     lines: [&'a [i16]; 3],
     /// Elements per pixel.
     step: usize,
@@ -250,17 +304,15 @@ struct Strip<'a, S: Taps> {
     first: usize,
 }
 
-impl<S: Taps> Strip<'_, S> {
+impl<S: Taps<N>, const N: usize> Strip<'_, S, N> {
     /// The next column; 0 past the last.
     #[inline(always)]
     fn next(&mut self) -> S::Column {
         let lanes = self.isa.lanes();
         let Strip { lines: [upper, middle, lower], first, .. } = *self;
-        let pixels = if let (Some(upper), Some(middle), Some(lower)) = (
-            upper.get(first..first + LANES),
-            middle.get(first..first + LANES),
-            lower.get(first..first + LANES),
-        ) {
+        let pixels = if let (Some(upper), Some(middle), Some(lower)) =
+            (upper.get(first..first + N), middle.get(first..first + N), lower.get(first..first + N))
+        {
             [load16_padded(lanes, upper), load16_padded(lanes, middle), load16_padded(lanes, lower)]
         } else if first < upper.len() {
             [
@@ -277,25 +329,26 @@ impl<S: Taps> Strip<'_, S> {
 }
 
 /// Some rows under any window.
-struct AnyTaps<'l, 'a, S: Taps> {
+struct AnyTaps<'l, 'a, S: Taps<N>, const N: usize> {
     isa: S,
-    layer: &'l Layer<'a, S::L>,
+    layer: Layer<'a>,
     sink: &'l mut Sink<'a>,
     rows: Range<usize>,
+    channels: Range<usize>,
 }
 
-impl<S: Taps> Work for AnyTaps<'_, '_, S> {
+impl<S: Taps<N>, const N: usize> Work for AnyTaps<'_, '_, S, N> {
     #[inline(always)]
     fn run(self) {
-        let AnyTaps { isa, layer, sink, rows } = self;
+        let AnyTaps { isa, layer, sink, rows, channels } = self;
         let lanes = isa.lanes();
-        let conv = &layer.conv;
-        let mut values = [[0; LANES]; RUN];
+        let conv = layer.conv;
+        let mut values = [[0; N]; RUN];
         for row in rows {
-            for channel in (0..conv.output.c).step_by(LANES) {
+            for channel in channels.clone().step_by(N) {
                 let mut out = sink.row(row);
                 let parameters = out.parameters(lanes, channel);
-                let count = (conv.output.c - channel).min(LANES);
+                let count = (channels.end - channel).min(N);
                 let Some(shift) = out.shift() else {
                     for column in 0..conv.output.w {
                         let sum = layer.sum(isa, row, column, channel);

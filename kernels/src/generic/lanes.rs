@@ -1,11 +1,15 @@
-//! The vector every epilogue works on: 16 channels, whatever the registers.
+//! The vector every epilogue works on: 16 channels, whatever the registers, or
+//! 32 where a register holds so many and they are there.
 //!
 //! An implementor is a zero-sized proof that the CPU has an instruction set; it
 //! can only be made where that is known. All methods mean the same integers on
 //! every set.
 
-/// Channels in a vector of [`Lanes`].
+/// Channels in a vector of [`Lanes`], unless said otherwise.
 pub(crate) const LANES: usize = 16;
+
+/// Channels in the widest vectors.
+pub(crate) const WIDE: usize = 32;
 
 /// A piece of work that becomes a function of its own, see [`Outline`].
 pub(crate) trait Work {
@@ -20,28 +24,28 @@ pub(crate) trait Outline: Copy {
     fn outline(self, work: impl Work);
 }
 
-/// 16 lanes of `i16` and of `i32`.
-pub(crate) trait Lanes: Outline {
-    /// 16 lanes of 16 bits, in channel order.
+/// N lanes of `i16` and of `i32`; N is 16 or 32.
+pub(crate) trait Lanes<const N: usize = LANES>: Outline {
+    /// N lanes of 16 bits, in channel order.
     type I16: Copy;
-    /// 16 lanes of 32 bits, in an order of the implementor's own choosing:
+    /// N lanes of 32 bits, in an order of the implementor's own choosing:
     /// only [`Lanes::load32`] and [`Lanes::store32`] say which lane is which.
     type I32: Copy;
 
     /// All lanes the same.
     fn splat16(self, value: i16) -> Self::I16;
     /// From memory of any alignment.
-    fn load16(self, from: &[i16; LANES]) -> Self::I16;
+    fn load16(self, from: &[i16; N]) -> Self::I16;
     /// To memory of any alignment.
-    fn store16(self, value: Self::I16, to: &mut [i16; LANES]);
+    fn store16(self, value: Self::I16, to: &mut [i16; N]);
     /// As native `i16`, to bytes of any alignment.
-    fn store16_bytes(self, value: Self::I16, to: &mut [u8; 2 * LANES]);
+    fn store16_bytes(self, value: Self::I16, to: &mut [[u8; 2]; N]);
     /// Bytes, zero-extended.
-    fn load_u8(self, from: &[u8; LANES]) -> Self::I16;
+    fn load_u8(self, from: &[u8; N]) -> Self::I16;
     /// Bytes, sign-extended.
-    fn load_i8(self, from: &[i8; LANES]) -> Self::I16;
+    fn load_i8(self, from: &[i8; N]) -> Self::I16;
     /// Lane `i` is −1 where bit `i` is set, else 0.
-    fn mask16(self, bits: u16) -> Self::I16;
+    fn mask16(self, bits: u32) -> Self::I16;
     /// `a` in the lanes where `mask` is −1, `b` where it is 0.
     fn select16(self, mask: Self::I16, a: Self::I16, b: Self::I16) -> Self::I16;
     /// Wrapping.
@@ -67,14 +71,14 @@ pub(crate) trait Lanes: Outline {
     /// `a << count` that saturates; `count` 0..=15.
     fn shls16(self, a: Self::I16, count: u32) -> Self::I16;
     /// Bit `i` is `a < b` in lane `i`.
-    fn less16(self, a: Self::I16, b: Self::I16) -> u16;
+    fn less16(self, a: Self::I16, b: Self::I16) -> u32;
 
     /// All lanes 0.
     fn zero32(self) -> Self::I32;
     /// From memory of any alignment.
-    fn load32(self, from: &[i32; LANES]) -> Self::I32;
+    fn load32(self, from: &[i32; N]) -> Self::I32;
     /// To memory of any alignment.
-    fn store32(self, value: Self::I32, to: &mut [i32; LANES]);
+    fn store32(self, value: Self::I32, to: &mut [i32; N]);
     /// Sign-extended.
     fn widen16(self, a: Self::I16) -> Self::I32;
     /// Saturated to 16 bits.
@@ -86,7 +90,7 @@ pub(crate) trait Lanes: Outline {
     /// `(a + 2^(count−1)) >> count`, the sum wrapping; `count` 1..=16.
     fn rshr32(self, a: Self::I32, count: u32) -> Self::I32;
     /// Bit `i` is `a < b` in lane `i`.
-    fn less32(self, a: Self::I32, b: Self::I32) -> u16;
+    fn less32(self, a: Self::I32, b: Self::I32) -> u32;
 
     /// `a · 2^shift`, rounded (right) or wrapping (left), saturated to 16 bits;
     /// `shift` −16..=15.
@@ -102,14 +106,14 @@ pub(crate) trait Lanes: Outline {
     /// `clamp(rshr(a, count), −128, 127)`; `count` 0..=8. A rounding right
     /// shift by r ≥ 1 is a rounding multiplication by 2^(15−r).
     #[inline(always)]
-    fn narrow16(self, a: Self::I16, narrow: Narrow<Self>) -> Self::I16 {
+    fn narrow16(self, a: Self::I16, narrow: Narrow<Self, N>) -> Self::I16 {
         let shifted = self.shift16(a, narrow);
         self.max16(self.min16(shifted, narrow.most), narrow.least)
     }
 
     /// [`Lanes::narrow16`] without the clamp.
     #[inline(always)]
-    fn shift16(self, a: Self::I16, narrow: Narrow<Self>) -> Self::I16 {
+    fn shift16(self, a: Self::I16, narrow: Narrow<Self, N>) -> Self::I16 {
         match narrow.factor {
             Some(factor) => self.mulr16(a, factor),
             None => a,
@@ -118,7 +122,7 @@ pub(crate) trait Lanes: Outline {
 
     /// The constants of [`Lanes::narrow16`].
     #[inline(always)]
-    fn narrow_by(self, count: u8) -> Narrow<Self> {
+    fn narrow_by(self, count: u8) -> Narrow<Self, N> {
         Narrow {
             factor: (count > 0).then(|| self.splat16(1 << (15 - count))),
             least: self.splat16(-128),
@@ -129,33 +133,33 @@ pub(crate) trait Lanes: Outline {
 
 /// Constants of [`Lanes::narrow16`].
 #[derive(Clone, Copy)]
-pub(crate) struct Narrow<L: Lanes> {
+pub(crate) struct Narrow<L: Lanes<N>, const N: usize = LANES> {
     factor: Option<L::I16>,
     least: L::I16,
     most: L::I16,
 }
 
-/// The 16 elements at the start of `from`; what is missing reads as 0.
+/// The N elements at the start of `from`; what is missing reads as 0.
 #[inline(always)]
-pub(crate) fn padded<T: Copy + Default>(from: &[T]) -> [T; LANES] {
+pub(crate) fn padded<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
     match from.first_chunk() {
         Some(whole) => *whole,
         None => completed(from),
     }
 }
 
-/// Fewer than 16 elements, and zeros.
+/// Fewer than N elements, and zeros.
 #[cold]
 #[inline(never)]
-fn completed<T: Copy + Default>(from: &[T]) -> [T; LANES] {
-    let mut buffer = [T::default(); LANES];
+fn completed<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
+    let mut buffer = [T::default(); N];
     buffer[..from.len()].copy_from_slice(from);
     buffer
 }
 
 /// [`Lanes::load16`] that reads 0 past the end of the slice.
 #[inline(always)]
-pub(crate) fn load16_padded<L: Lanes>(lanes: L, from: &[i16]) -> L::I16 {
+pub(crate) fn load16_padded<L: Lanes<N>, const N: usize>(lanes: L, from: &[i16]) -> L::I16 {
     match from.first_chunk() {
         Some(whole) => lanes.load16(whole),
         None => lanes.load16(&completed(from)),
@@ -164,7 +168,7 @@ pub(crate) fn load16_padded<L: Lanes>(lanes: L, from: &[i16]) -> L::I16 {
 
 /// [`Lanes::load32`] that reads 0 past the end of the slice.
 #[inline(always)]
-pub(crate) fn load32_padded<L: Lanes>(lanes: L, from: &[i32]) -> L::I32 {
+pub(crate) fn load32_padded<L: Lanes<N>, const N: usize>(lanes: L, from: &[i32]) -> L::I32 {
     match from.first_chunk() {
         Some(whole) => lanes.load32(whole),
         None => lanes.load32(&completed(from)),
@@ -173,11 +177,15 @@ pub(crate) fn load32_padded<L: Lanes>(lanes: L, from: &[i32]) -> L::I32 {
 
 /// Stores as many lanes as the slice has elements, 16 at most.
 #[inline(always)]
-pub(crate) fn store16_clipped<L: Lanes>(lanes: L, value: L::I16, to: &mut [i16]) {
+pub(crate) fn store16_clipped<L: Lanes<N>, const N: usize>(
+    lanes: L,
+    value: L::I16,
+    to: &mut [i16],
+) {
     match to.first_chunk_mut() {
         Some(whole) => lanes.store16(value, whole),
         None => {
-            let mut buffer = [0; LANES];
+            let mut buffer = [0; N];
             lanes.store16(value, &mut buffer);
             to.copy_from_slice(&buffer[..to.len()]);
         }

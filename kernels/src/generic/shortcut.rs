@@ -1,6 +1,7 @@
 //! The parameter-free shortcut: pool, regroup channels, shift.
 //!
-//! 16 neighbouring channels of a pixel are had, where that is possible, by
+//! 16 neighbouring channels of a pixel (32 where the shortcut has the output's
+//! channels) are had, where that is possible, by
 //!
 //! - one load: the output's own shape, or fewer channels in whole groups of 16;
 //! - two loads and a selection: fewer channels, which wrap round within 16;
@@ -74,9 +75,9 @@ impl<'a> RowShortcut<'a> {
 
     /// What the shortcut adds to the channels at `at` (of `channels`): all of
     /// them if G is above 1. `sources` is [`RowShortcut::source`] of each group
-    /// of 16.
+    /// of N.
     #[inline(always)]
-    pub(crate) fn values<L: Lanes, const G: usize>(
+    pub(crate) fn values<L: Lanes<N>, const N: usize, const G: usize>(
         self,
         lanes: L,
         channels: usize,
@@ -86,25 +87,27 @@ impl<'a> RowShortcut<'a> {
         let mut values = [lanes.splat16(0); G];
         let shape = self.taken.shape;
         match self.way {
-            Way::Load(line) if self.whole(channels, at) => {
+            Way::Load(line) if self.whole::<N>(channels, at) => {
                 let pixel = &line[at.column * shape.c..];
                 for (value, &source) in values.iter_mut().zip(&sources) {
                     *value = load16_padded(lanes, &pixel[source..]);
                 }
             }
-            Way::Wrap(line) if at.column > 0 && self.whole(channels, at) => {
+            Way::Wrap(line) if at.column > 0 && self.whole::<N>(channels, at) => {
                 for (value, &source) in values.iter_mut().zip(&sources) {
                     *value = wrapped(lanes, line, at.column, source, shape.c);
                 }
             }
-            Way::MeanOfFour(lines) if 2 * at.column + 1 < shape.w && self.whole(channels, at) => {
+            Way::MeanOfFour(lines)
+                if 2 * at.column + 1 < shape.w && self.whole::<N>(channels, at) =>
+            {
                 let pixels = lines.map(|line| &line[2 * at.column * shape.c..]);
                 for (value, &source) in values.iter_mut().zip(&sources) {
                     *value = mean_of_four(lanes, pixels, source, shape.c);
                 }
             }
             _ => {
-                let mut means = [[0; LANES]; G];
+                let mut means = [[0; N]; G];
                 let RowShortcut { taken, row, .. } = self;
                 let pooled = Pooled { lanes, taken, row, channels, at, means: &mut means };
                 lanes.outline(pooled);
@@ -120,20 +123,63 @@ impl<'a> RowShortcut<'a> {
         values
     }
 
-    /// Adds to each pixel's values, from the one at `at` on, what the shortcut
-    /// has for these 16 of the `channels` channels.
+    /// What one load per pixel adds to the N channels at `at` and at the pixels
+    /// that follow, if that is all it takes.
     #[inline(always)]
-    pub(crate) fn add<L: Lanes>(
+    pub(super) fn loads<L: Lanes<N>, const N: usize>(
         &self,
         lanes: L,
         channels: usize,
         at: At,
         source: usize,
-        values: &mut [[i16; LANES]],
+    ) -> Option<Loads<'a, L, N>> {
+        match self.way {
+            Way::Load(line) if self.whole::<N>(channels, at) => {
+                let step = self.taken.shape.c;
+                let line = &line[at.column * step + source..];
+                Some(Loads { line, step, scale: self.scale(lanes) })
+            }
+            _ => None,
+        }
+    }
+
+    /// The same of means over four pixels, if there are four for `count` pixels.
+    #[inline(always)]
+    pub(super) fn means<L: Lanes<N>, const N: usize>(
+        &self,
+        lanes: L,
+        channels: usize,
+        at: At,
+        source: usize,
+        count: usize,
+    ) -> Option<Means<'a, L, N>> {
+        let shape = self.taken.shape;
+        match self.way {
+            Way::MeanOfFour(lines)
+                if self.whole::<N>(channels, at) && at.column + count <= shape.w / 2 =>
+            {
+                let first = 2 * at.column * shape.c;
+                let lines = [&lines[0][first..], &lines[1][first..]];
+                Some(Means { lines, source, channels: shape.c, scale: self.scale(lanes) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Adds to each pixel's values, from the one at `at` on, what the shortcut
+    /// has for these N of the `channels` channels.
+    #[inline(always)]
+    pub(super) fn add<L: Lanes<N>, const N: usize>(
+        &self,
+        lanes: L,
+        channels: usize,
+        at: At,
+        source: usize,
+        values: &mut [[i16; N]],
     ) {
         let shape = self.taken.shape;
         let mut done = 0;
-        if self.whole(channels, at) {
+        if self.whole::<N>(channels, at) {
             let scale = self.scale(lanes);
             match self.way {
                 Way::Load(line) => {
@@ -158,13 +204,12 @@ impl<'a> RowShortcut<'a> {
                     // The very first pixel has nothing before it.
                     let from = usize::from(at.column == 0);
                     if from > 0 {
-                        let [extra] = self.values::<L, 1>(lanes, channels, at, [source]);
+                        let [extra] = self.values::<L, N, 1>(lanes, channels, at, [source]);
                         add_to(lanes, &mut values[0], extra);
                     }
                     for (p, value) in values.iter_mut().enumerate().skip(from) {
                         let both = wrapped(lanes, line, at.column + p, source, shape.c);
-                        let extra = scale.apply(lanes, both);
-                        add_to(lanes, value, extra);
+                        add_to(lanes, value, scale.apply(lanes, both));
                     }
                     done = values.len();
                 }
@@ -174,29 +219,27 @@ impl<'a> RowShortcut<'a> {
                         let first = 2 * (at.column + p) * shape.c;
                         let pixels = [&lines[0][first..], &lines[1][first..]];
                         let mean = mean_of_four(lanes, pixels, source, shape.c);
-                        let extra = scale.apply(lanes, mean);
-                        add_to(lanes, value, extra);
+                        add_to(lanes, value, scale.apply(lanes, mean));
                     }
                 }
                 Way::Other => {}
             }
         }
         for (p, value) in values.iter_mut().enumerate().skip(done) {
-            let at = At { column: at.column + p, ..at };
-            let [extra] = self.values::<L, 1>(lanes, channels, at, [source]);
+            let [extra] = self.values::<L, N, 1>(lanes, channels, at.pixel(p), [source]);
             add_to(lanes, value, extra);
         }
     }
 
-    /// Whether the 16 channels at `at` do not wrap in the shortcut: groups of a
-    /// grouped convolution start anywhere.
+    /// Whether the way holds for the N channels at `at`: it is that of 16, and
+    /// groups of a grouped convolution start anywhere.
     #[inline(always)]
-    fn whole(&self, channels: usize, at: At) -> bool {
-        self.taken.shape.c == channels || at.channel.is_multiple_of(LANES)
+    fn whole<const N: usize>(&self, channels: usize, at: At) -> bool {
+        self.taken.shape.c == channels || (N == LANES && at.channel.is_multiple_of(N))
     }
 
     #[inline(always)]
-    fn scale<L: Lanes>(&self, lanes: L) -> Scale<L> {
+    fn scale<L: Lanes<N>, const N: usize>(&self, lanes: L) -> Scale<L, N> {
         match self.taken.shift {
             0 => Scale::None,
             // A rounding right shift by r is a rounding multiplication by 2^(15−r).
@@ -206,21 +249,73 @@ impl<'a> RowShortcut<'a> {
     }
 }
 
+/// What a shortcut adds to a run of pixels.
+pub(super) trait Extra<L: Lanes<N>, const N: usize> {
+    /// `y` and what there is for pixel `p` of the run, saturated.
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16;
+}
+
+/// No shortcut, or one that was added before.
+pub(super) struct Nothing;
+
+/// See [`RowShortcut::loads`].
+pub(super) struct Loads<'a, L: Lanes<N>, const N: usize> {
+    /// From the first pixel's first channel on.
+    line: &'a [i16],
+    /// Elements per pixel.
+    step: usize,
+    scale: Scale<L, N>,
+}
+
+/// See [`RowShortcut::means`].
+pub(super) struct Means<'a, L: Lanes<N>, const N: usize> {
+    /// From the first pixel on.
+    lines: [&'a [i16]; 2],
+    source: usize,
+    channels: usize,
+    scale: Scale<L, N>,
+}
+
+impl<L: Lanes<N>, const N: usize> Extra<L, N> for Nothing {
+    #[inline(always)]
+    fn add(&self, _: L, _: usize, y: L::I16) -> L::I16 {
+        y
+    }
+}
+
+impl<L: Lanes<N>, const N: usize> Extra<L, N> for Loads<'_, L, N> {
+    #[inline(always)]
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
+        let extra = load16_padded(lanes, &self.line[p * self.step..]);
+        lanes.adds16(y, self.scale.apply(lanes, extra))
+    }
+}
+
+impl<L: Lanes<N>, const N: usize> Extra<L, N> for Means<'_, L, N> {
+    #[inline(always)]
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
+        let first = 2 * p * self.channels;
+        let pixels = [&self.lines[0][first..], &self.lines[1][first..]];
+        let mean = mean_of_four(lanes, pixels, self.source, self.channels);
+        lanes.adds16(y, self.scale.apply(lanes, mean))
+    }
+}
+
 /// Saturates.
 #[inline(always)]
-fn add_to<L: Lanes>(lanes: L, value: &mut [i16; LANES], extra: L::I16) {
+fn add_to<L: Lanes<N>, const N: usize>(lanes: L, value: &mut [i16; N], extra: L::I16) {
     lanes.store16(lanes.adds16(lanes.load16(value), extra), value);
 }
 
 /// The shift of a shortcut.
 #[derive(Clone, Copy)]
-enum Scale<L: Lanes> {
+enum Scale<L: Lanes<N>, const N: usize> {
     None,
     Multiply(L::I16),
     Shift(u32),
 }
 
-impl<L: Lanes> Scale<L> {
+impl<L: Lanes<N>, const N: usize> Scale<L, N> {
     #[inline(always)]
     fn apply(self, lanes: L, value: L::I16) -> L::I16 {
         match self {
@@ -262,7 +357,7 @@ impl Mean {
     /// Rounding that factor up adds too little to reach the next integer, at
     /// most 0.99/2r (r = 7); a test goes through every u.
     #[inline(always)]
-    fn of<L: Lanes>(self, lanes: L, pixel: &[i16], step: usize) -> L::I16 {
+    fn of<L: Lanes<N>, const N: usize>(self, lanes: L, pixel: &[i16], step: usize) -> L::I16 {
         let terms = self.0;
         if terms == 1 {
             return load16_padded(lanes, pixel);
@@ -288,7 +383,7 @@ impl Mean {
 /// the first of the `channels` follows the last, once. Lanes that start over are
 /// those of a load that starts as many elements before the pixel.
 #[inline(always)]
-fn wrapped<L: Lanes>(
+fn wrapped<L: Lanes<N>, const N: usize>(
     lanes: L,
     line: &[i16],
     column: usize,
@@ -298,7 +393,7 @@ fn wrapped<L: Lanes>(
     let pixel = column * channels;
     let turn = channels - source;
     let first = load16_padded(lanes, &line[pixel + source..]);
-    if turn >= LANES {
+    if turn >= N {
         return first;
     }
     let again = load16_padded(lanes, &line[pixel - turn..]);
@@ -310,7 +405,7 @@ fn wrapped<L: Lanes>(
 /// added rounded down, and what that lost, 0 to 12, is the difference of two
 /// sums that both wrap.
 #[inline(always)]
-fn mean_of_four<L: Lanes>(
+fn mean_of_four<L: Lanes<N>, const N: usize>(
     lanes: L,
     [upper, lower]: [&[i16]; 2],
     source: usize,
@@ -330,17 +425,17 @@ fn mean_of_four<L: Lanes>(
 }
 
 /// Means over pixels and channels.
-struct Pooled<'l, 'a, L> {
+struct Pooled<'l, 'a, L, const N: usize> {
     lanes: L,
     taken: &'l Shortcut<'a>,
     row: usize,
     channels: usize,
     at: At,
-    /// One per group of 16 channels.
-    means: &'l mut [[i16; LANES]],
+    /// One per group of N channels.
+    means: &'l mut [[i16; N]],
 }
 
-impl<L: Lanes> Work for Pooled<'_, '_, L> {
+impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
     #[inline(always)]
     fn run(self) {
         let Pooled { lanes, taken, row, channels, at, means } = self;
@@ -348,7 +443,7 @@ impl<L: Lanes> Work for Pooled<'_, '_, L> {
         let rows = row * pool..(row * pool + pool).min(shape.h);
         let columns = at.column * pool..(at.column * pool + pool).min(shape.w);
         for (group, means) in means.iter_mut().enumerate() {
-            let Some(at) = at.group(group) else { break };
+            let Some(at) = at.group(group, N) else { break };
             if let (1, Some(mean)) = (pool, mean_terms(shape.c, channels, at)) {
                 let pixel = (row * shape.w + at.column) * shape.c;
                 let values = &taken.values[pixel + at.channel..];
@@ -392,7 +487,7 @@ fn one_by_one(
     at: At,
     rows: Range<usize>,
     columns: Range<usize>,
-    means: &mut [i16; LANES],
+    means: &mut [i16],
 ) {
     let shape = taken.shape;
     for (channel, mean) in (at.channel..).zip(&mut means[..at.count]) {

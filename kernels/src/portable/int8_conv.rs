@@ -52,7 +52,7 @@ impl Dot for Portable {
     }
     #[inline(always)]
     fn put(self, value: [i16; 16], to: &mut [u8]) {
-        if let Some(to) = to.first_chunk_mut() {
+        if let Some(to) = to.as_chunks_mut().0.first_chunk_mut() {
             self.store16_bytes(value, to);
         }
     }

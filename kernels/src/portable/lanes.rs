@@ -31,10 +31,10 @@ fn saturate(value: i32) -> i16 {
 }
 
 #[inline(always)]
-fn bits(f: impl Fn(usize) -> bool) -> u16 {
+fn bits(f: impl Fn(usize) -> bool) -> u32 {
     let mut bits = 0;
     for i in 0..LANES {
-        bits |= u16::from(f(i)) << i;
+        bits |= u32::from(f(i)) << i;
     }
     bits
 }
@@ -56,8 +56,8 @@ impl Lanes for Portable {
         *to = value;
     }
     #[inline(always)]
-    fn store16_bytes(self, value: I16, to: &mut [u8; 2 * LANES]) {
-        for (two, element) in to.as_chunks_mut().0.iter_mut().zip(value) {
+    fn store16_bytes(self, value: I16, to: &mut [[u8; 2]; LANES]) {
+        for (two, element) in to.iter_mut().zip(value) {
             *two = element.to_ne_bytes();
         }
     }
@@ -70,7 +70,7 @@ impl Lanes for Portable {
         each(*from, i16::from)
     }
     #[inline(always)]
-    fn mask16(self, bits: u16) -> I16 {
+    fn mask16(self, bits: u32) -> I16 {
         let mut result = [0; LANES];
         for (i, lane) in result.iter_mut().enumerate() {
             *lane = -((bits >> i & 1) as i16);
@@ -130,7 +130,7 @@ impl Lanes for Portable {
         each(a, |a| saturate(i32::from(a) << count))
     }
     #[inline(always)]
-    fn less16(self, a: I16, b: I16) -> u16 {
+    fn less16(self, a: I16, b: I16) -> u32 {
         bits(|i| a[i] < b[i])
     }
 
@@ -167,7 +167,7 @@ impl Lanes for Portable {
         each(a, |a| a.wrapping_add(1 << (count - 1)) >> count)
     }
     #[inline(always)]
-    fn less32(self, a: I32, b: I32) -> u16 {
+    fn less32(self, a: I32, b: I32) -> u32 {
         bits(|i| a[i] < b[i])
     }
 }

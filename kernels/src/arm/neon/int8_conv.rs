@@ -64,7 +64,7 @@ impl Dot for Neon {
     }
     #[inline(always)]
     fn put(self, value: [int16x8_t; 2], to: &mut [u8]) {
-        if let Some(to) = to.first_chunk_mut() {
+        if let Some(to) = to.as_chunks_mut().0.first_chunk_mut() {
             self.store16_bytes(value, to);
         }
     }

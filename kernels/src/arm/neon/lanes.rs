@@ -12,7 +12,7 @@ type I32 = [int32x4_t; 4];
 /// Bit `i` is the lowest bit of lane `i`; every lane is 0 or all ones.
 #[inline]
 #[target_feature(enable = "neon")]
-fn bits_of(masks: [uint16x8_t; 2]) -> u16 {
+fn bits_of(masks: [uint16x8_t; 2]) -> u32 {
     // The upper byte of a lane is a copy of the lower one.
     let bytes = vuzp1q_u8(vreinterpretq_u8_u16(masks[0]), vreinterpretq_u8_u16(masks[1]));
     let weights = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
@@ -20,7 +20,7 @@ fn bits_of(masks: [uint16x8_t; 2]) -> u16 {
     // Eight bytes of different bits add up to one byte.
     let pairs = vpaddq_u8(weighted, weighted);
     let fours = vpaddq_u8(pairs, pairs);
-    vgetq_lane_u16::<0>(vreinterpretq_u16_u8(vpaddq_u8(fours, fours)))
+    u32::from(vgetq_lane_u16::<0>(vreinterpretq_u16_u8(vpaddq_u8(fours, fours))))
 }
 
 impl Lanes for Neon {
@@ -50,10 +50,10 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
-    fn store16_bytes(self, value: I16, to: &mut [u8; 2 * LANES]) {
+    fn store16_bytes(self, value: I16, to: &mut [[u8; 2]; LANES]) {
         // SAFETY: the target has NEON; the array is the two times 16 bytes written.
         unsafe {
-            let to = to.as_mut_ptr();
+            let to: *mut u8 = to.as_mut_ptr().cast();
             vst1q_u8(to, vreinterpretq_u8_s16(value[0]));
             vst1q_u8(to.add(16), vreinterpretq_u8_s16(value[1]));
         }
@@ -78,13 +78,13 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
-    fn mask16(self, bits: u16) -> I16 {
+    fn mask16(self, bits: u32) -> I16 {
         // SAFETY: the target has NEON.
         unsafe {
             // A byte's bits in rising order, in as many lanes.
             let each = vmovl_u8(vcreate_u8(0x8040_2010_0804_0201));
-            let low = vtstq_u16(vdupq_n_u16(bits & 0xFF), each);
-            let high = vtstq_u16(vdupq_n_u16(bits >> 8), each);
+            let low = vtstq_u16(vdupq_n_u16(bits as u16 & 0xFF), each);
+            let high = vtstq_u16(vdupq_n_u16(bits as u16 >> 8), each);
             [vreinterpretq_s16_u16(low), vreinterpretq_s16_u16(high)]
         }
     }
@@ -163,7 +163,7 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
-    fn less16(self, a: I16, b: I16) -> u16 {
+    fn less16(self, a: I16, b: I16) -> u32 {
         // SAFETY: the target has NEON.
         unsafe { bits_of([vcltq_s16(a[0], b[0]), vcltq_s16(a[1], b[1])]) }
     }
@@ -258,7 +258,7 @@ impl Lanes for Neon {
         }
     }
     #[inline(always)]
-    fn less32(self, a: I32, b: I32) -> u16 {
+    fn less32(self, a: I32, b: I32) -> u32 {
         // SAFETY: the target has NEON.
         unsafe {
             let less = [

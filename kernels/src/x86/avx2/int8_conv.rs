@@ -76,7 +76,7 @@ impl Dot for Avx2 {
     }
     #[inline(always)]
     fn put(self, value: __m256i, to: &mut [u8]) {
-        if let Some(to) = to.first_chunk_mut() {
+        if let Some(to) = to.as_chunks_mut().0.first_chunk_mut() {
             self.store16_bytes(value, to);
         }
     }

@@ -46,7 +46,7 @@ impl Lanes for Avx2 {
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
     }
     #[inline(always)]
-    fn store16_bytes(self, value: __m256i, to: &mut [u8; 2 * LANES]) {
+    fn store16_bytes(self, value: __m256i, to: &mut [[u8; 2]; LANES]) {
         // SAFETY: `self` proves AVX2; the array is the 32 bytes written.
         unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
     }
@@ -61,7 +61,7 @@ impl Lanes for Avx2 {
         unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.as_ptr().cast())) }
     }
     #[inline(always)]
-    fn mask16(self, bits: u16) -> __m256i {
+    fn mask16(self, bits: u32) -> __m256i {
         // SAFETY: `self` proves AVX2.
         unsafe {
             let each = _mm256_setr_epi16(
@@ -139,13 +139,13 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    fn less16(self, a: __m256i, b: __m256i) -> u16 {
+    fn less16(self, a: __m256i, b: __m256i) -> u32 {
         // SAFETY: `self` proves AVX2.
         unsafe {
             let less = _mm256_cmpgt_epi16(b, a);
             let bytes =
                 _mm_packs_epi16(_mm256_castsi256_si128(less), _mm256_extracti128_si256::<1>(less));
-            _mm_movemask_epi8(bytes) as u16
+            _mm_movemask_epi8(bytes) as u32
         }
     }
 
@@ -211,7 +211,7 @@ impl Lanes for Avx2 {
         }
     }
     #[inline(always)]
-    fn less32(self, a: [__m256i; 2], b: [__m256i; 2]) -> u16 {
+    fn less32(self, a: [__m256i; 2], b: [__m256i; 2]) -> u32 {
         // SAFETY: `self` proves AVX2.
         unsafe {
             let low = _mm256_cmpgt_epi32(b[0], a[0]);

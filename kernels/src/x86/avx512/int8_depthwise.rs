@@ -9,11 +9,10 @@ use core::arch::x86_64::*;
 
 use super::Avx512;
 use crate::generic::int8_depthwise::Taps;
-use crate::generic::lanes::{Lanes, Narrow};
-use crate::x86::avx2::Avx2;
+use crate::generic::lanes::{Lanes, Narrow, WIDE};
 
-/// Four bytes per channel, in the order of [`Avx2`]'s 32-bit lanes.
-type Fours = [__m256i; 2];
+/// Four bytes per channel, in the order of the 32-bit lanes.
+type Fours = [__m512i; 2];
 
 /// The weights of a 3×3 window.
 #[derive(Clone, Copy)]
@@ -23,60 +22,76 @@ pub(crate) struct Nine {
     start: Fours,
 }
 
-impl Taps for Avx512 {
-    type L = Avx2;
+impl Taps<WIDE> for Avx512 {
+    type L = Avx512;
     type Column = Fours;
     type Nine = Nine;
 
     #[inline(always)]
-    fn lanes(self) -> Avx2 {
-        self.avx2
+    fn lanes(self) -> Avx512 {
+        self
     }
     #[inline(always)]
-    fn column(self, pixels: [__m256i; 3], narrow: Narrow<Avx2>) -> Fours {
+    fn column(self, pixels: [__m512i; 3], narrow: Narrow<Avx512, WIDE>) -> Fours {
         let mut column = pixels;
         for pixel in &mut column {
-            *pixel = self.avx2.shift16(*pixel, narrow);
+            *pixel = self.shift16(*pixel, narrow);
         }
-        // SAFETY: `self` proves AVX2.
-        self.fours(column, unsafe { _mm256_set1_epi8(-128) })
+        // SAFETY: `self` proves AVX-512 F and BW.
+        self.fours(column, unsafe { _mm512_set1_epi8(-128) })
     }
     #[inline(always)]
-    fn weights(self, w: [__m256i; 9]) -> Nine {
-        let zero = self.avx2.splat16(0);
+    fn weights(self, w: [__m512i; 9]) -> Nine {
+        let zero = self.splat16(0);
         let columns = [
             self.fours([w[0], w[3], w[6]], zero),
             self.fours([w[1], w[4], w[7]], zero),
             self.fours([w[2], w[5], w[8]], zero),
         ];
-        let mut sum = self.avx2.zero32();
+        let mut sum = self.zero32();
         for weight in w {
-            sum = self.avx2.add32(sum, self.avx2.widen16(weight));
+            sum = self.add32(sum, self.widen16(weight));
         }
-        // SAFETY: `self` proves AVX2.
+        // SAFETY: `self` proves AVX-512 F and BW.
         let start = unsafe {
             [
-                _mm256_sub_epi32(zero, _mm256_slli_epi32::<7>(sum[0])),
-                _mm256_sub_epi32(zero, _mm256_slli_epi32::<7>(sum[1])),
+                _mm512_sub_epi32(zero, _mm512_slli_epi32::<7>(sum[0])),
+                _mm512_sub_epi32(zero, _mm512_slli_epi32::<7>(sum[1])),
             ]
         };
         Nine { columns, start }
     }
     #[inline(always)]
-    fn nine(self, columns: [Fours; 3], weights: &Nine) -> [__m256i; 2] {
+    fn nine(self, columns: [Fours; 3], weights: &Nine) -> [__m512i; 2] {
         let mut sum = weights.start;
         for (x, w) in columns.iter().zip(&weights.columns) {
-            // SAFETY: `self` proves AVX-512 VNNI and VL.
+            // SAFETY: `self` proves AVX-512 VNNI.
             unsafe {
-                sum[0] = _mm256_dpbusd_epi32(sum[0], x[0], w[0]);
-                sum[1] = _mm256_dpbusd_epi32(sum[1], x[1], w[1]);
+                sum[0] = _mm512_dpbusd_epi32(sum[0], x[0], w[0]);
+                sum[1] = _mm512_dpbusd_epi32(sum[1], x[1], w[1]);
             }
         }
         sum
     }
     #[inline(always)]
-    fn add(self, sum: [__m256i; 2], x: __m256i, w: __m256i) -> [__m256i; 2] {
-        self.avx2.add(sum, x, w)
+    fn add(self, sum: [__m512i; 2], x: __m512i, w: __m512i) -> [__m512i; 2] {
+        // One of the two 16-bit factors that are multiplied and added is 0.
+        // SAFETY: `self` proves AVX-512 BW and VNNI.
+        unsafe {
+            let zero = _mm512_setzero_si512();
+            [
+                _mm512_dpwssd_epi32(
+                    sum[0],
+                    _mm512_unpacklo_epi16(x, zero),
+                    _mm512_unpacklo_epi16(w, zero),
+                ),
+                _mm512_dpwssd_epi32(
+                    sum[1],
+                    _mm512_unpackhi_epi16(x, zero),
+                    _mm512_unpackhi_epi16(w, zero),
+                ),
+            ]
+        }
     }
 }
 
@@ -84,14 +99,14 @@ impl Avx512 {
     /// Three values per channel, saturated to signed bytes, and a fourth that is
     /// 0; then exclusive or with `flips`.
     #[inline(always)]
-    fn fours(self, [a, b, c]: [__m256i; 3], flips: __m256i) -> Fours {
-        // SAFETY: `self` proves AVX2.
+    fn fours(self, [a, b, c]: [__m512i; 3], flips: __m512i) -> Fours {
+        // SAFETY: `self` proves AVX-512 F and BW.
         unsafe {
             // Within 128 bits: 8 channels of one value, then 8 of another.
-            let ac = _mm256_xor_si256(_mm256_packs_epi16(a, c), flips);
-            let b = _mm256_xor_si256(_mm256_packs_epi16(b, _mm256_setzero_si256()), flips);
-            let (ab, c) = (_mm256_unpacklo_epi8(ac, b), _mm256_unpackhi_epi8(ac, b));
-            [_mm256_unpacklo_epi16(ab, c), _mm256_unpackhi_epi16(ab, c)]
+            let ac = _mm512_xor_si512(_mm512_packs_epi16(a, c), flips);
+            let b = _mm512_xor_si512(_mm512_packs_epi16(b, _mm512_setzero_si512()), flips);
+            let (ab, c) = (_mm512_unpacklo_epi8(ac, b), _mm512_unpackhi_epi8(ac, b));
+            [_mm512_unpacklo_epi16(ab, c), _mm512_unpackhi_epi16(ab, c)]
         }
     }
 }

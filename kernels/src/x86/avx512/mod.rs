@@ -6,6 +6,7 @@ mod binary_conv;
 mod binary_depthwise;
 mod int8_conv;
 mod int8_depthwise;
+mod lanes;
 
 use super::avx2::Avx2;
 use crate::generic::lanes::{Outline, Work};
@@ -86,7 +87,8 @@ fn int8_conv(job: Int8Job<'_>) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) {
-    generic::int8_depthwise::run(Avx512::here(), job);
+    let avx512 = Avx512::here();
+    generic::int8_depthwise::run_wide(avx512, avx512.avx2, job);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]

@@ -1,0 +1,223 @@
+//! 32 lanes in one register of `i16`, and in two of `i32`.
+//!
+//! The two registers of `i32` are in the order that unpacking and packing
+//! within 128-bit quarters gives: channels 0–3, 8–11, 16–19 and 24–27, then the
+//! others. So widening, multiply-adding and saturating need no shuffles across
+//! quarters; only loads and stores of `i32` do.
+
+use core::arch::x86_64::*;
+
+use super::Avx512;
+use crate::generic::lanes::{Lanes, WIDE};
+
+/// From two registers in memory's order, by the places of the 32-bit lanes:
+/// those of the first register of [`Lanes::I32`], then of the second.
+const FROM_MEMORY: [[i32; 16]; 2] = [
+    [0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27],
+    [4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31],
+];
+
+/// The way back.
+const TO_MEMORY: [[i32; 16]; 2] = [
+    [0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23],
+    [8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31],
+];
+
+/// The 32-bit lanes of two registers at these places.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn placed([a, b]: [__m512i; 2], places: &[[i32; 16]; 2]) -> [__m512i; 2] {
+    // SAFETY: both arrays are the 64 bytes read.
+    let [first, second] = unsafe {
+        [
+            _mm512_loadu_si512(places[0].as_ptr().cast()),
+            _mm512_loadu_si512(places[1].as_ptr().cast()),
+        ]
+    };
+    [_mm512_permutex2var_epi32(a, first, b), _mm512_permutex2var_epi32(a, second, b)]
+}
+
+impl Lanes<WIDE> for Avx512 {
+    type I16 = __m512i;
+    type I32 = [__m512i; 2];
+
+    #[inline(always)]
+    fn splat16(self, value: i16) -> __m512i {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_set1_epi16(value) }
+    }
+    #[inline(always)]
+    fn load16(self, from: &[i16; WIDE]) -> __m512i {
+        // SAFETY: `self` proves AVX-512 F; the array is the 64 bytes read.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn store16(self, value: __m512i, to: &mut [i16; WIDE]) {
+        // SAFETY: `self` proves AVX-512 F; the array is the 64 bytes written.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) }
+    }
+    #[inline(always)]
+    fn store16_bytes(self, value: __m512i, to: &mut [[u8; 2]; WIDE]) {
+        // SAFETY: `self` proves AVX-512 F; the array is the 64 bytes written.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) }
+    }
+    #[inline(always)]
+    fn load_u8(self, from: &[u8; WIDE]) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW; the array is the 32 bytes read.
+        unsafe { _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn load_i8(self, from: &[i8; WIDE]) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW; the array is the 32 bytes read.
+        unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.as_ptr().cast())) }
+    }
+    #[inline(always)]
+    fn mask16(self, bits: u32) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_movm_epi16(bits) }
+    }
+    #[inline(always)]
+    fn select16(self, mask: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_mask_blend_epi16(_mm512_movepi16_mask(mask), b, a) }
+    }
+    #[inline(always)]
+    fn add16(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_add_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn sub16(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_sub_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn adds16(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_adds_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn subs16(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_subs_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn min16(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_min_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn max16(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_max_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn mul16(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_mullo_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn mulr16(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_mulhrs_epi16(a, b) }
+    }
+    #[inline(always)]
+    fn shl16(self, a: __m512i, count: u32) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_sll_epi16(a, _mm_cvtsi32_si128(count as i32)) }
+    }
+    #[inline(always)]
+    fn shr16(self, a: __m512i, count: u32) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_sra_epi16(a, _mm_cvtsi32_si128(count as i32)) }
+    }
+    #[inline(always)]
+    fn shls16(self, a: __m512i, count: u32) -> __m512i {
+        // In the upper half of 32 bits, a right shift by 16 − count is a left
+        // shift by count that keeps every bit.
+        // SAFETY: `self` proves AVX-512 F and BW.
+        unsafe {
+            let zero = _mm512_setzero_si512();
+            let back = _mm_cvtsi32_si128(16 - count as i32);
+            let low = _mm512_sra_epi32(_mm512_unpacklo_epi16(zero, a), back);
+            let high = _mm512_sra_epi32(_mm512_unpackhi_epi16(zero, a), back);
+            _mm512_packs_epi32(low, high)
+        }
+    }
+    #[inline(always)]
+    fn less16(self, a: __m512i, b: __m512i) -> u32 {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_cmplt_epi16_mask(a, b) }
+    }
+
+    #[inline(always)]
+    fn zero32(self) -> [__m512i; 2] {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { [_mm512_setzero_si512(); 2] }
+    }
+    #[inline(always)]
+    fn load32(self, from: &[i32; WIDE]) -> [__m512i; 2] {
+        // SAFETY: `self` proves AVX-512 F; the array is the 128 bytes read.
+        unsafe {
+            let from: *const __m512i = from.as_ptr().cast();
+            placed([_mm512_loadu_si512(from), _mm512_loadu_si512(from.add(1))], &FROM_MEMORY)
+        }
+    }
+    #[inline(always)]
+    fn store32(self, value: [__m512i; 2], to: &mut [i32; WIDE]) {
+        // SAFETY: `self` proves AVX-512 F; the array is the 128 bytes written.
+        unsafe {
+            let to: *mut __m512i = to.as_mut_ptr().cast();
+            let [first, second] = placed(value, &TO_MEMORY);
+            _mm512_storeu_si512(to, first);
+            _mm512_storeu_si512(to.add(1), second);
+        }
+    }
+    #[inline(always)]
+    fn widen16(self, a: __m512i) -> [__m512i; 2] {
+        // SAFETY: `self` proves AVX-512 F and BW.
+        unsafe {
+            [
+                _mm512_srai_epi32::<16>(_mm512_unpacklo_epi16(a, a)),
+                _mm512_srai_epi32::<16>(_mm512_unpackhi_epi16(a, a)),
+            ]
+        }
+    }
+    #[inline(always)]
+    fn saturate32(self, [low, high]: [__m512i; 2]) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_packs_epi32(low, high) }
+    }
+    #[inline(always)]
+    fn add32(self, a: [__m512i; 2], b: [__m512i; 2]) -> [__m512i; 2] {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { [_mm512_add_epi32(a[0], b[0]), _mm512_add_epi32(a[1], b[1])] }
+    }
+    #[inline(always)]
+    fn shl32(self, a: [__m512i; 2], count: u32) -> [__m512i; 2] {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe {
+            let count = _mm_cvtsi32_si128(count as i32);
+            [_mm512_sll_epi32(a[0], count), _mm512_sll_epi32(a[1], count)]
+        }
+    }
+    #[inline(always)]
+    fn rshr32(self, a: [__m512i; 2], count: u32) -> [__m512i; 2] {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe {
+            let half = _mm512_set1_epi32(1 << (count - 1));
+            let count = _mm_cvtsi32_si128(count as i32);
+            let [low, high] = self.add32(a, [half; 2]);
+            [_mm512_sra_epi32(low, count), _mm512_sra_epi32(high, count)]
+        }
+    }
+    #[inline(always)]
+    fn less32(self, a: [__m512i; 2], b: [__m512i; 2]) -> u32 {
+        // SAFETY: `self` proves AVX-512 F and BW.
+        unsafe {
+            let low = _mm512_movm_epi32(_mm512_cmplt_epi32_mask(a[0], b[0]));
+            let high = _mm512_movm_epi32(_mm512_cmplt_epi32_mask(a[1], b[1]));
+            _mm512_movepi16_mask(_mm512_packs_epi32(low, high))
+        }
+    }
+}
