@@ -281,6 +281,21 @@ impl Row<'_> {
         self.stream(lanes, parameters, at, values);
     }
 
+    /// Whether only bits against a threshold are wanted ([`Row::put_run`]).
+    #[inline(always)]
+    pub(crate) fn decides(&self) -> bool {
+        matches!(self.kind, Kind::Threshold)
+    }
+
+    /// Writes the bits of up to N channels of neighbouring pixels, the first of
+    /// them at `at` ([`Parameters::decide`]).
+    #[inline(always)]
+    pub(crate) fn put_run<const N: usize>(&mut self, at: At, below: &[u32]) {
+        for (p, &below) in below.iter().enumerate() {
+            self.put_bits::<N>(at.pixel(p), below);
+        }
+    }
+
     /// The shift before everything else, if the accumulators become a stream
     /// ([`Row::finish`] then takes them, otherwise [`Row::emit32`]).
     #[inline(always)]
@@ -326,7 +341,7 @@ impl Row<'_> {
     ) {
         match &mut self.kind {
             Kind::Threshold => {
-                self.put_bits::<N>(at, lanes.less32(accumulator, parameters.threshold));
+                self.put_bits::<N>(at, parameters.decide(lanes, accumulator));
             }
             Kind::Scores { multiplier, bias, scores } => {
                 let mut values = [0; N];
@@ -414,6 +429,12 @@ impl Row<'_> {
 }
 
 impl<L: Lanes<N>, const N: usize> Parameters<L, N> {
+    /// Which accumulators are below their thresholds.
+    #[inline(always)]
+    pub(crate) fn decide(&self, lanes: L, accumulator: L::I32) -> u32 {
+        lanes.less32(accumulator, self.threshold)
+    }
+
     /// The shift, multiplier and bias.
     #[inline(always)]
     pub(crate) fn scale32(&self, lanes: L, accumulator: L::I32, shift: i8) -> L::I16 {

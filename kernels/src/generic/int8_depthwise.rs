@@ -211,6 +211,7 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
         let window = conv.window;
         let none = lanes.splat16(0);
         let mut values = [[0; N]; RUN];
+        let mut below = [0; RUN];
         for channel in channels.clone().step_by(N) {
             let count = (channels.end - channel).min(N);
             let parameters = sink.row(rows.start).parameters(lanes, channel);
@@ -242,6 +243,18 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
                 let strip = Strip { isa, narrow, lines, step: conv.input.c, first: 0 };
                 let mut window = Window::<S, N, STRIDE>::first(strip, window.pad_left);
                 let mut out = sink.row(row);
+                if out.decides() {
+                    for column in (0..conv.output.w).step_by(RUN) {
+                        let below = &mut below[..(conv.output.w - column).min(RUN)];
+                        for below in &mut *below {
+                            let sum = isa.nine(window.columns, &weights);
+                            *below = parameters.decide(lanes, sum);
+                            window.slide();
+                        }
+                        out.put_run::<N>(At { column, channel, count }, below);
+                    }
+                    continue;
+                }
                 let Some(shift) = out.shift() else {
                     for column in 0..conv.output.w {
                         let sum = isa.nine(window.columns, &weights);

@@ -213,11 +213,16 @@ impl Lanes<WIDE> for Avx512 {
     }
     #[inline(always)]
     fn less32(self, a: [__m512i; 2], b: [__m512i; 2]) -> u32 {
-        // SAFETY: `self` proves AVX-512 F and BW.
-        unsafe {
-            let low = _mm512_movm_epi32(_mm512_cmplt_epi32_mask(a[0], b[0]));
-            let high = _mm512_movm_epi32(_mm512_cmplt_epi32_mask(a[1], b[1]));
-            _mm512_movepi16_mask(_mm512_packs_epi32(low, high))
-        }
+        // SAFETY: `self` proves AVX-512 F.
+        let (first, second) =
+            unsafe { (_mm512_cmplt_epi32_mask(a[0], b[0]), _mm512_cmplt_epi32_mask(a[1], b[1])) };
+        apart(first) | apart(second) << 4
     }
+}
+
+/// Four bits each to the lower half of a byte.
+#[inline(always)]
+fn apart(bits: u16) -> u32 {
+    let bytes = (u32::from(bits) | u32::from(bits) << 8) & 0x00FF_00FF;
+    (bytes | bytes << 4) & 0x0F0F_0F0F
 }
