@@ -5,7 +5,7 @@
 
 use super::epilogue::{At, Parameters, Row, exist, put_some_bits, put_word};
 use super::lanes::{Lanes, Work};
-use super::shortcut::{Extra, Nothing};
+use super::shortcut::{Extra, Nothing, RowShortcut};
 
 /// A run of pixels of up to N channels.
 pub(super) struct Finish<'f, 'r, L: Lanes<N>, const N: usize> {
@@ -22,12 +22,15 @@ impl<L: Lanes<N>, const N: usize> Work for Finish<'_, '_, L, N> {
     fn run(self) {
         let Finish { lanes, row, parameters, at, values } = self;
         let usual = row.sources.prelu.is_some() && at.count == N && at.channel.is_multiple_of(N);
-        if let (true, Some(stream), Some(bits)) = (usual, &mut row.stream, &mut row.bits) {
+        if let (true, Some(stream)) = (usual, &mut row.stream) {
             let (channels, pixel) = (row.channels, row.pixel);
             let mut to = Usual {
                 stream: &mut stream[at.column * channels + at.channel..],
                 channels,
-                bits: &mut bits[at.column * pixel + at.channel / 8..],
+                bits: row
+                    .bits
+                    .as_deref_mut()
+                    .map(|bits| &mut bits[at.column * pixel + at.channel / 8..]),
                 pixel,
                 channel: at.channel,
             };
@@ -41,6 +44,9 @@ impl<L: Lanes<N>, const N: usize> Work for Finish<'_, '_, L, N> {
             if let Some(means) = taken.means(lanes, channels, at, source, values.len()) {
                 return to.put(lanes, parameters, values, means);
             }
+            let taken = *taken;
+            lanes.outline(Added { lanes, taken, channels, at, source, values: &mut *values });
+            return to.put(lanes, parameters, values, Nothing);
         }
         lanes.outline(Unusual(Finish { lanes, row, parameters, at, values }));
     }
@@ -53,7 +59,7 @@ struct Usual<'t> {
     stream: &'t mut [i16],
     channels: usize,
     /// From the first byte on, and bytes per pixel.
-    bits: &'t mut [u8],
+    bits: Option<&'t mut [u8]>,
     pixel: usize,
     channel: usize,
 }
@@ -75,11 +81,31 @@ impl Usual<'_> {
             if let Some(to) = self.stream[element..].first_chunk_mut() {
                 lanes.store16(y, to);
             }
-            let below = lanes.less16(y, parameters.sign);
-            put_word::<N>(&mut self.bits[byte..], self.channel, below);
             element += self.channels;
-            byte += self.pixel;
+            if let Some(bits) = &mut self.bits {
+                let below = lanes.less16(y, parameters.sign);
+                put_word::<N>(&mut bits[byte..], self.channel, below);
+                byte += self.pixel;
+            }
         }
+    }
+}
+
+/// Shortcuts that take more than one loop has registers for, added beforehand.
+struct Added<'f, L: Lanes<N>, const N: usize> {
+    lanes: L,
+    taken: RowShortcut<'f>,
+    channels: usize,
+    at: At,
+    source: usize,
+    values: &'f mut [[i16; N]],
+}
+
+impl<L: Lanes<N>, const N: usize> Work for Added<'_, L, N> {
+    #[inline(always)]
+    fn run(self) {
+        let Added { lanes, taken, channels, at, source, values } = self;
+        taken.add(lanes, channels, at, source, values);
     }
 }
 
@@ -91,7 +117,8 @@ impl<L: Lanes<N>, const N: usize> Work for Unusual<'_, '_, L, N> {
     fn run(self) {
         let Finish { lanes, row, parameters, at, values } = self.0;
         if let Some(taken) = row.shortcut {
-            taken.add(lanes, row.channels, at, parameters.source, values);
+            let (channels, source) = (row.channels, parameters.source);
+            lanes.outline(Added { lanes, taken, channels, at, source, values: &mut *values });
         }
         let prelu = row.sources.prelu.is_some();
         let aligned = at.channel.is_multiple_of(N);

@@ -30,6 +30,8 @@ pub(crate) trait Taps<const N: usize = LANES>: Outline {
     type Column: Copy;
     /// The weights of a 3×3 window.
     type Nine: Copy;
+    /// Whether code for every case is worth its size: not on a device.
+    const CASES: bool = true;
 
     /// The epilogue's vectors.
     fn lanes(self) -> Self::L;
@@ -243,7 +245,7 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
                 let strip = Strip { isa, narrow, lines, step: conv.input.c, first: 0 };
                 let mut window = Window::<S, N, STRIDE>::first(strip, window.pad_left);
                 let mut out = sink.row(row);
-                if out.decides() {
+                if S::CASES && out.decides() {
                     for column in (0..conv.output.w).step_by(RUN) {
                         let below = &mut below[..(conv.output.w - column).min(RUN)];
                         for below in &mut *below {

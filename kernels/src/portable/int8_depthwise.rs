@@ -8,6 +8,7 @@ impl Taps for Portable {
     type L = Portable;
     type Column = [[i16; LANES]; 3];
     type Nine = [[i16; LANES]; 9];
+    const CASES: bool = false;
 
     #[inline(always)]
     fn lanes(self) -> Portable {
