@@ -52,4 +52,4 @@ pub use arena::{ARENA_ALIGN, Arena, aligned};
 pub use error::{Error, Fault};
 pub use execute::{Network, Step, Values};
 pub use plan::{Plan, arena_bytes};
-pub use rank::top_k;
+pub use rank::{top_k, top_k_as};

@@ -4,10 +4,21 @@
 /// there are: as many as fit, at most one per score. Of equal scores the lower
 /// class comes first. Time is scores × `best.len()`.
 pub fn top_k(scores: &[i32], best: &mut [(usize, i32)]) -> usize {
+    top_k_as(scores, best, |class, score| (class, score), |&(_, score)| score)
+}
+
+/// As [`top_k`] for elements of the caller's choice: `element` makes one of a
+/// class and its score, `score_of` gives the score back.
+pub fn top_k_as<T>(
+    scores: &[i32],
+    best: &mut [T],
+    element: impl Fn(usize, i32) -> T,
+    score_of: impl Fn(&T) -> i32,
+) -> usize {
     let mut filled = 0;
     for (class, &score) in scores.iter().enumerate() {
         // Classes come in rising order, so an equal score goes behind.
-        let better = best.iter().take(filled).take_while(|(_, other)| *other >= score).count();
+        let better = best.iter().take(filled).take_while(|other| score_of(other) >= score).count();
         if let Some(tail) = best.get_mut(better..) {
             if filled < better + tail.len() {
                 filled += 1;
@@ -15,7 +26,7 @@ pub fn top_k(scores: &[i32], best: &mut [(usize, i32)]) -> usize {
             let end = filled - better;
             if let Some(moved @ [_, ..]) = tail.get_mut(..end) {
                 moved.rotate_right(1);
-                moved[0] = (class, score);
+                moved[0] = element(class, score);
             }
         }
     }
