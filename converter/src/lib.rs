@@ -11,6 +11,7 @@
 pub mod bitat;
 pub mod commands;
 mod error;
+pub mod export;
 mod files;
 pub mod learn;
 pub mod lower;

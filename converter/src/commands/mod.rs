@@ -6,6 +6,7 @@ mod convert;
 mod cpu;
 mod demo;
 mod eval;
+mod export;
 mod identity;
 mod inspect;
 mod method;
@@ -50,6 +51,8 @@ enum Command {
     Run(run::Args),
     /// Show what a packed network is made of
     Inspect(inspect::Args),
+    /// Write a packed network as C or Rust, for firmware
+    Export(export::Args),
     /// Time a packed network, whole and layer by layer
     Bench(bench::Args),
     /// Show which kernels this processor can run, and which are used
@@ -101,6 +104,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Eval(args) => eval::run(&context, &args),
         Command::Run(args) => run::run(&context, &args),
         Command::Inspect(args) => inspect::run(&context, &args),
+        Command::Export(args) => export::run(&context, &args),
         Command::Bench(args) => bench::run(&context, &args),
         Command::Cpu => cpu::run(&context),
         Command::Study(args) => study::run(&context, &args),

@@ -75,6 +75,11 @@ impl Packed {
         }
     }
 
+    /// The whole file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.file
+    }
+
     /// Bytes of arena a run needs.
     pub fn arena_bytes(&self) -> usize {
         bitat_runtime::arena_bytes(&self.view())
