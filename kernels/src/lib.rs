@@ -2,8 +2,8 @@
 //!
 //! One set of kernels exists per instruction set ([`Isa`]); all of them give the
 //! same integers. [`Kernels`] is the only door: it checks every length in safe
-//! code and then calls the set's function. This is the only crate of the
-//! project with `unsafe` in it.
+//! code and then calls the set's function. Beside the door to C, this is the
+//! only code of the project with `unsafe` in it.
 //!
 //! How the code is arranged: [`layout`] states how bits and weights lie in
 //! memory; `generic/` holds each algorithm once, explained at the top of its
