@@ -40,9 +40,11 @@ int scores(const char *model_path, const char *images_path) {
         EXPECT(BITAT_STATUS_OK, bitat_query(network, &info));
         printf("isa %s %s\n", bitat_isa_name(isa), bitat_isa_name(info.isa));
         CHECK(isa == BITAT_ISA_BEST || info.isa == isa);
-        printf("info %zu %zu %zu %zu %zu %zu %a\n", info.arena_bytes, info.image_bytes,
-               info.height, info.width, info.channels, info.classes,
-               (double)info.score_scale);
+        printf("info %zu %zu %zu %zu %zu %zu\n", info.arena_bytes, info.image_bytes,
+               info.height, info.width, info.channels, info.classes);
+        uint32_t scale;
+        memcpy(&scale, &info.score_scale, sizeof scale);
+        printf("scale %08lx\n", (unsigned long)scale);
         print_names(network, info.classes);
         CHECK(images.length > 0 && images.length % info.image_bytes == 0);
 
