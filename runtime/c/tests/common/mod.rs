@@ -26,7 +26,7 @@ pub(crate) fn folder(name: &str) -> PathBuf {
 /// Runs a command that must succeed, and says what it was if it does not.
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| {
-        panic!("{command:?}: {e}; this test needs a C and C++ compiler (Debian: gcc g++ make)")
+        panic!("{command:?}: {e}; this test needs a C and C++ compiler (Debian: gcc g++)")
     });
     let Output { status, stdout, stderr } = output;
     let stderr = String::from_utf8_lossy(&stderr);
