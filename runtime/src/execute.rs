@@ -65,6 +65,11 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         Ok(Network { view, kernels, plan: Plan::with_capacity(&view)? })
     }
 
+    /// A network whose file was admitted and whose plan was made before.
+    pub(crate) fn planned(view: View<'a>, kernels: Kernels, plan: Plan<CAPACITY>) -> Self {
+        Network { view, kernels, plan }
+    }
+
     /// The file.
     pub fn view(&self) -> View<'a> {
         self.view

@@ -30,17 +30,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! That is for a file which comes at run time. One that is a part of the
+//! program is better checked and planned by the compiler: the macro
+//! `include_model!` of the crate `bitat-embed` makes an [`Embedded`] network,
+//! whose lengths are types and whose run cannot fail.
+//!
 //! On a device the file lies in flash and the memory is an [`Arena`] of a size
 //! known when the network was converted; see [`Network`] for what the plan
 //! itself costs. All arithmetic is integer, and the result is the same on
 //! every machine; the rules are those of the crate `bitat-reference`.
 //!
 //! Inside: `geometry.rs` and `layouts.rs` are where the file and the kernels
-//! meet; `plan.rs` places the tensors; `execute.rs` runs the layers.
+//! meet; `plan.rs` places the tensors; `execute.rs` runs the layers;
+//! `embedded.rs` is the door of programs that contain their network.
 #![no_std]
 #![forbid(unsafe_code)]
 
 mod arena;
+pub mod embedded;
 mod error;
 mod execute;
 mod geometry;
@@ -49,6 +56,7 @@ mod plan;
 mod rank;
 
 pub use arena::{ARENA_ALIGN, Arena, aligned};
+pub use embedded::Embedded;
 pub use error::{Error, Fault};
 pub use execute::{Network, Step, Values};
 pub use plan::{Plan, arena_bytes};

@@ -60,6 +60,16 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         Ok(Planner::new(view).plan(view))
     }
 
+    /// A plan that was made before, when the program was compiled: offsets in
+    /// bytes, of each tensor and of each layer's scratch, 0 where there is none.
+    pub(crate) const fn made(
+        tensors: [u32; CAPACITY],
+        scratch: [u32; CAPACITY],
+        arena_bytes: usize,
+    ) -> Plan<CAPACITY> {
+        Plan { tensors, scratch, arena_bytes }
+    }
+
     /// Bytes of arena needed, a multiple of 16; `usize::MAX` if offsets do not
     /// fit 32 bits.
     pub fn arena_bytes(&self) -> usize {

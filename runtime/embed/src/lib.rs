@@ -1,0 +1,73 @@
+//! A packed network as a part of the program, checked and planned while the
+//! program is compiled. See [`include_model!`].
+#![forbid(unsafe_code)]
+
+mod expand;
+
+use std::env;
+use std::path::Path;
+
+use proc_macro::TokenStream;
+use syn::{Error, LitStr, parse_macro_input};
+
+/// Makes a module's contents out of a packed network: `include_model!("net.bitat")`.
+///
+/// The path starts from the folder of the crate's `Cargo.toml`. (Not from the
+/// source file, as `include_bytes!` has it: a macro is not always told where
+/// that is, in an editor or in a documentation test.)
+///
+/// A file that is not a whole and valid packed network is a compile error which
+/// says what is wrong with it, and where. The crate is compiled again whenever
+/// the file changes. It must depend on `bitat-runtime` under that name.
+///
+/// ```
+/// mod model {
+///     bitat_embed::include_model!("../../models/fashion-mnist/mobilenet_v1_0.25.bitat");
+/// }
+///
+/// let network = model::network();
+/// let mut arena = model::Arena::new(); // 42.9 KiB: in a static, on a device
+/// let pixels = [0; model::INPUT_BYTES]; // 0–255, row, column, channel
+/// let scores: [i32; model::CLASSES] = network.run(&pixels, &mut arena);
+/// # assert_eq!(scores.len(), 10);
+/// ```
+///
+/// An image, an arena or scores of another length do not compile:
+///
+/// ```compile_fail,E0308
+/// # mod model { bitat_embed::include_model!("../../models/fashion-mnist/mobilenet_v1_0.25.bitat"); }
+/// model::network().run(&[0; model::INPUT_BYTES - 1], &mut model::Arena::new());
+/// ```
+///
+/// ```compile_fail,E0308
+/// # mod model { bitat_embed::include_model!("../../models/fashion-mnist/mobilenet_v1_0.25.bitat"); }
+/// let mut arena = bitat_runtime::Arena::<{ model::ARENA_BYTES - 16 }>::new();
+/// model::network().run(&[0; model::INPUT_BYTES], &mut arena);
+/// ```
+///
+/// ```compile_fail,E0308
+/// # mod model { bitat_embed::include_model!("../../models/fashion-mnist/mobilenet_v1_0.25.bitat"); }
+/// let scores: [i32; 11] = model::network().run(&[0; model::INPUT_BYTES], &mut model::Arena::new());
+/// ```
+///
+/// # What the module has
+/// | item | what it is |
+/// | --- | --- |
+/// | `network() -> Network` | the network, on the best kernels of the processor |
+/// | `Network` | the [`Embedded`](bitat_runtime::Embedded) of these lengths |
+/// | `Arena` | the [`Arena`](bitat_runtime::Arena) of `ARENA_BYTES` |
+/// | `FILE` | the file's bytes, once, in constant memory (flash) |
+/// | `NAME` | the network's name |
+/// | `INPUT_HEIGHT`, `INPUT_WIDTH`, `INPUT_CHANNELS` | shape of the image |
+/// | `INPUT_BYTES` | their product |
+/// | `CLASSES` | scores of the network |
+/// | `ARENA_BYTES` | working memory of a run |
+/// | `LAYERS`, `TENSORS` | how many there are |
+#[proc_macro]
+pub fn include_model(argument: TokenStream) -> TokenStream {
+    let path = parse_macro_input!(argument as LitStr);
+    let folder = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    expand::file(&Path::new(&folder).join(path.value()))
+        .unwrap_or_else(|what| Error::new(path.span(), what).into_compile_error())
+        .into()
+}
