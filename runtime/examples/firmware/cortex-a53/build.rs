@@ -1,0 +1,8 @@
+//! The linker scripts: that of the start-up code, and where this board has its memory.
+
+fn main() {
+    println!("cargo::rerun-if-changed=memory.x");
+    println!("cargo::rustc-link-search={}", env!("CARGO_MANIFEST_DIR"));
+    println!("cargo::rustc-link-arg=-Timage.ld");
+    println!("cargo::rustc-link-arg=-Tmemory.x");
+}
