@@ -4,6 +4,7 @@
 use core::arch::aarch64::*;
 
 use super::Neon;
+use super::memory::vld1q_u8;
 use crate::generic::binary_conv::Popcount;
 
 impl Popcount for Neon {

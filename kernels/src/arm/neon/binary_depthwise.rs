@@ -5,6 +5,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::Neon;
+use super::memory::{vld1q_u8, vst1q_u8};
 use crate::generic::binary_depthwise::Bits;
 
 impl Bits for Neon {

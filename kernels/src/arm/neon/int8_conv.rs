@@ -3,6 +3,7 @@
 use core::arch::aarch64::*;
 
 use super::Neon;
+use super::memory::vld1_u8;
 use crate::generic::int8_conv::Dot;
 use crate::generic::lanes::Lanes;
 

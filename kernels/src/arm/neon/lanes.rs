@@ -4,6 +4,7 @@
 use core::arch::aarch64::*;
 
 use super::Neon;
+use super::memory::{vld1q_s8, vld1q_s16, vld1q_s32, vld1q_u8, vst1q_s16, vst1q_s32, vst1q_u8};
 use crate::generic::lanes::{LANES, Lanes};
 
 type I16 = [int16x8_t; 2];

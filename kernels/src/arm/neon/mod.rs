@@ -9,6 +9,7 @@ mod binary_depthwise;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
+mod memory;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
