@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the example firmware of runtime/examples/firmware, runs every board
 # under its emulator, and compares the scores of 100 pictures byte for byte with
-# those of the host. Prints what each board takes, as a table.
+# those of the host; on one also what is said about wrong files and calls. Prints
+# what each board takes, as a table.
 #
 #   .ci/firmware.sh [BOARD…]     default: all
 #
@@ -38,6 +39,8 @@ cd "$firmware"
 "$cargo" run --quiet --locked -p firmware-host "$root/models/fashion-mnist/mobilenet_v1_0.25.bitat" \
     >"$lines/host"
 [ "$(wc -l <"$lines/host")" -eq 100 ] || fail host "it must print 100 lines: $lines/host"
+"$cargo" run --quiet --locked -p firmware-host -- --refusals >"$lines/refusals"
+grep -qx "its scores: the embedded network's" "$lines/refusals" || fail host "$lines/refusals"
 
 # measure BOARD NAME: the number in the board's line "# NAME number unit".
 measure() {
@@ -53,6 +56,13 @@ for board; do
     [ "$status" -eq 0 ] || fail "$board" "exit code $status; what it printed: $lines/$board"
     grep -v '^#' "$lines/$board" >"$lines/$board.scores" || fail "$board" "it printed no scores"
     diff "$lines/host" "$lines/$board.scores" || fail "$board" "scores differ (<: the host's)"
+
+    if [ "$board" = cortex-m4f ]; then
+        "$cargo" run --quiet --release --locked -Zbuild-std=core --bin refusals \
+            >"$lines/$board.refusals" || fail "$board" "exit code $? of the program refusals"
+        diff "$lines/refusals" "$lines/$board.refusals" || fail "$board" "answers differ (<: the host's)"
+        echo "firmware $board: $(wc -l <"$lines/refusals") files and calls get the host's answers"
+    fi
 
     program=$CARGO_TARGET_DIR/$target/release/firmware-$board
     "$llvm/llvm-objcopy" -O binary "$program" "$program.bin"

@@ -3,10 +3,15 @@
 use semihosting::{println, process};
 use static_cell::ConstStaticCell;
 
+use crate::refusals::{self, Memory};
 use crate::{Line, model, pictures, stack};
 
 /// In a static, so that the linker says whether it fits.
 static ARENA: ConstStaticCell<model::Arena> = ConstStaticCell::new(model::Arena::new());
+
+/// Where a file would be received. Only the program that calls [`refuse`] has it.
+static RECEIVED: ConstStaticCell<Memory> =
+    ConstStaticCell::new(bitat_format::Aligned([0; model::FILE.len()]));
 
 /// A counter of executed instructions or of clock cycles.
 pub trait Counter {
@@ -44,5 +49,11 @@ pub fn run<C: Counter>(counter: &C) -> ! {
     let stack = stack.peak().expect("some of the painted stack is left");
     println!("# stack {stack} bytes");
     println!("# picture {} {}", units / pictures::COUNT as u64, C::UNIT);
+    process::exit(0)
+}
+
+/// Prints what is said about files and calls that are wrong, and ends the program.
+pub fn refuse() -> ! {
+    refusals::show(RECEIVED.take(), ARENA.take(), |case, what| println!("{case}: {what}"));
     process::exit(0)
 }

@@ -6,13 +6,14 @@
 #[cfg(target_os = "none")]
 mod device;
 pub mod pictures;
+pub mod refusals;
 #[cfg(target_os = "none")]
 mod stack;
 
 use core::fmt;
 
 #[cfg(target_os = "none")]
-pub use device::{Counter, run};
+pub use device::{Counter, refuse, run};
 
 /// The network, a part of the program.
 pub mod model {

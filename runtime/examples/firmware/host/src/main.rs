@@ -1,17 +1,23 @@
-//! Prints the lines that every board must print, from the network as a file
-//! that comes at run time.
+//! Prints the lines that every board must print: the scores of a network that
+//! comes as a file at run time or, given `--refusals`, what is said about wrong ones.
 #![forbid(unsafe_code)]
 
 use std::error::Error;
 use std::{env, fs};
 
-use bitat_format::{FileBuffer, View};
+use bitat_format::{Aligned, FileBuffer, View};
 use bitat_kernels::Kernels;
 use bitat_runtime::{ARENA_ALIGN, Network, aligned};
-use firmware::{Line, pictures};
+use firmware::{Line, model, pictures, refusals};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let path = env::args().nth(1).ok_or("give the packed network: models/fashion-mnist/…")?;
+    let path = env::args().nth(1).ok_or("give a packed network, or --refusals")?;
+    if path == "--refusals" {
+        let mut memory = Box::new(Aligned(*model::FILE));
+        let mut arena = Box::new(model::Arena::new());
+        refusals::show(&mut memory, &mut arena, |case, what| println!("{case}: {what}"));
+        return Ok(());
+    }
     let file = FileBuffer::new(&fs::read(path)?);
     let network = Network::new(View::parse(&file)?, Kernels::best());
     let mut memory = vec![0; network.arena_bytes() + ARENA_ALIGN - 1];
