@@ -6,6 +6,8 @@
 #
 #   .ci/firmware.sh [BOARD…]     default: all
 #
+# Nothing but core is built for a board: what needs std or an allocator fails.
+#
 # Needs qemu-system-arm, qemu-system-aarch64 and qemu-system-riscv32, and the
 # toolchain of .ci/no_std.sh (BITAT_CARGO, BITAT_LLVM as there).
 set -eu

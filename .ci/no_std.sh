@@ -2,7 +2,7 @@
 # Proves that what runs on a device needs neither std nor an allocator: builds
 # each crate by itself for bare targets, then links a program from them.
 #
-#   .ci/no_std.sh [TARGET…]     default: one Cortex-M, one AArch64
+#   .ci/no_std.sh [TARGET…]     default: those that .ci/firmware.sh does not run
 #
 # Needs a Rust toolchain with the sources of core in its sysroot (BITAT_CARGO,
 # default /usr/bin/cargo: Debian's rustc-web, cargo-web and rust-web-src) and
@@ -12,20 +12,29 @@ cd "$(dirname "$0")/.."
 
 cargo=${BITAT_CARGO:-/usr/bin/cargo}
 llvm=${BITAT_LLVM:-/usr/lib/llvm-22/bin}
-[ $# -gt 0 ] || set -- thumbv7em-none-eabihf aarch64-unknown-none
+[ $# -gt 0 ] || set -- thumbv6m-none-eabi thumbv7m-none-eabi riscv32imc-unknown-none-elf \
+    wasm32-unknown-unknown
 
 # rustc must be the one beside that cargo, and a stable one may build core.
 PATH=$(dirname "$cargo"):$PATH
 export PATH RUSTC_BOOTSTRAP=1
 unset CARGO_BUILD_TARGET RUSTUP_TOOLCHAIN 2>/dev/null || true
-# No entry point: the program is linked, not run.
-export RUSTFLAGS="-Clinker=$llvm/ld.lld -Clinker-flavor=ld.lld -Clink-arg=--entry=0"
 # As a device would be built, and the same for all, so that core is built once.
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=true
 export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 out=${CARGO_TARGET_DIR:-$PWD/target-no-std}
 
 for target; do
+    # No entry point: the program is linked, not run.
+    program=$out/$target/release/bitat-nostd-check
+    case $target in
+    wasm*)
+        program=$program.wasm
+        RUSTFLAGS="-Clinker=$llvm/wasm-ld -Clinker-flavor=wasm-ld -Clink-arg=--no-entry"
+        ;;
+    *) RUSTFLAGS="-Clinker=$llvm/ld.lld -Clinker-flavor=ld.lld -Clink-arg=--entry=0" ;;
+    esac
+    export RUSTFLAGS
     build() {
         "$cargo" build --quiet --release --locked --target "$target" -Zbuild-std=core \
             --target-dir "$out" "$@"
@@ -35,7 +44,6 @@ for target; do
         echo "no_std $target: bitat-$crate builds alone"
     done
     build --manifest-path runtime/nostd-check/Cargo.toml
-    program=$out/$target/release/bitat-nostd-check
 
     # The linker accepts what is not there if nothing asks for it, so ask: the
     # program must hold the kernels' code, no unresolved name, no allocator.
