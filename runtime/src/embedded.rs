@@ -16,7 +16,7 @@ pub use bitat_format::Aligned;
 /// `include_model!` of the crate `bitat-embed` makes it, in a module with these
 /// numbers as constants:
 ///
-/// ```ignore
+/// ```text
 /// mod model {
 ///     bitat_embed::include_model!("net.bitat");
 /// }
