@@ -61,7 +61,8 @@ const FOREIGN: [(&str, &[&str]); 6] = [
     ("kernels", &[]),
     ("format", &["bytemuck"]),
     ("reference", &[]),
-    ("runtime", &["bytemuck"]),
+    // Threads are a feature of its own, which no device has.
+    ("runtime", &["bytemuck", "rayon"]),
     ("c", &[]),
     ("embed", &["proc-macro2", "quote", "syn"]),
 ];
@@ -179,6 +180,14 @@ fn the_runtime_does_not_ask_for_the_writer() {
         let mut format = manifests[name].iter().filter(|d| d.name == "format" && !d.dev);
         assert!(format.all(|d| !d.features.contains(&"write".to_owned())), "{name}");
     }
+}
+
+/// What the runtime needs on a device brings neither threads nor an allocator.
+#[test]
+fn the_runtime_has_threads_only_where_asked() {
+    let manifests = manifests(&metadata());
+    let mut rayon = manifests["runtime"].iter().filter(|d| d.name == "rayon");
+    assert!(rayon.all(|d| d.optional && !d.dev));
 }
 
 #[test]

@@ -38,6 +38,12 @@ pub enum Error {
         /// The capacity.
         found: usize,
     },
+    /// A pool (feature `threads`) of no threads, or of more than the system
+    /// starts.
+    Threads {
+        /// Threads asked for.
+        asked: usize,
+    },
     /// Plan and kernels disagree: a bug in this crate.
     Internal {
         /// The layer concerned.
@@ -84,6 +90,10 @@ impl fmt::Display for Error {
             }
             Error::Capacity { expected, found } => {
                 write!(f, "the plan has room for {found} tensors; the network has {expected}")
+            }
+            Error::Threads { asked: 0 } => f.write_str("a pool needs at least one thread"),
+            Error::Threads { asked } => {
+                write!(f, "the system does not start {asked} threads; ask for fewer")
             }
             Error::Internal { layer, misuse: Some(misuse) } => {
                 write!(f, "bug in the runtime, please report it: layer {layer}: {misuse}")

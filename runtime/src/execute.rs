@@ -1,18 +1,19 @@
 //! Runs the layers, one after the other, each as one call of a kernel.
 
-use core::ops::Range;
-
 use bitat_format::limits::TENSORS;
 use bitat_format::{EpilogueView, Kind, LayerView, OperationView, TensorId, View};
-use bitat_kernels::{
-    Conv, Epilogue, Int8Input, Kernels, Misuse, Prelu, Shortcut, Sign, scratch_bytes,
-};
+use bitat_kernels::{Kernels, Misuse, Shortcut};
 use bytemuck::{try_cast_slice, try_cast_slice_mut};
 
 use crate::arena::{ARENA_ALIGN, NOWHERE, cut};
 use crate::error::Error;
 use crate::geometry;
+use crate::part::{Alone, Crew, Input, Part, cast};
 use crate::plan::Plan;
+#[cfg(feature = "threads")]
+use crate::pool::{Gang, Pool};
+#[cfg(feature = "threads")]
+use crate::split::Threads;
 
 /// A planned network and the kernels that run it.
 ///
@@ -117,12 +118,71 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         image: &[u8],
         arena: &mut [u8],
         scores: &mut [i32],
+        observer: impl FnMut(Step<'_>),
+    ) -> Result<(), Error> {
+        self.run_by(&Alone, image, arena, scores, observer)
+    }
+
+    /// Plans for a run on several threads. Only the scratch grows, see
+    /// [`Plan::for_threads`], and with it perhaps [`Network::arena_bytes`].
+    #[cfg(feature = "threads")]
+    #[must_use]
+    pub fn for_threads(mut self, threads: Threads) -> Network<'a, CAPACITY> {
+        self.plan = self.plan.for_threads(&self.view, threads);
+        self
+    }
+
+    /// As [`Network::run`], on several threads: the same integers for any number
+    /// of them. Each layer that is large enough to gain is shared by as many of
+    /// the pool's threads as the network was planned for
+    /// ([`Network::for_threads`]); the others stay on the calling thread.
+    ///
+    /// Nothing of the network is allocated; the pool allocates some bytes for
+    /// each part of a layer that it is handed.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    #[cfg(feature = "threads")]
+    pub fn run_on(
+        &self,
+        pool: &Pool,
+        image: &[u8],
+        arena: &mut [u8],
+        scores: &mut [i32],
+    ) -> Result<(), Error> {
+        self.run_on_with(pool, image, arena, scores, |_| {})
+    }
+
+    /// As [`Network::run_on`]; calls `observer`, on the calling thread, right
+    /// after each layer.
+    ///
+    /// # Errors
+    /// As [`Network::run`].
+    #[cfg(feature = "threads")]
+    pub fn run_on_with(
+        &self,
+        pool: &Pool,
+        image: &[u8],
+        arena: &mut [u8],
+        scores: &mut [i32],
+        observer: impl FnMut(Step<'_>),
+    ) -> Result<(), Error> {
+        let gang = Gang { pool, planned: self.plan.threads() };
+        self.run_by(&gang, image, arena, scores, observer)
+    }
+
+    fn run_by(
+        &self,
+        crew: &impl Crew,
+        image: &[u8],
+        arena: &mut [u8],
+        scores: &mut [i32],
         mut observer: impl FnMut(Step<'_>),
     ) -> Result<(), Error> {
         let (arena, scores) = self.check(image, arena, scores)?;
         for (index, layer) in self.view.layers().enumerate() {
             let internal = |misuse| Error::Internal { layer: index, misuse };
-            self.layer(index, &layer, image, arena, scores).map_err(internal)?;
+            self.layer(index, &layer, image, arena, scores, crew).map_err(internal)?;
             self.observe(index, &layer, arena, scores, &mut observer).ok_or(internal(None))?;
         }
         Ok(())
@@ -149,67 +209,51 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         Ok((arena, scores))
     }
 
-    /// Runs one layer. Every error is a bug here or in the plan: `None` where
-    /// slices cannot be cut or cast, else what the kernel refused.
+    /// Runs one layer; errors as for [`Crew::compute`].
     fn layer(
         &self,
         index: usize,
-        layer: &LayerView<'a>,
+        layer: &LayerView<'_>,
         image: &[u8],
         arena: &mut [u8],
         scores: &mut [i32],
+        crew: &impl Crew,
     ) -> Result<(), Option<Misuse>> {
-        let convolution = geometry::convolution(&self.view, layer);
-        let scratch = convolution.map_or(0, |(operation, conv)| scratch_bytes(operation, &conv));
-        let slices = self.slices(index, layer, scratch, arena).ok_or(None)?;
+        let slices = self.slices(index, layer, arena).ok_or(None)?;
         let Slices { input, shortcut, stream, bits, scratch } = slices;
-        let Some((_, conv)) = convolution else {
+        let stream = cast_mut(stream)?;
+        let Some((_, conv)) = geometry::convolution(&self.view, layer) else {
             return self.pool(layer, input, stream);
         };
-        let outputs = Outputs { stream, bits, scores };
-        let done = match layer.operation {
-            OperationView::Int8Conv { narrow, weights, epilogue, .. } => {
-                let input = match layer.input {
-                    0 => Int8Input::Image { pixels: image, zero: self.view.input().zero },
-                    _ => Int8Input::Stream { values: cast(input)?, narrow },
-                };
-                let epilogue = self.epilogue(epilogue, shortcut, outputs)?;
-                self.kernels.int8_conv(&conv, input, weights, rows(&conv), epilogue, scratch)
-            }
-            OperationView::Int8Depthwise { narrow, weights, epilogue, .. } => {
-                let input = cast(input)?;
-                let epilogue = self.epilogue(epilogue, shortcut, outputs)?;
-                let rows = rows(&conv);
-                self.kernels.int8_depthwise(&conv, input, narrow, weights, rows, epilogue, scratch)
-            }
-            OperationView::BinaryConv { padding, weights, epilogue, .. } => {
-                let padding = geometry::padding(padding);
-                let epilogue = self.epilogue(epilogue, shortcut, outputs)?;
-                let rows = rows(&conv);
-                self.kernels.binary_conv(&conv, padding, input, weights, rows, epilogue, scratch)
-            }
-            OperationView::BinaryDepthwise { padding, weights, epilogue, .. } => {
-                let padding = geometry::padding(padding);
-                let epilogue = self.epilogue(epilogue, shortcut, outputs)?;
-                let (k, rows) = (self.kernels, rows(&conv));
-                k.binary_depthwise(&conv, padding, input, weights, rows, epilogue, scratch)
-            }
-            OperationView::GlobalAveragePool { .. } => return Err(None),
+        let shortcut = match layer.operation.epilogue() {
+            Some(EpilogueView::Stream { shortcut: Some(from), .. }) => Some(Shortcut {
+                values: cast(shortcut)?,
+                shape: geometry::shape(&self.view.tensor(from.tensor)),
+                pool: from.pool.into(),
+                shift: from.shift,
+            }),
+            _ => None,
         };
-        done.map_err(Some)
+        let input = match layer.input {
+            0 => Input::Image { pixels: image, zero: self.view.input().zero },
+            _ => Input::Arena(input),
+        };
+        let (operation, rows) = (layer.operation, 0..conv.output.h);
+        let part = Part { operation, conv, rows, input, shortcut, stream, bits, scores, scratch };
+        crew.compute(self.kernels, part)
     }
 
     fn pool(
         &self,
         layer: &LayerView<'a>,
         input: &[u8],
-        output: &mut [u8],
+        output: &mut [i16],
     ) -> Result<(), Option<Misuse>> {
         let OperationView::GlobalAveragePool { shift, .. } = layer.operation else {
             return Err(None);
         };
         let shape = geometry::shape(&self.view.tensor(layer.input));
-        let done = self.kernels.global_average_pool(shape, shift, cast(input)?, cast_mut(output)?);
+        let done = self.kernels.global_average_pool(shape, shift, cast(input)?, output);
         done.map_err(Some)
     }
 
@@ -217,8 +261,7 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
     fn slices<'s>(
         &self,
         index: usize,
-        layer: &LayerView<'a>,
-        scratch_bytes: usize,
+        layer: &LayerView<'_>,
         arena: &'s mut [u8],
     ) -> Option<Slices<'s>> {
         let place = |id| self.plan.tensor(&self.view, id).unwrap_or(NOWHERE);
@@ -231,55 +274,12 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         let from = layer.reads().nth(1);
         let shares = from == Some(layer.input);
         let shortcut = from.filter(|_| !shares).map_or(NOWHERE, place);
-        let scratch = self.plan.scratch_range(index, scratch_bytes)?;
+        let scratch = self.plan.scratch_range(&self.view, index, layer)?;
         let ranges = [input, shortcut, of_kind(Kind::Stream), of_kind(Kind::Bits), scratch];
         let [input, shortcut, stream, bits, scratch] = cut(arena, ranges)?;
         let input: &[u8] = input;
         let shortcut = if shares { input } else { shortcut };
         Some(Slices { input, shortcut, stream, bits, scratch })
-    }
-
-    fn epilogue<'s>(
-        &self,
-        epilogue: EpilogueView<'s>,
-        shortcut: &'s [u8],
-        outputs: Outputs<'s>,
-    ) -> Result<Epilogue<'s>, Option<Misuse>> {
-        Ok(match epilogue {
-            EpilogueView::Threshold { thresholds, .. } => {
-                Epilogue::Threshold { thresholds, bits: outputs.bits }
-            }
-            EpilogueView::Stream {
-                shift,
-                multiplier,
-                bias,
-                shortcut: from,
-                prelu,
-                stream,
-                sign,
-            } => {
-                let shortcut = match from {
-                    Some(from) => Some(Shortcut {
-                        values: cast(shortcut)?,
-                        shape: geometry::shape(&self.view.tensor(from.tensor)),
-                        pool: from.pool.into(),
-                        shift: from.shift,
-                    }),
-                    None => None,
-                };
-                let prelu =
-                    prelu.map(|p| Prelu { before: p.before, slope: p.slope, after: p.after });
-                let stream = match stream {
-                    Some(_) => Some(cast_mut(outputs.stream)?),
-                    None => None,
-                };
-                let sign = sign.map(|s| Sign { thresholds: s.thresholds, bits: outputs.bits });
-                Epilogue::Stream { shift, multiplier, bias, shortcut, prelu, stream, sign }
-            }
-            EpilogueView::Scores { multiplier, bias, .. } => {
-                Epilogue::Scores { multiplier, bias, scores: outputs.scores }
-            }
-        })
     }
 
     /// Shows the observer what a layer wrote.
@@ -316,22 +316,6 @@ struct Slices<'s> {
     stream: &'s mut [u8],
     bits: &'s mut [u8],
     scratch: &'s mut [u8],
-}
-
-/// Where a layer may write; each epilogue takes what it needs.
-struct Outputs<'s> {
-    stream: &'s mut [u8],
-    bits: &'s mut [u8],
-    scores: &'s mut [i32],
-}
-
-/// All rows of the output.
-fn rows(conv: &Conv) -> Range<usize> {
-    0..conv.output.h
-}
-
-fn cast(bytes: &[u8]) -> Result<&[i16], Option<Misuse>> {
-    try_cast_slice(bytes).map_err(|_| None)
 }
 
 fn cast_mut(bytes: &mut [u8]) -> Result<&mut [i16], Option<Misuse>> {

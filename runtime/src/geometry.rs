@@ -1,5 +1,7 @@
 //! What a layer is, from the file's words into the kernels'.
 
+#[cfg(feature = "threads")]
+use bitat_format::EpilogueView;
 use bitat_format::{LayerView, OperationView, Padding, Tensor, View, Window};
 use bitat_kernels::{Conv, Operation, Shape};
 
@@ -25,15 +27,25 @@ fn window(window: Window) -> bitat_kernels::Window {
     }
 }
 
+/// The kernel that a layer calls; `None` for the global average pool, which is
+/// given no [`Conv`].
+pub(crate) fn operation(operation: &OperationView<'_>) -> Option<Operation> {
+    match operation {
+        OperationView::Int8Conv { .. } => Some(Operation::Int8Conv),
+        OperationView::Int8Depthwise { .. } => Some(Operation::Int8Depthwise),
+        OperationView::BinaryConv { .. } => Some(Operation::BinaryConv),
+        OperationView::BinaryDepthwise { .. } => Some(Operation::BinaryDepthwise),
+        OperationView::GlobalAveragePool { .. } => None,
+    }
+}
+
 /// The kernel that a layer calls and its geometry; `None` for the global
 /// average pool, which has a window of its own.
 pub(crate) fn convolution(view: &View<'_>, layer: &LayerView<'_>) -> Option<(Operation, Conv)> {
-    let (operation, groups) = match layer.operation {
-        OperationView::Int8Conv { .. } => (Operation::Int8Conv, 1),
-        OperationView::Int8Depthwise { .. } => (Operation::Int8Depthwise, 1),
-        OperationView::BinaryConv { groups, .. } => (Operation::BinaryConv, groups.into()),
-        OperationView::BinaryDepthwise { .. } => (Operation::BinaryDepthwise, 1),
-        OperationView::GlobalAveragePool { .. } => return None,
+    let operation = operation(&layer.operation)?;
+    let groups = match layer.operation {
+        OperationView::BinaryConv { groups, .. } => groups.into(),
+        _ => 1,
     };
     let output = layer.writes().next()?;
     let conv = Conv {
@@ -43,4 +55,15 @@ pub(crate) fn convolution(view: &View<'_>, layer: &LayerView<'_>) -> Option<(Ope
         groups,
     };
     Some((operation, conv))
+}
+
+/// The shape of the stream that a layer adds, and its pool.
+#[cfg(feature = "threads")]
+pub(crate) fn shortcut(view: &View<'_>, layer: &LayerView<'_>) -> Option<(Shape, usize)> {
+    match layer.operation.epilogue() {
+        Some(EpilogueView::Stream { shortcut: Some(from), .. }) => {
+            Some((shape(&view.tensor(from.tensor)), from.pool.into()))
+        }
+        _ => None,
+    }
 }

@@ -40,11 +40,18 @@
 //! itself costs. All arithmetic is integer, and the result is the same on
 //! every machine; the rules are those of the crate `bitat-reference`.
 //!
+//! With feature `threads`, which needs the standard library, several threads
+//! share the work of one image; see [`Network`] and the feature's `Pool`.
+//!
 //! Inside: `geometry.rs` and `layouts.rs` are where the file and the kernels
-//! meet; `plan.rs` places the tensors; `execute.rs` runs the layers;
+//! meet; `plan.rs` places the tensors; `execute.rs` runs the layers, `part.rs`
+//! calls the kernels; `split.rs` and `pool.rs` share a layer over threads;
 //! `embedded.rs` is the door of programs that contain their network.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "threads")]
+extern crate std;
 
 mod arena;
 pub mod embedded;
@@ -52,12 +59,21 @@ mod error;
 mod execute;
 mod geometry;
 mod layouts;
+mod part;
 mod plan;
+#[cfg(feature = "threads")]
+mod pool;
 mod rank;
+#[cfg(feature = "threads")]
+mod split;
 
 pub use arena::{ARENA_ALIGN, Arena, aligned};
 pub use embedded::Embedded;
 pub use error::{Error, Fault};
 pub use execute::{Network, Step, Values};
 pub use plan::{Plan, arena_bytes};
+#[cfg(feature = "threads")]
+pub use pool::Pool;
 pub use rank::{top_k, top_k_as};
+#[cfg(feature = "threads")]
+pub use split::Threads;

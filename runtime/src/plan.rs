@@ -12,12 +12,14 @@
 use core::ops::Range;
 
 use bitat_format::limits::TENSORS;
-use bitat_format::{Kind, Tensor, TensorId, View};
-use bitat_kernels::scratch_bytes;
+use bitat_format::{Kind, LayerView, Tensor, TensorId, View};
 
 use crate::arena::{ARENA_ALIGN, NOWHERE};
 use crate::error::Error;
+#[cfg(not(feature = "threads"))]
 use crate::geometry;
+#[cfg(feature = "threads")]
+use crate::split::{self, Threads};
 
 /// Offsets of tensors and scratch in one arena, for networks of at most
 /// `CAPACITY` tensors. Takes 8 bytes per tensor of capacity, and 12 more of
@@ -29,6 +31,8 @@ pub struct Plan<const CAPACITY: usize = TENSORS> {
     /// By layer; there are never more layers than tensors, each writes one.
     scratch: [u32; CAPACITY],
     arena_bytes: usize,
+    #[cfg(feature = "threads")]
+    threads: Threads,
 }
 
 /// Bytes of arena that a network needs, a multiple of 16; `usize::MAX` if it
@@ -67,7 +71,41 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         scratch: [u32; CAPACITY],
         arena_bytes: usize,
     ) -> Plan<CAPACITY> {
-        Plan { tensors, scratch, arena_bytes }
+        Plan {
+            tensors,
+            scratch,
+            arena_bytes,
+            #[cfg(feature = "threads")]
+            threads: Threads::new(1),
+        }
+    }
+
+    /// The same plan for a run on several threads: each part of a layer that is
+    /// cut has scratch of its own, so that a layer's scratch grows with the
+    /// parts, at most `threads.count` times. It lies where tensors that are not
+    /// alive do: a network whose largest layers need little, such as a
+    /// MobileNet, has the same arena for any number of threads.
+    #[cfg(feature = "threads")]
+    #[must_use]
+    pub fn for_threads(&self, view: &View<'_>, threads: Threads) -> Plan<CAPACITY> {
+        let mut planner = Planner::new(view);
+        planner.plan.threads = threads;
+        planner.plan(view)
+    }
+
+    /// What the plan has scratch for.
+    #[cfg(feature = "threads")]
+    pub fn threads(&self) -> Threads {
+        self.threads
+    }
+
+    /// Bytes of scratch of a layer.
+    fn scratch_bytes(&self, view: &View<'_>, layer: &LayerView<'_>) -> usize {
+        #[cfg(feature = "threads")]
+        return split::scratch(view, layer, self.threads);
+        #[cfg(not(feature = "threads"))]
+        geometry::convolution(view, layer)
+            .map_or(0, |(operation, conv)| bitat_kernels::scratch_bytes(operation, &conv))
     }
 
     /// Bytes of arena needed, a multiple of 16; `usize::MAX` if offsets do not
@@ -94,14 +132,18 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         if layer >= view.layer_count() {
             return None;
         }
-        let (operation, conv) = geometry::convolution(view, &view.layer(layer))?;
-        let bytes = scratch_bytes(operation, &conv);
-        if bytes == 0 { None } else { self.scratch_range(layer, bytes) }
+        self.scratch_range(view, layer, &view.layer(layer)).filter(|range| !range.is_empty())
     }
 
-    /// The same for a caller who knows how many bytes it is.
-    pub(crate) fn scratch_range(&self, layer: usize, bytes: usize) -> Option<Range<usize>> {
-        if bytes == 0 { Some(NOWHERE) } else { range(&self.scratch, layer, bytes) }
+    /// The same for a caller who has decoded the layer; empty if it needs none.
+    pub(crate) fn scratch_range(
+        &self,
+        view: &View<'_>,
+        index: usize,
+        layer: &LayerView<'_>,
+    ) -> Option<Range<usize>> {
+        let bytes = self.scratch_bytes(view, layer);
+        if bytes == 0 { Some(NOWHERE) } else { range(&self.scratch, index, bytes) }
     }
 }
 
@@ -148,7 +190,13 @@ impl<const CAPACITY: usize> Planner<CAPACITY> {
                 }
             }
         }
-        let plan = Plan { tensors: [0; CAPACITY], scratch: [0; CAPACITY], arena_bytes: 0 };
+        let plan = Plan {
+            tensors: [0; CAPACITY],
+            scratch: [0; CAPACITY],
+            arena_bytes: 0,
+            #[cfg(feature = "threads")]
+            threads: Threads::new(1),
+        };
         Planner { lives, plan }
     }
 
@@ -159,9 +207,9 @@ impl<const CAPACITY: usize> Planner<CAPACITY> {
             self.lives[id].placed = true;
         }
         for (i, layer) in (0..).zip(view.layers()) {
-            if let Some((operation, conv)) = geometry::convolution(view, &layer) {
-                let offset = self.place(scratch_bytes(operation, &conv), i, i);
-                self.plan.scratch[usize::from(i)] = offset;
+            let bytes = self.plan.scratch_bytes(view, &layer);
+            if bytes > 0 {
+                self.plan.scratch[usize::from(i)] = self.place(bytes, i, i);
             }
         }
         // An offset that does not fit has become the largest that does.

@@ -1,4 +1,5 @@
-//! The runtime on every instruction set against the oracle, layer by layer.
+//! The runtime on every instruction set, on one thread and on several, against
+//! the oracle, layer by layer.
 //!
 //! `BITAT_REQUIRE_ISA=avx2,portable` makes the test fail if one of those did
 //! not run. `BITAT_SEED=n` runs that one model alone.
@@ -12,7 +13,7 @@ use bitat_format::model::{Epilogue, Kind, Model, Operation, Padding};
 use bitat_format::{FileBuffer, View};
 use bitat_kernels::{Isa, Kernels};
 use bitat_reference::{Trace, Values as Expected};
-use bitat_runtime::{ARENA_ALIGN, Network, Step, Values, aligned};
+use bitat_runtime::{ARENA_ALIGN, Network, Pool, Step, Threads, Values, aligned};
 
 use common::random::Random;
 use common::{generate, mobilenet, mutate};
@@ -22,6 +23,8 @@ const SEEDS: u64 = 400;
 const ATTEMPTS: usize = 30;
 const GARBAGE: u8 = 0xA5;
 const GUARD: usize = 64;
+/// Threads tried, more than many layers have rows.
+const THREADS: std::ops::RangeInclusive<usize> = 1..=5;
 
 /// A model, its file, two images and what the oracle makes of them.
 struct Case {
@@ -82,11 +85,15 @@ fn on_every_isa(what: &str, cases: &[Case]) {
     let required = std::env::var("BITAT_REQUIRE_ISA").unwrap_or_default();
     let mut required: Vec<&str> =
         required.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let pools: Vec<Pool> = THREADS.map(|threads| Pool::new(threads).unwrap()).collect();
     for isa in Isa::ALL {
         match Kernels::new(isa) {
             Some(kernels) => {
                 assert_eq!(kernels.isa(), isa);
-                cases.iter().for_each(|case| check(case, kernels));
+                for case in cases {
+                    check(case, kernels);
+                    pools.iter().for_each(|pool| check_on(case, kernels, pool));
+                }
                 required.retain(|name| *name != isa.name());
                 say(&format!("ran {isa}: {} {what}, every tensor equal", cases.len()));
             }
@@ -135,6 +142,36 @@ fn check(case: &Case, kernels: Kernels) {
     let arena = &mut aligned(&mut memory)[..needed];
     network.run(&case.runs[0].0, arena, &mut scores[..classes]).unwrap();
     assert_eq!(&scores[..classes], case.runs[0].1.scores(), "{whose}");
+}
+
+/// Every layer that can be cut is, into as many parts as it can be.
+fn check_on(case: &Case, kernels: Kernels, pool: &Pool) {
+    let (threads, isa) = (pool.threads(), kernels.isa());
+    let whose = format!("{} on {isa}, {threads} threads (BITAT_SEED replays it)", case.model.name);
+    let view = View::parse(&case.file).unwrap();
+    let network = Network::new(view, kernels).for_threads(Threads { count: threads, part_ns: 0 });
+    let needed = network.arena_bytes();
+
+    let mut memory = vec![GARBAGE; needed + GUARD + ARENA_ALIGN];
+    let mut scores = vec![i32::MIN; view.class_count() + 3];
+    let (scores, beyond) = scores.split_at_mut(view.class_count());
+    for (image, trace) in &case.runs {
+        let arena = aligned(&mut memory);
+        let mut layers = 0;
+        let observer = |step: Step<'_>| {
+            assert_eq!(step.layer, layers, "{whose}: layers come in order");
+            compare(&case.model, trace, step, &whose);
+            layers += 1;
+        };
+        network
+            .run_on_with(pool, image, arena, scores, observer)
+            .unwrap_or_else(|e| panic!("{whose}: {e}"));
+        assert_eq!(layers, case.model.layers.len(), "{whose}");
+        let after = &arena[needed..];
+        assert!(after.iter().all(|&byte| byte == GARBAGE), "{whose}: wrote past the arena");
+        assert_eq!(scores, trace.scores(), "{whose}");
+        assert_eq!(beyond, [i32::MIN; 3], "{whose}: wrote past the scores");
+    }
 }
 
 fn compare(model: &Model, trace: &Trace, step: Step<'_>, whose: &str) {
@@ -249,6 +286,9 @@ fn the_generated_models_use_every_option_and_say_something() {
         "shortcut to more channels",
         "shortcut to fewer channels",
         "shortcut from the input",
+        "an odd height above 1",
+        "fewer rows than threads",
+        "one pixel of several blocks",
     ];
     for feature in features {
         let count = seen.get(feature).copied().unwrap_or(0);
@@ -289,6 +329,22 @@ fn features(model: &Model, operation: &Operation, input: u16, mut seen: impl FnM
         Some(Padding::One) => seen("padding one"),
         None => {}
     }
+    let to = match epilogue {
+        Epilogue::Threshold { bits: to, .. } | Epilogue::Scores { scores: to, .. } => *to,
+        Epilogue::Stream { stream, sign, .. } => {
+            stream.or(sign.as_ref().map(|sign| sign.bits)).unwrap()
+        }
+    };
+    let to = model.tensors[usize::from(to)];
+    if to.height > 1 && !to.height.is_multiple_of(2) {
+        seen("an odd height above 1");
+    }
+    if usize::from(to.height) < *THREADS.end() {
+        seen("fewer rows than threads");
+    }
+    if (to.height, to.width) == (1, 1) && to.channels > 64 {
+        seen("one pixel of several blocks");
+    }
     if window.stride_h != window.stride_w {
         seen("different strides");
     }
@@ -308,8 +364,6 @@ fn features(model: &Model, operation: &Operation, input: u16, mut seen: impl FnM
                 seen("prelu");
             }
             if let Some(shortcut) = shortcut {
-                let to = stream.or(sign.as_ref().map(|sign| sign.bits)).unwrap();
-                let to = model.tensors[usize::from(to)];
                 let tensor = model.tensors[usize::from(shortcut.tensor)];
                 if shortcut.tensor == input {
                     seen("shortcut from the input");

@@ -1,16 +1,15 @@
 //! `bitat bench FILE` and `bitat bench --network NAME`
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
-
-use bitat_kernels::Kernels;
 
 use super::conditions::doubts;
 use super::options::DepthwiseArg;
 use super::{Context, network};
 use crate::Error;
 use crate::packed::summary::layers;
-use crate::packed::{Packed, kernels, kernels_named};
+use crate::packed::{Packed, Runner, kernels, kernels_named, threads};
 use crate::qat::rewrite;
 use crate::standard::Standard;
 use crate::ui::{Align, Json, Stop, Table, human};
@@ -34,6 +33,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 200,
           value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Threads that share the work of one image
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: u32,
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
@@ -50,8 +53,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         None => kernels()?,
     };
     let runs = args.runs as usize;
-    let Timing { isa, median_us, min_us, doubts } = time(&packed, kernels, runs, &context.stop)?;
-    let mut runner = packed.runner(kernels)?;
+    let pool = Arc::new(threads(args.threads as usize)?);
+    let mut runner = packed.runner_on(kernels, pool)?;
+    let Timing { isa, median_us, min_us, doubts } =
+        time(&packed, &mut runner, runs, &context.stop)?;
     let image = image(&packed);
     let summaries = layers(&packed.view());
     let mut per_layer = vec![Vec::new(); summaries.len()];
@@ -68,10 +73,10 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
 
     let json = Json::object()
         .with("isa", isa)
-        .with("threads", 1u64)
+        .with("threads", args.threads)
         .with("median_us", median_us)
         .with("min_us", min_us)
-        .with("arena_bytes", packed.arena_bytes() as u64)
+        .with("arena_bytes", runner.arena_bytes() as u64)
         .with("doubts", Json::array(doubts.iter().map(String::as_str)))
         .with(
             "layers",
@@ -104,8 +109,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         ]);
     }
     let mut text = format!(
-        "{} on {isa}, one thread, {runs} runs: median {}, minimum {}\n\n{table}",
+        "{} on {isa}, {}, {runs} runs: median {}, minimum {}\n\n{table}",
         packed.view().name(),
+        match args.threads {
+            1 => "one thread".to_owned(),
+            threads => format!("{threads} threads"),
+        },
         human::latency(median_us),
         human::latency(min_us),
     );
@@ -127,17 +136,16 @@ pub(super) struct Timing {
     pub(super) doubts: Vec<String>,
 }
 
-/// Times whole runs, one thread, after a tenth of them to warm up.
+/// Times whole runs of `runner`, after a tenth of them to warm up.
 ///
 /// # Errors
 /// Ctrl-C.
 pub(super) fn time(
     packed: &Packed,
-    kernels: Kernels,
+    runner: &mut Runner<'_>,
     runs: usize,
     stop: &Stop,
 ) -> Result<Timing, Error> {
-    let mut runner = packed.runner(kernels)?;
     let image = image(packed);
     for _ in 0..runs / 10 + 1 {
         go_on(stop)?;
@@ -152,7 +160,8 @@ pub(super) fn time(
     }
     let min_us = times.iter().copied().fold(f64::INFINITY, f64::min);
     let doubts = doubts(&times);
-    Ok(Timing { isa: kernels.isa().name(), median_us: median(&mut times), min_us, doubts })
+    let isa = runner.kernels().isa().name();
+    Ok(Timing { isa, median_us: median(&mut times), min_us, doubts })
 }
 
 fn go_on(stop: &Stop) -> Result<(), Error> {

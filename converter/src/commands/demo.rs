@@ -99,7 +99,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let packed = Packed::new(converted.file.clone(), "the packed network".as_ref())?;
     let timings: Vec<Timing> = available()
         .into_iter()
-        .map(|k| time(&packed, k, RUNS, &context.stop))
+        .map(|k| time(&packed, &mut packed.runner(k)?, RUNS, &context.stop))
         .collect::<Result<_, _>>()?;
 
     let report = Made { converted: &converted, shipped: &shipped_scores, timings: &timings };

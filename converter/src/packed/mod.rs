@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bitat_data::{Dataset, Fit};
 use bitat_format::{FileBuffer, View};
 use bitat_kernels::{Isa, Kernels};
-use bitat_runtime::{ARENA_ALIGN, Network, Step, aligned};
+use bitat_runtime::{ARENA_ALIGN, Network, Pool, Step, Threads, aligned};
 use rayon::prelude::*;
 
 use crate::Error;
@@ -113,10 +113,18 @@ impl Packed {
     /// # Errors
     /// Never for a reason in the file.
     pub fn runner(&self, kernels: Kernels) -> Result<Runner<'_>, Error> {
-        let network = Network::new(self.view(), kernels);
+        self.runner_on(kernels, Arc::new(threads(1)?))
+    }
+
+    /// The same on the threads of `pool`.
+    ///
+    /// # Errors
+    /// As [`Packed::runner`].
+    pub fn runner_on(&self, kernels: Kernels, pool: Arc<Pool>) -> Result<Runner<'_>, Error> {
+        let network = Network::new(self.view(), kernels).for_threads(Threads::new(pool.threads()));
         let memory = vec![0; network.arena_bytes() + ARENA_ALIGN - 1];
         let scores = vec![0; self.view().class_count()];
-        Ok(Runner { network, memory, scores })
+        Ok(Runner { network, pool, memory, scores })
     }
 
     /// Scores every image of a data set, on all cores.
@@ -155,6 +163,14 @@ impl Packed {
     }
 }
 
+/// A pool of `count` threads, the calling one included.
+///
+/// # Errors
+/// For 0, or more than the system starts.
+pub fn threads(count: usize) -> Result<Pool, Error> {
+    Pool::new(count).map_err(|e| Error::usage(e.to_string()))
+}
+
 /// The kernels that `BITAT_ISA` names, or the best this machine has.
 ///
 /// # Errors
@@ -189,11 +205,22 @@ pub fn available() -> Vec<Kernels> {
 /// A network with an arena.
 pub struct Runner<'a> {
     network: Network<'a>,
+    pool: Arc<Pool>,
     memory: Vec<u8>,
     scores: Vec<i32>,
 }
 
 impl Runner<'_> {
+    /// The kernels.
+    pub fn kernels(&self) -> Kernels {
+        self.network.kernels()
+    }
+
+    /// Bytes of arena.
+    pub fn arena_bytes(&self) -> usize {
+        self.network.arena_bytes()
+    }
+
     /// Scores one image of exactly the network's size.
     ///
     /// # Errors
@@ -213,7 +240,7 @@ impl Runner<'_> {
         observer: impl FnMut(Step<'_>),
     ) -> Result<&[i32], Error> {
         self.network
-            .run_with(image, aligned(&mut self.memory), &mut self.scores, observer)
+            .run_on_with(&self.pool, image, aligned(&mut self.memory), &mut self.scores, observer)
             .map_err(|e| Error::model(e.to_string()))?;
         Ok(&self.scores)
     }

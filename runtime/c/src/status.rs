@@ -145,7 +145,8 @@ impl From<bitat_runtime::Error> for Status {
             Error::ArenaLength { .. } => Status::ArenaLength,
             Error::ArenaAlignment => Status::ArenaAlignment,
             Error::Capacity { .. } => Status::ModelTensors,
-            Error::Internal { .. } => Status::Internal,
+            // No function here starts threads.
+            Error::Threads { .. } | Error::Internal { .. } => Status::Internal,
         }
     }
 }

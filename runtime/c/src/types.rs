@@ -14,7 +14,7 @@ use crate::status::Status;
 pub const BITAT_TENSORS: usize = 128;
 
 /// Size of a bitat_network in 8-byte words.
-pub const BITAT_NETWORK_WORDS: usize = BITAT_TENSORS + 10;
+pub const BITAT_NETWORK_WORDS: usize = BITAT_TENSORS + 12;
 
 /// The arena starts at a multiple of this many bytes.
 pub const BITAT_ARENA_ALIGN: usize = 16;

@@ -35,7 +35,7 @@
 /**
  * Size of a bitat_network in 8-byte words.
  */
-#define BITAT_NETWORK_WORDS (BITAT_TENSORS + 10)
+#define BITAT_NETWORK_WORDS (BITAT_TENSORS + 12)
 
 /**
  * The arena starts at a multiple of this many bytes.
