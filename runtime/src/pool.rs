@@ -18,14 +18,30 @@ use crate::geometry;
 use crate::part::{Crew, Part};
 use crate::split::{Cut, Threads};
 
-/// Looks at the counter before the caller sleeps: some tens of microseconds.
+/// Looks at the counter before the caller sleeps: some hundred microseconds,
+/// more than parts of one layer differ by.
 const LOOKS: u32 = 20_000;
 
 /// Threads that share the work of an inference; see
 /// [`Network::run_on`](crate::Network::run_on).
 ///
-/// Make one and keep it: starting threads takes longer than an inference. It
-/// can be shared; inferences that run at the same time share its threads.
+/// Make one and keep it: starting threads takes longer than a layer. It can be
+/// shared; inferences that run at the same time share its threads.
+///
+/// ```
+/// # use bitat_format::View;
+/// # use bitat_kernels::Kernels;
+/// # use bitat_runtime::{ARENA_ALIGN, Network, Pool, Threads, aligned};
+/// # fn score(file: &[u8], image: &[u8]) -> Result<Vec<i32>, Box<dyn std::error::Error>> {
+/// let view = View::parse(file)?;
+/// let pool = Pool::new(2)?;
+/// let network = Network::new(view, Kernels::best()).for_threads(Threads::new(pool.threads()));
+/// let mut memory = vec![0; network.arena_bytes() + ARENA_ALIGN - 1];
+/// let mut scores = vec![0; view.class_count()];
+/// network.run_on(&pool, image, aligned(&mut memory), &mut scores)?;
+/// # Ok(scores)
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Pool {
     /// `None` for a pool of one.

@@ -4,7 +4,7 @@ mod common;
 
 use bitat_format::View;
 use bitat_kernels::Kernels;
-use bitat_runtime::{ARENA_ALIGN, Arena, Error, Fault, Network, aligned};
+use bitat_runtime::{ARENA_ALIGN, Arena, Error, Fault, Network, Pool, Threads, aligned};
 
 use common::mobilenet;
 
@@ -76,6 +76,29 @@ fn an_arena_on_the_stack_and_a_small_plan_give_the_same_scores() {
 }
 
 #[test]
+fn a_run_on_threads_refuses_the_same_and_uses_no_more_than_planned() {
+    assert_eq!(Pool::new(0).err(), Some(Error::Threads { asked: 0 }));
+    let file = common::file(&mobilenet::v1(SIDE, 8, CLASSES as u16, false));
+    let view = View::parse(&file).unwrap();
+    let one = Network::new(view, Kernels::best());
+    let image: Vec<u8> = (0..PIXELS).map(|i| (i * 37) as u8).collect();
+    let mut memory = vec![0; 8 * one.arena_bytes()];
+    let arena = aligned(&mut memory);
+    let mut expected = [0; CLASSES];
+    one.run(&image, arena, &mut expected).unwrap();
+    let cut = Threads { count: 2, part_ns: 0 };
+    for (planned, count) in [(one.clone(), 4), (one.clone().for_threads(cut), 1), (one, 1)] {
+        let pool = Pool::new(count).unwrap();
+        let needed = planned.arena_bytes();
+        let mut scores = [0; CLASSES];
+        planned.run_on(&pool, &image, &mut arena[..needed], &mut scores).unwrap();
+        assert_eq!(scores, expected);
+        let short = planned.run_on(&pool, &image, &mut arena[..needed - 1], &mut scores);
+        assert_eq!(short, Err(Error::ArenaLength { expected: needed, found: needed - 1 }));
+    }
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let texts = [
         (Error::Image { expected: 4, found: 3 }, "the image has 3 bytes; the network reads 4"),
@@ -92,6 +115,8 @@ fn errors_say_what_to_do() {
             Error::Capacity { expected: 30, found: 29 },
             "the plan has room for 29 tensors; the network has 30",
         ),
+        (Error::Threads { asked: 0 }, "a pool needs at least one thread"),
+        (Error::Threads { asked: 9 }, "the system does not start 9 threads; ask for fewer"),
         (
             Error::Internal { layer: 3, misuse: None },
             "bug in the runtime, please report it: layer 3: slices",
@@ -100,5 +125,5 @@ fn errors_say_what_to_do() {
     for (error, text) in texts {
         assert_eq!(error.to_string(), text);
     }
-    assert_eq!(texts[5].0.fault(), Fault::Runtime);
+    assert_eq!(texts[7].0.fault(), Fault::Runtime);
 }

@@ -9,7 +9,7 @@ use bitat_format::View;
 use bitat_format::model::{
     Epilogue, Input, Kind, Layer, Model, Operation, Shortcut, Tensor, TensorId, Window,
 };
-use bitat_runtime::{ARENA_ALIGN, Error, Plan, arena_bytes};
+use bitat_runtime::{ARENA_ALIGN, Error, Plan, Threads, arena_bytes};
 
 use common::{generate, mobilenet};
 
@@ -280,6 +280,8 @@ fn mobilenets_need_these_bytes() {
         let what = format!("side {side}, width 1/{divisor}, 1-bit depthwise {binary_depthwise}");
         assert_eq!(arena_bytes(&view), expected, "{what}");
         assert_eq!(least(&model, &view), expected, "{what}: a smaller plan exists");
+        let threads = Plan::new(&view).for_threads(&view, Threads::new(4));
+        assert_eq!(threads.arena_bytes(), expected, "{what}: the same on four threads");
     }
 }
 
@@ -295,4 +297,24 @@ fn a_thousand_tensors_are_planned_without_a_gap() {
     let file = common::file(&model);
     let view = View::parse(&file).unwrap();
     assert_eq!(arena_bytes(&view), least(&model, &view));
+}
+
+/// Scratch of a layer that is cut: one aligned piece per part.
+#[test]
+fn scratch_grows_with_the_parts() {
+    let model = mobilenet::v1(28, 2, 10, true);
+    let file = common::file(&model);
+    let view = View::parse(&file).unwrap();
+    let one = Plan::new(&view);
+    let bytes = |plan: &Plan, layer| plan.scratch(&view, layer).map_or(0, |range| range.len());
+    // The stem: 14 rows, so 5 threads have 5 parts and 99 have 14.
+    let stem = bytes(&one, 0);
+    assert!(stem > 0);
+    for (count, parts) in [(0, 1), (1, 1), (2, 2), (5, 5), (14, 14), (99, 14)] {
+        let plan = one.for_threads(&view, Threads { count, part_ns: 0 });
+        let expected = if parts == 1 { stem } else { parts * stem.next_multiple_of(ARENA_ALIGN) };
+        assert_eq!(bytes(&plan, 0), expected, "{count} threads");
+        assert_eq!(plan.threads().count, count);
+    }
+    assert_eq!(one.for_threads(&view, Threads::new(1)).arena_bytes(), one.arena_bytes());
 }
