@@ -11,7 +11,8 @@
 //! hold the vectors of one instruction set each, in files of the same names.
 //!
 //! The crate uses no heap and no standard library (feature `std`, on by
-//! default, only adds run-time detection of the instruction set).
+//! default, only adds run-time detection of the instruction set and a way to
+//! measure its limit).
 #![no_std]
 #![deny(missing_docs)]
 
@@ -40,6 +41,8 @@ pub use isa::{Isa, UnknownIsa};
 pub use layout::scratch_bytes;
 pub use misuse::Misuse;
 pub use table::Kernels;
+#[cfg(feature = "std")]
+pub use types::Arithmetic;
 pub use types::{
     Conv, Epilogue, Int8Input, Operation, Padding, Prelu, Shape, Shortcut, Sign, Window,
 };

@@ -8,6 +8,8 @@ use crate::generic::{BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
 use crate::isa::Isa;
 use crate::misuse::Misuse;
 use crate::portable;
+#[cfg(feature = "std")]
+use crate::types::Arithmetic;
 use crate::types::{Conv, Epilogue, Int8Input, Padding, Shape};
 
 /// The functions of one instruction set.
@@ -22,6 +24,8 @@ pub(crate) struct Table {
     pub(crate) int8_conv: for<'a> unsafe fn(Int8Job<'a>),
     pub(crate) int8_depthwise: for<'a> unsafe fn(Int8DepthwiseJob<'a>),
     pub(crate) global_average_pool: for<'a> unsafe fn(PoolJob<'a>),
+    #[cfg(feature = "std")]
+    pub(crate) peak: unsafe fn(Arithmetic, u64) -> u64,
 }
 
 /// The kernels of one instruction set. Holding one is the proof that this CPU
@@ -181,5 +185,16 @@ impl Kernels {
         // SAFETY: `self` exists, so the CPU has the instruction set of its table.
         unsafe { (self.table.global_average_pool)(job) };
         Ok(())
+    }
+
+    /// Does the innermost operations of the kernels on operands that stay in
+    /// registers, and returns how many multiply-accumulates that were: a caller
+    /// with a clock learns the rate that no kernel of this set can exceed.
+    ///
+    /// `rounds` is proportional to the time, less than 100 µs each. Not for devices: only with feature `std`.
+    #[cfg(feature = "std")]
+    pub fn peak(&self, arithmetic: Arithmetic, rounds: u64) -> u64 {
+        // SAFETY: `self` exists, so the CPU has the instruction set of its table.
+        unsafe { (self.table.peak)(arithmetic, rounds) }
     }
 }

@@ -58,6 +58,16 @@ pub enum Operation {
     Int8Depthwise,
 }
 
+/// Kinds of multiply-accumulates, for [`crate::Kernels::peak`].
+#[cfg(feature = "std")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// ±1 by ±1: xor, popcount, add.
+    Binary,
+    /// 8-bit weights by what an 8-bit convolution reads, in 32 bits.
+    Int8,
+}
+
 /// What a binary convolution reads outside its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {

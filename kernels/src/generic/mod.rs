@@ -16,6 +16,8 @@ mod finish;
 pub(crate) mod int8_conv;
 pub(crate) mod int8_depthwise;
 pub(crate) mod lanes;
+#[cfg(feature = "std")]
+pub(crate) mod peak;
 pub(crate) mod pool;
 mod shortcut;
 

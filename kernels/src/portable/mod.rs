@@ -5,6 +5,8 @@ mod binary_conv;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
+#[cfg(feature = "std")]
+mod peak;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
@@ -30,6 +32,8 @@ pub(crate) static TABLE: Table = Table {
     int8_conv,
     int8_depthwise,
     global_average_pool,
+    #[cfg(feature = "std")]
+    peak: peak::peak,
 };
 
 fn binary_conv(job: BinaryJob<'_>) {

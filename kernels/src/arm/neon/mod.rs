@@ -10,6 +10,8 @@ mod int8_conv;
 mod int8_depthwise;
 mod lanes;
 mod memory;
+#[cfg(feature = "std")]
+mod peak;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
@@ -35,6 +37,8 @@ pub(crate) static TABLE: Table = Table {
     int8_conv,
     int8_depthwise,
     global_average_pool,
+    #[cfg(feature = "std")]
+    peak: peak::peak,
 };
 
 fn binary_conv(job: BinaryJob<'_>) {

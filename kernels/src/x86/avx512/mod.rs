@@ -7,6 +7,8 @@ mod binary_depthwise;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
+#[cfg(feature = "std")]
+mod peak;
 
 use super::avx2::Avx2;
 use crate::generic::lanes::{Outline, Work};
@@ -48,6 +50,8 @@ static TABLE: Table = Table {
     int8_conv,
     int8_depthwise,
     global_average_pool,
+    #[cfg(feature = "std")]
+    peak: peak::peak,
 };
 
 /// The functions, if the CPU can run them.
