@@ -1,4 +1,4 @@
-//! What makes a timing doubtful, and what to do about it.
+//! What a timing was made on, what makes it doubtful, and what to do about it.
 
 use std::fs;
 
@@ -30,6 +30,19 @@ pub(super) fn doubts(times: &[f64]) -> Vec<String> {
         ));
     }
     doubts
+}
+
+/// The processor's name and how many cores there are: `AMD EPYC 9654, 8 cores`;
+/// the architecture's name where the system does not say more.
+pub(super) fn machine() -> String {
+    let named = |text: String| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let name = fs::read_to_string("/proc/cpuinfo").ok().and_then(named);
+    let name = name.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    format!("{name}, {cores} {}", if cores == 1 { "core" } else { "cores" })
 }
 
 /// How much longer the last quarter took, if it is much.

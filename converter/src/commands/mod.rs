@@ -1,6 +1,7 @@
 //! The subcommands of `bitat`, one file each.
 
 mod bench;
+mod compare;
 mod conditions;
 mod convert;
 mod cpu;
@@ -9,6 +10,7 @@ mod eval;
 mod export;
 mod identity;
 mod inspect;
+mod limits;
 mod method;
 mod network;
 mod options;

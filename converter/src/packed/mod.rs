@@ -1,6 +1,7 @@
 //! A packed file on a machine with an operating system: opening, scoring data.
 
 pub mod summary;
+pub mod traffic;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

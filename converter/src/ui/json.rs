@@ -1,5 +1,5 @@
-//! The JSON that `--json` prints: written, never read, so a value type and a
-//! formatter do where `serde_json` would bring a parser and four crates.
+//! The JSON that `--json` prints, with members in the order in which they were
+//! added, for which `serde_json` would need a crate more.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
