@@ -101,6 +101,8 @@ fn bad_options_exit_with_two() {
     refused(&["no-such-command"], 2, &["no-such-command"]);
     refused(&["demo", "--steps", "0"], 2, &["--steps"]);
     refused(&["bench", "x.bitat", "--runs", "0"], 2, &["--runs"]);
+    refused(&["bench", "x.bitat", "--threads", "0"], 2, &["--threads"]);
+    refused(&["bench", "x.bitat", "--compare", "none.json"], 1, &["none.json"]);
     refused(&["bench"], 2, &["FILE"]);
     refused(&["bench", "x.bitat", "--network", "mobilenet-v1-1.0-224"], 2, &["--network"]);
     refused(&["bench", "x.bitat", "--depthwise", "1"], 2, &["--depthwise", "FILE"]);
@@ -162,10 +164,21 @@ fn a_trained_network_goes_through_every_command() {
         &run(&["inspect", &packed, "--json"]),
         &["file_bytes", "arena_bytes", "layers", "weight_bytes", "mac", "bits"],
     );
-    has(
-        &run(&["bench", &packed, "--json", "--runs", "3", "--isa", "portable"]),
-        &["isa", "threads", "median_us", "min_us", "layers"],
-    );
+    let json = run(&["bench", &packed, "--json", "--runs", "3", "--isa", "portable"]);
+    has(&json, &["isa", "threads", "median_us", "min_us", "layers", "mac_per_cycle", "of_limit"]);
+    has(&json, &["network", "machine", "clock_mhz", "limit_1_bit", "limit_8_bit", "moved_bytes"]);
+    let before = path("before.json");
+    std::fs::write(&before, json).unwrap();
+    let again = ["bench", &packed, "--runs", "3", "--compare", &before];
+    let output = bitat(&[&again[..], &["--isa", "portable"]].concat());
+    let text = stdout(&output);
+    assert!(text.contains("before.json") && !text.contains("warning"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100 || line.starts_with("note")));
+    let output = bitat(&[&again[..], &["--isa", "portable", "--threads", "2"]].concat());
+    assert!(stdout(&output).contains("another number of threads: one thread before, 2 threads"));
+    has(&run(&[&again[..], &["--json"]].concat()), &["compared", "ratio", "warnings"]);
+    std::fs::write(&before, "{}").unwrap();
+    refused(&again, 1, &["before.json", "'layers'", "bitat bench"]);
     let json = run(&["cpu", "--json"]);
     has(&json, &["isa", "sets", "runs", "needs"]);
     let standard = ["bench", "--network", "mobilenet-v1-0.25-32", "--depthwise", "1"];

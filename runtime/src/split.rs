@@ -43,6 +43,13 @@ impl Threads {
     /// | v1-0.25-28  |       0.09 | 0.09 | 0.09 | 0.09 | 0.09 |  0.09 |
     ///
     /// Below 500, v1-0.25-28 becomes slower than on one thread.
+    ///
+    /// Threads also hand each other the cache lines of the arena, which tensors
+    /// share in turn. The same virtual machine at another hour, when a line took
+    /// 325 ns from one core to the other and back, gained nothing from its
+    /// second core: 2.5 ms for v1-1.0-224, 0.26 for v1-0.5-32. Measure on
+    /// yours, with `bitat bench --threads`; cores under one last-level cache
+    /// are what this is for.
     pub const fn new(count: usize) -> Threads {
         Threads { count, part_ns: 500 }
     }

@@ -72,7 +72,7 @@ fn differences(before: &Before, now: &Measured) -> Vec<String> {
         ("network", before.network.clone(), now.network.clone()),
         ("machine", before.machine.clone(), now.machine.clone()),
         ("kernel set", before.isa.clone(), now.timing.isa.to_owned()),
-        ("threads", threads(before.threads), threads(now.threads.into())),
+        ("number of threads", threads(before.threads), threads(now.threads.into())),
     ]
     .into_iter()
     .filter(|(_, before, now)| before != now)
