@@ -28,9 +28,9 @@ pub struct Threads {
 impl Threads {
     /// `count` threads, and parts of at least 0.5 µs.
     ///
-    /// Handing over a part takes 0.5 µs and waiting for it 1 µs, but waking a
-    /// thread that fell asleep for want of parts takes 10, so cutting many
-    /// layers is better than cutting the large ones. Measured with AVX-512 on
+    /// Handing over a part and waiting for it takes 1.6 µs, but waking a thread
+    /// that fell asleep for want of parts takes several times that, so cutting
+    /// many layers is better than cutting the large ones. Measured with AVX-512 on
     /// two cores of a Zen 4, milliseconds of MobileNets at `part_ns` of
     ///
     /// | network     | one thread |  500 | 2000 | 4000 | 8000 | 16000 |
@@ -195,8 +195,8 @@ impl Cut {
 }
 
 /// Nanoseconds that a layer takes on the fastest kernels measured: AVX-512 on a
-/// Zen 4 at 3.7 GHz, within a third for layers of MobileNets. Where kernels are
-/// slower, layers are cut that could be cut once more, which costs little.
+/// Zen 4 at 3.7 GHz, within a factor of two or so for layers of MobileNets.
+/// Where kernels are slower, layers stay whole that could be cut.
 fn nanoseconds(operation: Operation, conv: &Conv) -> usize {
     let Shape { h, w, c } = conv.output;
     let outputs = h.saturating_mul(w).saturating_mul(c);
