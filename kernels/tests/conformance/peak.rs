@@ -6,31 +6,26 @@ use bitat_kernels::Arithmetic;
 
 use crate::sets::on_every_set;
 
-/// Work that the compiler takes out of the loop would take no time, and more of
-/// it no more.
+/// Multiply-accumulates per nanosecond that no core reaches: twice three
+/// instructions on 512 bits every one and a half cycles at 6 GHz, and twice two
+/// on 64 products a cycle.
+const BEYOND: [(Arithmetic, f64); 2] = [(Arithmetic::Binary, 4096.0), (Arithmetic::Int8, 1536.0)];
+
+/// A loop that the compiler does away with takes no time at all.
 #[test]
-fn twice_the_rounds_take_twice_the_time() {
+fn the_work_takes_its_time() {
     on_every_set("peak", |kernels| {
-        for arithmetic in [Arithmetic::Binary, Arithmetic::Int8] {
+        for (arithmetic, beyond) in BEYOND {
             let once = kernels.peak(arithmetic, 1);
             assert!(once > 0 && once.is_multiple_of(64), "{once}");
             assert_eq!(kernels.peak(arithmetic, 0), 0);
-            // The fastest of many: others may run too.
-            let nanoseconds = |rounds| {
-                let times = (0..50).map(|_| {
-                    let start = Instant::now();
-                    assert_eq!(kernels.peak(arithmetic, rounds), rounds * once);
-                    start.elapsed().as_nanos() as f64
-                });
-                times.fold(f64::INFINITY, f64::min)
-            };
             let rounds = 1 + 4_000_000 / once;
-            let (less, more) = (nanoseconds(rounds), nanoseconds(2 * rounds));
-            assert!((1.6..2.5).contains(&(more / less)), "{arithmetic:?}: {less} ns, {more} ns");
-            // No machine does more in a nanosecond.
-            let macs = (rounds * once) as f64;
-            assert!(macs / less < 10_000.0, "{arithmetic:?}: {macs} in {less} ns");
+            let start = Instant::now();
+            assert_eq!(kernels.peak(arithmetic, rounds), rounds * once);
+            let nanoseconds = start.elapsed().as_nanos() as f64;
+            let rate = (rounds * once) as f64 / nanoseconds;
+            assert!(rate < beyond, "{arithmetic:?}: {rate} in a nanosecond");
         }
-        2
+        BEYOND.len()
     });
 }

@@ -39,7 +39,7 @@ fn veiled(value: uint8x16_t) -> uint8x16_t {
     let mut value = value;
     // SAFETY: no instructions.
     unsafe {
-        asm!("/* {0} */", inout(vreg) value, options(nomem, nostack, preserves_flags));
+        asm!("/* {0:v} */", inout(vreg) value, options(nomem, nostack, preserves_flags));
     }
     value
 }
