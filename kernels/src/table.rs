@@ -191,7 +191,8 @@ impl Kernels {
     /// registers, and returns how many multiply-accumulates that were: a caller
     /// with a clock learns the rate that no kernel of this set can exceed.
     ///
-    /// `rounds` is proportional to the time, less than 100 µs each. Not for devices: only with feature `std`.
+    /// `rounds` is proportional to the time, less than 100 µs each. Not for
+    /// devices: only with feature `std`.
     #[cfg(feature = "std")]
     pub fn peak(&self, arithmetic: Arithmetic, rounds: u64) -> u64 {
         // SAFETY: `self` exists, so the CPU has the instruction set of its table.

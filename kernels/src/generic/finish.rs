@@ -53,7 +53,7 @@ impl<L: Lanes<N>, const N: usize> Work for Finish<'_, '_, L, N> {
 }
 
 /// Where what most layers want goes: N channels with a shifted PReLU, as stream
-/// and as bits.
+/// and perhaps as bits.
 struct Usual<'t> {
     /// From the first element on, and elements per pixel.
     stream: &'t mut [i16],

@@ -18,9 +18,11 @@
 use core::ops::Range;
 
 use super::epilogue::{At, Sink};
-use super::lanes::{LANES, Lanes, Narrow, Outline, WIDE, Work, load16_padded, padded};
+#[cfg(target_arch = "x86_64")]
+use super::lanes::WIDE;
+use super::lanes::{LANES, Lanes, Narrow, Outline, Work, load16_padded, padded};
 use super::{Int8DepthwiseJob, taps_inside};
-use crate::types::{Conv, Epilogue};
+use crate::types::Conv;
 
 /// Products of a few taps.
 pub(crate) trait Taps<const N: usize = LANES>: Outline {
@@ -136,6 +138,7 @@ pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
 }
 
 /// The same, 32 channels at a time as far as possible.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn run_wide<W: Taps<WIDE>, S: Taps>(wide: W, isa: S, job: Int8DepthwiseJob<'_>) {
     let channels = job.conv.output.c;
@@ -147,7 +150,9 @@ pub(crate) fn run_wide<W: Taps<WIDE>, S: Taps>(wide: W, isa: S, job: Int8Depthwi
 }
 
 /// Whether 32 channels of the shortcut, if there is one, are had by a load.
-fn keeps(epilogue: &Epilogue<'_>, channels: usize) -> bool {
+#[cfg(target_arch = "x86_64")]
+fn keeps(epilogue: &crate::types::Epilogue<'_>, channels: usize) -> bool {
+    use crate::types::Epilogue;
     match epilogue {
         Epilogue::Stream { shortcut: Some(taken), .. } => taken.shape.c == channels,
         _ => true,

@@ -9,6 +9,7 @@
 pub(crate) const LANES: usize = 16;
 
 /// Channels in the widest vectors.
+#[cfg(target_arch = "x86_64")]
 pub(crate) const WIDE: usize = 32;
 
 /// A piece of work that becomes a function of its own, see [`Outline`].

@@ -178,18 +178,13 @@ impl<'a> RowShortcut<'a> {
         values: &mut [[i16; N]],
     ) {
         let shape = self.taken.shape;
+        if let Some(loads) = self.loads(lanes, channels, at, source) {
+            return add_all(lanes, &loads, values);
+        }
         let mut done = 0;
         if self.whole::<N>(channels, at) {
             let scale = self.scale(lanes);
             match self.way {
-                Way::Load(line) => {
-                    for (p, value) in values.iter_mut().enumerate() {
-                        let pixel = &line[(at.column + p) * shape.c + source..];
-                        let extra = scale.apply(lanes, load16_padded(lanes, pixel));
-                        add_to(lanes, value, extra);
-                    }
-                    done = values.len();
-                }
                 Way::Channels(line) => {
                     if let Some(mean) = mean_terms(shape.c, channels, at) {
                         for (p, value) in values.iter_mut().enumerate() {
@@ -213,16 +208,14 @@ impl<'a> RowShortcut<'a> {
                     }
                     done = values.len();
                 }
-                Way::MeanOfFour(lines) => {
-                    done = values.len().min((shape.w / 2).saturating_sub(at.column));
-                    for (p, value) in values[..done].iter_mut().enumerate() {
-                        let first = 2 * (at.column + p) * shape.c;
-                        let pixels = [&lines[0][first..], &lines[1][first..]];
-                        let mean = mean_of_four(lanes, pixels, source, shape.c);
-                        add_to(lanes, value, scale.apply(lanes, mean));
+                Way::MeanOfFour(_) => {
+                    let inside = values.len().min((shape.w / 2).saturating_sub(at.column));
+                    if let Some(means) = self.means(lanes, channels, at, source, inside) {
+                        add_all(lanes, &means, &mut values[..inside]);
+                        done = inside;
                     }
                 }
-                Way::Other => {}
+                Way::Load(_) | Way::Other => {}
             }
         }
         for (p, value) in values.iter_mut().enumerate().skip(done) {
@@ -298,6 +291,18 @@ impl<L: Lanes<N>, const N: usize> Extra<L, N> for Means<'_, L, N> {
         let pixels = [&self.lines[0][first..], &self.lines[1][first..]];
         let mean = mean_of_four(lanes, pixels, self.source, self.channels);
         lanes.adds16(y, self.scale.apply(lanes, mean))
+    }
+}
+
+/// Adds to each pixel's values what there is for it.
+#[inline(always)]
+fn add_all<L: Lanes<N>, const N: usize>(
+    lanes: L,
+    extra: &impl Extra<L, N>,
+    values: &mut [[i16; N]],
+) {
+    for (p, value) in values.iter_mut().enumerate() {
+        lanes.store16(extra.add(lanes, p, lanes.load16(value)), value);
     }
 }
 
