@@ -2,7 +2,7 @@
 
 use bitat_format::limits::TENSORS;
 use bitat_format::{EpilogueView, Kind, LayerView, OperationView, TensorId, View};
-use bitat_kernels::{Kernels, Misuse, Shortcut};
+use bitat_kernels::{Conv, Kernels, Misuse, Operation, Shortcut};
 use bytemuck::{try_cast_slice, try_cast_slice_mut};
 
 use crate::arena::{ARENA_ALIGN, NOWHERE, cut};
@@ -219,10 +219,11 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         scores: &mut [i32],
         crew: &impl Crew,
     ) -> Result<(), Option<Misuse>> {
-        let slices = self.slices(index, layer, arena).ok_or(None)?;
+        let convolution = geometry::convolution(&self.view, layer);
+        let slices = self.slices(index, layer, convolution, arena).ok_or(None)?;
         let Slices { input, shortcut, stream, bits, scratch } = slices;
         let stream = cast_mut(stream)?;
-        let Some((_, conv)) = geometry::convolution(&self.view, layer) else {
+        let Some((_, conv)) = convolution else {
             return self.pool(layer, input, stream);
         };
         let shortcut = match layer.operation.epilogue() {
@@ -262,6 +263,7 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         &self,
         index: usize,
         layer: &LayerView<'_>,
+        convolution: Option<(Operation, Conv)>,
         arena: &'s mut [u8],
     ) -> Option<Slices<'s>> {
         let place = |id| self.plan.tensor(&self.view, id).unwrap_or(NOWHERE);
@@ -274,7 +276,7 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         let from = layer.reads().nth(1);
         let shares = from == Some(layer.input);
         let shortcut = from.filter(|_| !shares).map_or(NOWHERE, place);
-        let scratch = self.plan.scratch_range(&self.view, index, layer)?;
+        let scratch = self.plan.scratch_range(&self.view, index, layer, convolution)?;
         let ranges = [input, shortcut, of_kind(Kind::Stream), of_kind(Kind::Bits), scratch];
         let [input, shortcut, stream, bits, scratch] = cut(arena, ranges)?;
         let input: &[u8] = input;

@@ -13,10 +13,10 @@ use core::ops::Range;
 
 use bitat_format::limits::TENSORS;
 use bitat_format::{Kind, LayerView, Tensor, TensorId, View};
+use bitat_kernels::{Conv, Operation, scratch_bytes};
 
 use crate::arena::{ARENA_ALIGN, NOWHERE};
 use crate::error::Error;
-#[cfg(not(feature = "threads"))]
 use crate::geometry;
 #[cfg(feature = "threads")]
 use crate::split::{self, Threads};
@@ -99,13 +99,21 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         self.threads
     }
 
-    /// Bytes of scratch of a layer.
-    fn scratch_bytes(&self, view: &View<'_>, layer: &LayerView<'_>) -> usize {
+    /// Bytes of scratch of a layer that is this convolution, if it is one.
+    #[cfg_attr(not(feature = "threads"), expect(unused_variables))]
+    fn scratch_bytes(
+        &self,
+        view: &View<'_>,
+        layer: &LayerView<'_>,
+        convolution: Option<(Operation, Conv)>,
+    ) -> usize {
+        let Some((operation, conv)) = convolution else { return 0 };
         #[cfg(feature = "threads")]
-        return split::scratch(view, layer, self.threads);
-        #[cfg(not(feature = "threads"))]
-        geometry::convolution(view, layer)
-            .map_or(0, |(operation, conv)| bitat_kernels::scratch_bytes(operation, &conv))
+        if self.threads.count > 1 {
+            let shortcut = geometry::shortcut(view, layer);
+            return split::scratch(operation, &conv, shortcut, self.threads);
+        }
+        scratch_bytes(operation, &conv)
     }
 
     /// Bytes of arena needed, a multiple of 16; `usize::MAX` if offsets do not
@@ -132,7 +140,10 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         if layer >= view.layer_count() {
             return None;
         }
-        self.scratch_range(view, layer, &view.layer(layer)).filter(|range| !range.is_empty())
+        let index = layer;
+        let layer = view.layer(index);
+        let convolution = geometry::convolution(view, &layer);
+        self.scratch_range(view, index, &layer, convolution).filter(|range| !range.is_empty())
     }
 
     /// The same for a caller who has decoded the layer; empty if it needs none.
@@ -141,8 +152,9 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         view: &View<'_>,
         index: usize,
         layer: &LayerView<'_>,
+        convolution: Option<(Operation, Conv)>,
     ) -> Option<Range<usize>> {
-        let bytes = self.scratch_bytes(view, layer);
+        let bytes = self.scratch_bytes(view, layer, convolution);
         if bytes == 0 { Some(NOWHERE) } else { range(&self.scratch, index, bytes) }
     }
 }
@@ -207,7 +219,8 @@ impl<const CAPACITY: usize> Planner<CAPACITY> {
             self.lives[id].placed = true;
         }
         for (i, layer) in (0..).zip(view.layers()) {
-            let bytes = self.plan.scratch_bytes(view, &layer);
+            let convolution = geometry::convolution(view, &layer);
+            let bytes = self.plan.scratch_bytes(view, &layer, convolution);
             if bytes > 0 {
                 self.plan.scratch[usize::from(i)] = self.place(bytes, i, i);
             }

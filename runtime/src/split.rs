@@ -7,11 +7,10 @@
 
 use core::ops::Range;
 
-use bitat_format::{EpilogueView, LayerView, OperationView, View};
+use bitat_format::{EpilogueView, OperationView};
 use bitat_kernels::{Conv, Operation, Shape, Window, layout, scratch_bytes};
 
 use crate::arena::ARENA_ALIGN;
-use crate::geometry;
 use crate::part::Part;
 
 /// What a network is planned for, see [`Network::for_threads`](crate::Network::for_threads).
@@ -93,12 +92,16 @@ impl Axis {
     }
 }
 
-/// Bytes of scratch of a layer that `threads` threads work on.
-pub(crate) fn scratch(view: &View<'_>, layer: &LayerView<'_>, threads: Threads) -> usize {
-    geometry::convolution(view, layer).map_or(0, |(operation, conv)| {
-        let cut = Cut::new(operation, &conv, geometry::shortcut(view, layer));
-        cut.scratch(cut.parts(threads))
-    })
+/// Bytes of scratch of a layer that `threads` threads work on; `shortcut` as for
+/// [`Cut::new`].
+pub(crate) fn scratch(
+    operation: Operation,
+    conv: &Conv,
+    shortcut: Option<(Shape, usize)>,
+    threads: Threads,
+) -> usize {
+    let cut = Cut::new(operation, conv, shortcut);
+    cut.scratch(cut.parts(threads))
 }
 
 impl Cut {
