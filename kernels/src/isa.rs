@@ -3,13 +3,32 @@
 use core::fmt;
 use core::str::FromStr;
 
+/// Whether the build may use vector registers. Without them [`Isa::Portable`] is
+/// several times slower than [`Isa::Scalar`] and larger, so it is left out of the
+/// program. On 32-bit x86 that asks for SSE2, on WebAssembly for `simd128`, on Arm
+/// for NEON, on RISC-V for V; other architectures are taken to have them.
+pub(crate) const VECTORS: bool = if cfg!(any(target_arch = "arm", target_arch = "aarch64")) {
+    cfg!(target_feature = "neon")
+} else if cfg!(any(target_arch = "riscv32", target_arch = "riscv64")) {
+    cfg!(target_feature = "v")
+} else if cfg!(target_arch = "x86") {
+    cfg!(target_feature = "sse2")
+} else if cfg!(target_family = "wasm") {
+    cfg!(target_feature = "simd128")
+} else {
+    true
+};
+
 /// An instruction set for which there is a set of kernels.
 ///
 /// Every name exists on every machine; [`crate::Kernels::new`] says whether
 /// this machine can run it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Isa {
-    /// Plain Rust, everywhere.
+    /// Plain Rust without vectors, everywhere. Small: for microcontrollers.
+    Scalar,
+    /// Plain Rust over vectors of 16, on any CPU with vector registers that the
+    /// compiler may use.
     Portable,
     /// x86-64 with AVX2.
     Avx2,
@@ -21,11 +40,12 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, the plain one first, better ones later.
-    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
 
     /// Lower-case name, as [`FromStr`] reads it.
     pub const fn name(self) -> &'static str {
         match self {
+            Isa::Scalar => "scalar",
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
@@ -36,7 +56,8 @@ impl Isa {
     /// What a processor must have, in words.
     pub const fn needs(self) -> &'static str {
         match self {
-            Isa::Portable => "nothing",
+            Isa::Scalar => "nothing",
+            Isa::Portable => "vector registers of any kind",
             Isa::Avx2 => "x86-64 with AVX2",
             Isa::Avx512 => "x86-64 with AVX-512 F, BW, VL, VNNI and BITALG",
             Isa::Neon => "AArch64 with Advanced SIMD",

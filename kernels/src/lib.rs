@@ -8,7 +8,8 @@
 //! How the code is arranged: [`layout`] states how bits and weights lie in
 //! memory; `generic/` holds each algorithm once, explained at the top of its
 //! file with its cost, over small vector traits; `portable/`, `x86/` and `arm/`
-//! hold the vectors of one instruction set each, in files of the same names.
+//! hold the vectors of one instruction set each, in files of the same names;
+//! `scalar/` is a small set of its own for a CPU without vector registers.
 //!
 //! The crate uses no heap and no standard library (feature `std`, on by
 //! default, only adds run-time detection of the instruction set and a way to
@@ -32,6 +33,7 @@ mod isa;
 pub mod layout;
 mod misuse;
 mod portable;
+mod scalar;
 mod table;
 mod types;
 #[cfg(target_arch = "x86_64")]

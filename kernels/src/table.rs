@@ -5,12 +5,12 @@ use core::ops::Range;
 
 use crate::check;
 use crate::generic::{BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
-use crate::isa::Isa;
+use crate::isa::{Isa, VECTORS};
 use crate::misuse::Misuse;
-use crate::portable;
 #[cfg(feature = "std")]
 use crate::types::Arithmetic;
 use crate::types::{Conv, Epilogue, Int8Input, Padding, Shape};
+use crate::{portable, scalar};
 
 /// The functions of one instruction set.
 ///
@@ -46,7 +46,8 @@ impl Kernels {
     /// without feature `std`, the build does not require a CPU that can.
     pub fn new(isa: Isa) -> Option<Kernels> {
         let table = match isa {
-            Isa::Portable => Some(&portable::TABLE),
+            Isa::Scalar => Some(&scalar::TABLE),
+            Isa::Portable if VECTORS => Some(&portable::TABLE),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => crate::x86::avx2::table(),
             #[cfg(target_arch = "x86_64")]
@@ -64,7 +65,7 @@ impl Kernels {
             .into_iter()
             .rev()
             .find_map(Kernels::new)
-            .unwrap_or(Kernels { table: &portable::TABLE })
+            .unwrap_or(Kernels { table: &scalar::TABLE })
     }
 
     /// Which set this is.

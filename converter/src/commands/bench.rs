@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// Bits of that network's depthwise layers
     #[arg(long, value_name = "BITS", value_enum, default_value = "8", conflicts_with = "file")]
     depthwise: DepthwiseArg,
-    /// Kernel set: portable, avx2, avx512, neon [default: the best this machine has]
+    /// Kernel set: scalar, portable, avx2, avx512, neon [default: the best this machine has]
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
     /// Images timed, after a tenth of that to warm up

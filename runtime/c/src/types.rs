@@ -91,7 +91,7 @@ pub struct Ranked {
 pub enum Isa {
     /// The best of this processor.
     Best = 0,
-    /// Plain code, everywhere.
+    /// Plain code over vectors of 16, where the processor has vectors of any kind.
     Portable = 1,
     /// AArch64 with Advanced SIMD.
     Neon = 2,
@@ -99,11 +99,14 @@ pub enum Isa {
     Avx2 = 3,
     /// x86-64 with AVX-512 F, BW, VL, VNNI and BITALG.
     Avx512 = 4,
+    /// Plain code without vectors, everywhere. Small: for microcontrollers.
+    Scalar = 5,
 }
 
 impl Isa {
     /// Every code.
-    pub(crate) const ALL: [Isa; 5] = [Isa::Best, Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
+    pub(crate) const ALL: [Isa; 6] =
+        [Isa::Best, Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Scalar];
 
     /// The instruction set with this code.
     pub(crate) fn from_code(code: i32) -> Option<Isa> {
@@ -118,6 +121,7 @@ impl Isa {
             Isa::Neon => bitat_kernels::Isa::Neon,
             Isa::Avx2 => bitat_kernels::Isa::Avx2,
             Isa::Avx512 => bitat_kernels::Isa::Avx512,
+            Isa::Scalar => bitat_kernels::Isa::Scalar,
         };
         Kernels::new(isa).ok_or(Status::Isa)
     }
@@ -130,6 +134,7 @@ impl Isa {
             Isa::Neon => c"neon",
             Isa::Avx2 => c"avx2",
             Isa::Avx512 => c"avx512",
+            Isa::Scalar => c"scalar",
         }
     }
 }
@@ -141,6 +146,7 @@ impl From<bitat_kernels::Isa> for Isa {
             bitat_kernels::Isa::Neon => Isa::Neon,
             bitat_kernels::Isa::Avx2 => Isa::Avx2,
             bitat_kernels::Isa::Avx512 => Isa::Avx512,
+            bitat_kernels::Isa::Scalar => Isa::Scalar,
         }
     }
 }
@@ -159,6 +165,6 @@ mod tests {
             assert_eq!(kernels.ok(), Kernels::new(isa).map(|kernels| kernels.isa()));
         }
         assert_eq!(Isa::Best.kernels().unwrap().isa(), Kernels::best().isa());
-        assert_eq!((Isa::from_code(-1), Isa::from_code(5)), (None, None));
+        assert_eq!((Isa::from_code(-1), Isa::from_code(6)), (None, None));
     }
 }

@@ -1,0 +1,47 @@
+//! Depthwise convolution of ±1 by ±1: bits become numbers as they are read.
+
+use super::depthwise::{self, Source};
+use crate::generic::BinaryJob;
+use crate::layout::pixel_bytes;
+use crate::types::Padding;
+
+struct Signs<'a> {
+    /// Bytes per pixel.
+    pixel: usize,
+    bits: &'a [u8],
+    weights: &'a [u8],
+    padding: Padding,
+}
+
+impl Signs<'_> {
+    #[inline(always)]
+    fn sign(&self, bits: &[u8], pixel: usize, channel: usize) -> i32 {
+        let byte = bits[pixel * self.pixel + channel / 8];
+        1 - 2 * i32::from(byte >> (channel % 8) & 1)
+    }
+}
+
+impl Source for Signs<'_> {
+    #[inline(always)]
+    fn weight(&self, tap: usize, channel: usize) -> i32 {
+        self.sign(self.weights, tap, channel)
+    }
+    #[inline(always)]
+    fn pixel(&self, pixel: usize, channel: usize) -> i32 {
+        self.sign(self.bits, pixel, channel)
+    }
+    #[inline(always)]
+    fn outside(&self) -> i32 {
+        match self.padding {
+            Padding::Zero => 0,
+            Padding::One => 1,
+        }
+    }
+}
+
+/// The whole operation.
+pub(super) fn run(job: BinaryJob<'_>) {
+    let BinaryJob { conv, padding, input: bits, weights, rows, epilogue, .. } = job;
+    let source = Signs { pixel: pixel_bytes(conv.input.c), bits, weights, padding };
+    depthwise::run(&source, &conv, rows, epilogue);
+}

@@ -1,0 +1,102 @@
+//! 8-bit convolution over all input channels.
+//!
+//! The windows of a run of output pixels are laid out in the scratch, in the
+//! weights' order and a byte per value: the pixel itself (outside the input, what
+//! stands for 0), or the narrowed stream + 128 (outside, 128). Every sum is taken
+//! less that of one window more, of an input of zeros. A window that does not fit
+//! is laid out part by part, and again for each channel.
+//!
+//! Cost per multiply-accumulate: 2 loads and a multiply-add.
+
+use super::epilogue::{RUN, Sink};
+use super::narrow;
+use crate::generic::Int8Job;
+use crate::layout::{INT8_GROUP, INT8_LANES, int8_depth, int8_lanes, int8_offset};
+use crate::types::{Conv, Int8Input};
+
+/// The whole operation.
+pub(super) fn run(job: Int8Job<'_>) {
+    let Int8Job { conv, input, weights, rows, epilogue, scratch } = job;
+    let outputs = conv.output.c;
+    let depth = int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
+    let most = (scratch.len() / depth).saturating_sub(1).clamp(1, RUN);
+    let part = depth.min(scratch.len() / (most + 1) / INT8_GROUP * INT8_GROUP);
+    let mut sink = Sink::new(epilogue, conv.output, &rows);
+    for row in rows {
+        for column in (0..conv.output.w).step_by(most) {
+            let pixels = (conv.output.w - column).min(most);
+            for channel in 0..outputs {
+                let stride = INT8_GROUP * int8_lanes(channel / INT8_LANES * INT8_LANES, outputs);
+                let sums = &mut [0i32; RUN][..pixels];
+                for from in (0..depth).step_by(part) {
+                    let length = part.min(depth - from);
+                    if channel == 0 || part < depth {
+                        let columns = (0..pixels).map(|p| Some(column + p)).chain([None]);
+                        for (column, to) in columns.zip(scratch.chunks_exact_mut(part)) {
+                            lay_out(&conv, &input, row, column, from, &mut to[..length]);
+                        }
+                    }
+                    let weights = &weights[int8_offset(depth, outputs, channel, from)..];
+                    let sum_of = |p: usize| dot(weights, stride, &scratch[p * part..][..length]);
+                    let zero = sum_of(pixels);
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        *sum = sum.wrapping_add(sum_of(p)).wrapping_sub(zero);
+                    }
+                }
+                sink.put(row, column, channel, sums);
+            }
+        }
+    }
+}
+
+/// Lays out a part of the window of one output pixel, or of an input of zeros:
+/// the positions from `from` on. Past the window's last it leaves what there was,
+/// for a weight of 0.
+fn lay_out(
+    conv: &Conv,
+    input: &Int8Input<'_>,
+    row: usize,
+    column: Option<usize>,
+    from: usize,
+    mut to: &mut [u8],
+) {
+    let (shape, window) = (conv.input, conv.window);
+    let mut first = from % shape.c;
+    for tap in from / shape.c..window.kernel_h * window.kernel_w {
+        let (now, rest) = to.split_at_mut((shape.c - first).min(to.len()));
+        to = rest;
+        // Above or left of the input this wraps, to more than any side.
+        let y = (row * window.stride_h + tap / window.kernel_w).wrapping_sub(window.pad_top);
+        let x = column.map_or(usize::MAX, |column| {
+            (column * window.stride_w + tap % window.kernel_w).wrapping_sub(window.pad_left)
+        });
+        let inside = (y < shape.h && x < shape.w).then(|| (y * shape.w + x) * shape.c + first);
+        match (*input, inside) {
+            (Int8Input::Image { pixels, .. }, Some(at)) => {
+                now.copy_from_slice(&pixels[at..at + now.len()]);
+            }
+            (Int8Input::Image { zero, .. }, None) => {
+                now.copy_from_slice(&zero[first..first + now.len()]);
+            }
+            (Int8Input::Stream { values, narrow: count }, Some(at)) => {
+                for (to, &value) in now.iter_mut().zip(&values[at..]) {
+                    *to = (narrow(value, count) + 128) as u8;
+                }
+            }
+            (Int8Input::Stream { .. }, None) => now.fill(128),
+        }
+        first = 0;
+    }
+}
+
+/// Σ w·x over the laid-out values `x`; the weights of the channel's next four
+/// positions follow `stride` bytes further on.
+fn dot(weights: &[i8], stride: usize, x: &[u8]) -> i32 {
+    let mut sum = 0i32;
+    for (weights, x) in weights.chunks(stride).zip(x.as_chunks::<INT8_GROUP>().0) {
+        for (&weight, &x) in weights.iter().zip(x) {
+            sum = sum.wrapping_add(i32::from(weight) * i32::from(x));
+        }
+    }
+    sum
+}
