@@ -10,13 +10,15 @@
 //! Cost per step and 4 output channels (32 binary multiply-accumulates): half a
 //! load and a multiplication, 1 load, 1 xor, 11 operations to count and add.
 
-use super::epilogue::{RUN, Sink};
+use super::epilogue::Sink;
 use crate::generic::BinaryJob;
 use crate::layout::{binary_group_bytes, binary_lanes, binary_offset, binary_steps, pixel_bytes};
 use crate::types::{Conv, Padding};
 
 /// Output channels that are counted together; the layout has whole ones of them.
 const CHANNELS: usize = 8;
+/// Neighbouring pixels that go to the epilogue together, at most.
+const RUN: usize = 32;
 /// Steps that a byte counter holds: 31 · 8 ≤ 255.
 const STEPS_PER_BYTE: usize = 31;
 /// Times a byte, the byte in all four bytes.
@@ -108,16 +110,9 @@ impl Layer<'_> {
                 taps += 1;
                 let bytes = &self.input[pixel * self.pixel + eight.byte..][..self.steps];
                 let first = (ky * window.kernel_w + kx) * self.steps * eight.stride;
-                let mut weights = eight.weights[first..].chunks(eight.stride);
-                for bytes in bytes.chunks(STEPS_PER_BYTE) {
-                    let mut counts = [0; 2];
-                    for (&byte, weights) in bytes.iter().zip(&mut weights) {
-                        let byte = u32::from(byte) * all;
-                        let (words, _) = weights.as_chunks::<4>();
-                        for (count, &word) in counts.iter_mut().zip(words) {
-                            *count += popcounts(u32::from_le_bytes(word) ^ byte);
-                        }
-                    }
+                let parts = eight.weights[first..].chunks(STEPS_PER_BYTE * eight.stride);
+                for (bytes, weights) in bytes.chunks(STEPS_PER_BYTE).zip(parts) {
+                    let counts = compare(bytes, all, weights, eight.stride);
                     for (channel, differing) in differing.iter_mut().enumerate() {
                         *differing += (counts[channel / 4] >> (channel % 4 * 8) & 0xFF) as i32;
                     }
@@ -126,6 +121,26 @@ impl Layer<'_> {
         }
         (differing, taps)
     }
+}
+
+/// The bits in which each of 8 output channels differs from some bytes of a pixel,
+/// at most [`STEPS_PER_BYTE`]; their weights are `stride` apart.
+#[inline(never)]
+fn compare(bytes: &[u8], all: u32, weights: &[u8], stride: usize) -> [u32; 2] {
+    let (mut low, mut high) = (0, 0);
+    let mut at = 0;
+    for &byte in bytes {
+        let Some(&[a, b, c, d, e, f, g, h]) =
+            weights.get(at..at + CHANNELS).and_then(<[u8]>::first_chunk)
+        else {
+            break;
+        };
+        let byte = u32::from(byte) * all;
+        low += popcounts(u32::from_le_bytes([a, b, c, d]) ^ byte);
+        high += popcounts(u32::from_le_bytes([e, f, g, h]) ^ byte);
+        at += stride;
+    }
+    [low, high]
 }
 
 /// The number of ones in each byte.

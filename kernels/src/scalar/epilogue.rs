@@ -10,9 +10,6 @@ use super::pool::rdiv;
 use crate::layout::pixel_bytes;
 use crate::types::{Epilogue, Prelu, Shape, Shortcut, Sign};
 
-/// Neighbouring pixels that go through the epilogue together, at most.
-pub(super) const RUN: usize = 32;
-
 /// The tensors written, and how.
 pub(super) struct Sink<'a> {
     epilogue: Epilogue<'a>,
@@ -31,8 +28,8 @@ impl<'a> Sink<'a> {
         Sink { epilogue, shape, first_row: rows.start }
     }
 
-    /// Takes the accumulators of `channel`, of neighbouring pixels of `row` from
-    /// `column` on. They are scratch afterwards.
+    /// Takes the accumulators of `channel`, of the pixels from `column` of `row`
+    /// on: a row goes on in the next. They are scratch afterwards.
     #[inline(never)]
     pub(super) fn put(&mut self, row: usize, column: usize, channel: usize, run: &mut [i32]) {
         let Shape { w, c, .. } = self.shape;
@@ -52,7 +49,7 @@ impl<'a> Sink<'a> {
                     *value = saturate(mulr(shift.apply(*value), multiplier) + bias);
                 }
                 if let Some(taken) = shortcut {
-                    add_shortcut(taken, c, row, column, channel, run);
+                    add_shortcut(taken, self.shape, row, column, channel, run);
                 }
                 if let Some(prelu) = prelu {
                     activate(prelu, channel, run);
@@ -153,39 +150,42 @@ fn activate(prelu: &Prelu<'_>, channel: usize, run: &mut [i32]) {
     }
 }
 
-/// Adds what the shortcut has for `channel` of the `channels`.
+/// Adds what the shortcut has for `channel` to pixels of an output of this shape.
 fn add_shortcut(
     taken: &Shortcut<'_>,
-    channels: usize,
-    row: usize,
-    column: usize,
+    output: Shape,
+    mut row: usize,
+    mut column: usize,
     channel: usize,
     run: &mut [i32],
 ) {
     let Shortcut { values, shape, pool, shift } = *taken;
     let shift = Shift::new(shift);
     let first = channel % shape.c;
-    if pool == 1 && shape.c <= channels {
-        let from = (row * shape.w + column) * shape.c + first;
-        for (value, &extra) in run.iter_mut().zip(values[from..].iter().step_by(shape.c)) {
-            *value = saturate(*value + shift.apply(extra.into()));
+    if pool == 1 && shape.w == output.w && shape.c <= output.c {
+        let mut at = (row * shape.w + column) * shape.c + first;
+        for value in run {
+            *value = saturate(*value + shift.apply(values[at].into()));
+            at += shape.c;
         }
         return;
     }
-    let rows = row * pool..(row * pool + pool).min(shape.h);
-    for (column, value) in (column..).zip(run) {
-        let columns = column * pool..(column * pool + pool).min(shape.w);
+    for value in run {
         let (mut sum, mut elements) = (0i64, 0);
-        for row in rows.clone() {
-            for column in columns.clone() {
+        for row in row * pool..(row * pool + pool).min(shape.h) {
+            for column in column * pool..(column * pool + pool).min(shape.w) {
                 let pixel = &values[(row * shape.w + column) * shape.c..][..shape.c];
                 // With fewer channels in than out, the first is the only one.
-                for &element in pixel[first..].iter().step_by(channels) {
+                for &element in pixel[first..].iter().step_by(output.c) {
                     sum += i64::from(element);
                     elements += 1;
                 }
             }
         }
         *value = saturate(*value + shift.apply(rdiv(sum, elements) as i32));
+        column += 1;
+        if column == output.w {
+            (row, column) = (row + 1, 0);
+        }
     }
 }

@@ -8,11 +8,14 @@
 //!
 //! Cost per multiply-accumulate: 2 loads and a multiply-add.
 
-use super::epilogue::{RUN, Sink};
+use super::epilogue::Sink;
 use super::narrow;
 use crate::generic::Int8Job;
 use crate::layout::{INT8_GROUP, INT8_LANES, int8_depth, int8_lanes, int8_offset};
 use crate::types::{Conv, Int8Input};
+
+/// Output pixels whose windows are laid out together, at most.
+const RUN: usize = 32;
 
 /// The whole operation.
 pub(super) fn run(job: Int8Job<'_>) {
@@ -21,13 +24,15 @@ pub(super) fn run(job: Int8Job<'_>) {
     let depth = int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
     let most = (scratch.len() / depth).saturating_sub(1).clamp(1, RUN);
     let part = depth.min(scratch.len() / (most + 1) / INT8_GROUP * INT8_GROUP);
+    let mut sums = [0i32; RUN];
     let mut sink = Sink::new(epilogue, conv.output, &rows);
     for row in rows {
         for column in (0..conv.output.w).step_by(most) {
             let pixels = (conv.output.w - column).min(most);
             for channel in 0..outputs {
                 let stride = INT8_GROUP * int8_lanes(channel / INT8_LANES * INT8_LANES, outputs);
-                let sums = &mut [0i32; RUN][..pixels];
+                let sums = &mut sums[..pixels];
+                sums.fill(0);
                 for from in (0..depth).step_by(part) {
                     let length = part.min(depth - from);
                     if channel == 0 || part < depth {
