@@ -1,9 +1,9 @@
 //! Depthwise convolution of any values, channel by channel.
 //!
-//! A line is some pixels of one row of the input, fetched once: with what stands
-//! outside in its place, and apart from each other no more. It serves all rows of
-//! outputs that are in the making, three neighbouring taps at a time. Windows of
-//! other widths than a multiple of three have taps more, of weight 0.
+//! A line is a part of one row of the input, in one piece and with what is read
+//! outside in its place. Once fetched, it serves all rows of outputs that are in
+//! the making, three neighbouring taps at a time; a window whose width is no
+//! multiple of three has taps more, of weight 0.
 //!
 //! Cost per output and row of a 3×3 window: 3 loads and multiply-adds, 1 load and
 //! 1 store of the accumulator, and a part of fetching a line.
@@ -39,67 +39,76 @@ pub(super) fn run(source: &impl Source, conv: &Conv, rows: Range<usize>, epilogu
     let together =
         if columns == output.w && window.stride_h <= window.kernel_h { RUN / columns } else { 1 };
     let mut sink = Sink::new(epilogue, output, &rows);
-    let mut sums = [0; RUN];
+    let mut run = Run { conv, outside: source.outside(), line: [0; LINE], sums: [0; RUN] };
     for row in rows.clone().step_by(together) {
         let rows = row..rows.end.min(row + together);
         for column in (0..output.w).step_by(columns) {
             let width = columns.min(output.w - column);
-            let sums = &mut sums[..rows.len() * width];
             for channel in 0..output.c {
-                sums.fill(0);
-                for kx in (0..window.kernel_w).step_by(TAPS) {
-                    add_taps(source, conv, &rows, column, channel, kx, width, sums);
-                }
-                sink.put(row, column, channel, sums);
+                sink.put(row, column, channel, run.sums(source, &rows, column, width, channel));
             }
         }
     }
 }
 
-/// Adds what the taps from `kx` on contribute to `width` columns of some rows.
-#[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn add_taps(
-    source: &impl Source,
-    conv: &Conv,
-    rows: &Range<usize>,
-    column: usize,
-    channel: usize,
-    kx: usize,
-    width: usize,
-    sums: &mut [i32],
-) {
-    let (input, window) = (conv.input, conv.window);
-    let Range { start, end } = *rows;
-    let outside = source.outside();
-    let taps = TAPS.min(window.kernel_w - kx);
-    let mut line = [0; LINE];
-    let line = &mut line[..(width - 1) * window.stride_w + TAPS];
-    let top = start * window.stride_h;
-    for below in top..(end - 1) * window.stride_h + window.kernel_h {
-        // Above and left of the input this wraps, to more than any side.
-        let y = below.wrapping_sub(window.pad_top);
-        if y >= input.h && outside == 0 {
-            continue;
-        }
-        let inside = if y < input.h { input.w } else { 0 };
-        let mut x = (column * window.stride_w + kx).wrapping_sub(window.pad_left);
-        for value in &mut *line {
-            *value = if x < inside { source.pixel(y * input.w + x, channel) } else { outside };
-            x = x.wrapping_add(1);
-        }
-        for (row, sums) in (start..).zip(sums.chunks_exact_mut(width)) {
-            let ky = below.wrapping_sub(row * window.stride_h);
-            if ky >= window.kernel_h {
+/// Outputs of one channel in the making.
+struct Run<'c> {
+    conv: &'c Conv,
+    outside: i32,
+    line: [i32; LINE],
+    sums: [i32; RUN],
+}
+
+impl Run<'_> {
+    /// Σ w·x for `width` columns of some rows.
+    #[inline(always)]
+    fn sums(
+        &mut self,
+        source: &impl Source,
+        rows: &Range<usize>,
+        column: usize,
+        width: usize,
+        channel: usize,
+    ) -> &mut [i32] {
+        let Run { conv, outside, .. } = *self;
+        let (input, window) = (conv.input, conv.window);
+        let line = &mut self.line[..(width - 1) * window.stride_w + TAPS];
+        let sums = &mut self.sums[..rows.len() * width];
+        sums.fill(0);
+        for below in
+            rows.start * window.stride_h..(rows.end - 1) * window.stride_h + window.kernel_h
+        {
+            // Above and left of the input this wraps, to more than any side.
+            let y = below.wrapping_sub(window.pad_top);
+            if y >= input.h && outside == 0 {
                 continue;
             }
-            let mut weights = [0; TAPS];
-            let first = ky * window.kernel_w + kx;
-            for (weight, tap) in weights.iter_mut().zip(first..first + taps) {
-                *weight = source.weight(tap, channel);
+            let inside = if y < input.h { input.w } else { 0 };
+            for kx in (0..window.kernel_w).step_by(TAPS) {
+                let mut x = (column * window.stride_w + kx).wrapping_sub(window.pad_left);
+                for value in &mut *line {
+                    *value =
+                        if x < inside { source.pixel(y * input.w + x, channel) } else { outside };
+                    x = x.wrapping_add(1);
+                }
+                // Of the rows, those whose window holds this one.
+                let first = (below + 1).saturating_sub(window.kernel_h).div_ceil(window.stride_h);
+                let first = first.max(rows.start);
+                let last = (below / window.stride_h).min(rows.end - 1);
+                for row in first..=last {
+                    let tap = (below - row * window.stride_h) * window.kernel_w + kx;
+                    let mut weights = [0; TAPS];
+                    for (i, weight) in weights.iter_mut().enumerate() {
+                        if kx + i < window.kernel_w {
+                            *weight = source.weight(tap + i, channel);
+                        }
+                    }
+                    let sums = &mut sums[(row - rows.start) * width..][..width];
+                    multiply(line, window.stride_w, weights, sums);
+                }
             }
-            multiply(line, window.stride_w, weights, sums);
         }
+        sums
     }
 }
 

@@ -51,14 +51,16 @@ impl<'a> Sink<'a> {
                 if let Some(taken) = shortcut {
                     add_shortcut(taken, self.shape, row, column, channel, run);
                 }
-                if let Some(prelu) = prelu {
-                    activate(prelu, channel, run);
-                }
-                if let Some(stream) = stream {
-                    let elements = stream[pixel * c + channel..].iter_mut().step_by(c);
-                    for (element, &value) in elements.zip(&*run) {
-                        *element = value as i16;
+                let activation = prelu.as_ref().map(|prelu| Activation::new(prelu, channel));
+                let mut at = pixel * c + channel;
+                for value in &mut *run {
+                    if let Some(activation) = &activation {
+                        *value = activation.apply(*value);
                     }
+                    if let Some(stream) = stream {
+                        stream[at] = *value as i16;
+                    }
+                    at += c;
                 }
                 if let Some(Sign { thresholds, bits }) = sign {
                     let threshold = i32::from(thresholds[channel]);
@@ -136,17 +138,26 @@ impl Shift {
     }
 }
 
-/// The shifted PReLU.
-fn activate(prelu: &Prelu<'_>, channel: usize, run: &mut [i32]) {
-    let before = i32::from(prelu.before[channel]);
-    let slope = prelu.slope[channel];
-    let after = i32::from(prelu.after[channel]);
-    for value in run {
-        let mut y = saturate(*value - before);
-        if y < 0 {
-            y = mulr(y, slope);
+/// The shifted PReLU of one channel.
+struct Activation {
+    before: i32,
+    slope: i16,
+    after: i32,
+}
+
+impl Activation {
+    fn new(prelu: &Prelu<'_>, channel: usize) -> Self {
+        Activation {
+            before: prelu.before[channel].into(),
+            slope: prelu.slope[channel],
+            after: prelu.after[channel].into(),
         }
-        *value = saturate(y + after);
+    }
+
+    #[inline(always)]
+    fn apply(&self, value: i32) -> i32 {
+        let y = saturate(value - self.before);
+        saturate(if y < 0 { mulr(y, self.slope) } else { y } + self.after)
     }
 }
 

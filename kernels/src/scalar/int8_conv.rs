@@ -99,8 +99,9 @@ fn lay_out(
 fn dot(weights: &[i8], stride: usize, x: &[u8]) -> i32 {
     let mut sum = 0i32;
     for (weights, x) in weights.chunks(stride).zip(x.as_chunks::<INT8_GROUP>().0) {
-        for (&weight, &x) in weights.iter().zip(x) {
-            sum = sum.wrapping_add(i32::from(weight) * i32::from(x));
+        let Some(weights) = weights.first_chunk::<INT8_GROUP>() else { break };
+        for k in 0..INT8_GROUP {
+            sum = sum.wrapping_add(i32::from(weights[k]) * i32::from(x[k]));
         }
     }
     sum
