@@ -7,17 +7,12 @@ use core::str::FromStr;
 /// several times slower than [`Isa::Scalar`] and larger, so it is left out of the
 /// program. On 32-bit x86 that asks for SSE2, on WebAssembly for `simd128`, on Arm
 /// for NEON, on RISC-V for V; other architectures are taken to have them.
-pub(crate) const VECTORS: bool = if cfg!(any(target_arch = "arm", target_arch = "aarch64")) {
-    cfg!(target_feature = "neon")
-} else if cfg!(any(target_arch = "riscv32", target_arch = "riscv64")) {
-    cfg!(target_feature = "v")
-} else if cfg!(target_arch = "x86") {
-    cfg!(target_feature = "sse2")
-} else if cfg!(target_family = "wasm") {
-    cfg!(target_feature = "simd128")
-} else {
-    true
-};
+pub(crate) const VECTORS: bool = !cfg!(any(
+    all(any(target_arch = "arm", target_arch = "aarch64"), not(target_feature = "neon")),
+    all(any(target_arch = "riscv32", target_arch = "riscv64"), not(target_feature = "v")),
+    all(target_arch = "x86", not(target_feature = "sse2")),
+    all(target_family = "wasm", not(target_feature = "simd128")),
+));
 
 /// An instruction set for which there is a set of kernels.
 ///
