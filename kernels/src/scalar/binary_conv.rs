@@ -20,9 +20,9 @@ const CHANNELS: usize = 8;
 /// Neighbouring pixels that go to the epilogue together, at most.
 const RUN: usize = 32;
 /// Steps that a byte counter holds: 31 · 8 ≤ 255.
-const STEPS_PER_BYTE: usize = 31;
+pub(super) const STEPS_PER_BYTE: usize = 31;
 /// Times a byte, the byte in all four bytes.
-const ALL: u32 = 0x0101_0101;
+pub(super) const ALL: u32 = 0x0101_0101;
 
 /// The whole operation.
 pub(super) fn run(job: BinaryJob<'_>) {
@@ -145,7 +145,7 @@ fn compare(bytes: &[u8], all: u32, weights: &[u8], stride: usize) -> [u32; 2] {
 
 /// The number of ones in each byte.
 #[inline(always)]
-fn popcounts(bits: u32) -> u32 {
+pub(super) fn popcounts(bits: u32) -> u32 {
     let twos = bits - (bits >> 1 & 0x5555_5555);
     let fours = (twos & 0x3333_3333) + (twos >> 2 & 0x3333_3333);
     (fours + (fours >> 4)) & 0x0F0F_0F0F

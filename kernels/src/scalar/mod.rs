@@ -11,6 +11,8 @@ mod depthwise;
 mod epilogue;
 mod int8_conv;
 mod int8_depthwise;
+#[cfg(feature = "std")]
+mod peak;
 mod pool;
 
 use crate::isa::Isa;
@@ -23,6 +25,8 @@ pub(crate) static TABLE: Table = Table {
     int8_conv: int8_conv::run,
     int8_depthwise: int8_depthwise::run,
     global_average_pool: pool::run,
+    #[cfg(feature = "std")]
+    peak: peak::peak,
 };
 
 /// `clamp(rshr(value, count), −128, 127)`; `count` 0..=8.
