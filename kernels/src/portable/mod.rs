@@ -1,5 +1,5 @@
-//! Plain Rust: arrays for vectors, SWAR for popcount. The fallback everywhere,
-//! and the only set on a microcontroller.
+//! Plain Rust: arrays for vectors, SWAR for popcount. For a CPU with vector
+//! registers for which there is no set of its own.
 
 mod binary_conv;
 mod int8_conv;
@@ -14,7 +14,7 @@ use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
 use crate::isa::Isa;
 use crate::table::Table;
 
-/// Needs nothing of the CPU.
+/// Needs nothing of the CPU by name.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 

@@ -167,7 +167,7 @@ enum bitat_isa
      */
     BITAT_ISA_BEST = 0,
     /**
-     * Plain code, everywhere.
+     * Plain code over vectors of 16, where the processor has vectors of any kind.
      */
     BITAT_ISA_PORTABLE = 1,
     /**
@@ -182,6 +182,10 @@ enum bitat_isa
      * x86-64 with AVX-512 F, BW, VL, VNNI and BITALG.
      */
     BITAT_ISA_AVX512 = 4,
+    /**
+     * Plain code without vectors, everywhere. Small: for microcontrollers.
+     */
+    BITAT_ISA_SCALAR = 5,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
