@@ -38,7 +38,12 @@ pub(super) fn run(job: BinaryJob<'_>) {
     };
     let steps = binary_steps(window.kernel_h, window.kernel_w, inputs);
     let group_bytes = binary_group_bytes(steps, outputs);
-    let mut sums = [[0; RUN]; CHANNELS];
+    // Each input pixel makes the output pixel in its place, in one round of counting.
+    let one_tap = (window.kernel_h, window.kernel_w) == (1, 1)
+        && (window.stride_h, window.stride_w) == (1, 1)
+        && conv.output.w == conv.input.w
+        && layer.steps <= STEPS_PER_BYTE;
+    let mut sums = [[[0; 2]; RUN]; CHANNELS / 2];
     let mut sink = Sink::new(epilogue, conv.output, &rows);
     for row in rows {
         for column in (0..conv.output.w).step_by(RUN) {
@@ -50,16 +55,29 @@ pub(super) fn run(job: BinaryJob<'_>) {
                         stride: binary_lanes(channel / 64 * 64, outputs),
                         byte: group * inputs / 8,
                     };
-                    for p in 0..pixels {
-                        let (differing, taps) = layer.count(&eight, row, column + p);
-                        let terms = (taps * inputs) as i32;
-                        for (sums, differing) in sums.iter_mut().zip(differing) {
-                            sums[p] = terms - 2 * differing;
+                    if one_tap {
+                        let first = (row * conv.input.w + column) * layer.pixel;
+                        let bytes = &input[first + eight.byte..];
+                        for (p, bytes) in bytes.chunks(layer.pixel).take(pixels).enumerate() {
+                            let bytes = &bytes[..layer.steps];
+                            let counts = compare(bytes, ALL, eight.weights, eight.stride);
+                            for (i, sums) in sums.iter_mut().enumerate() {
+                                sums[p] = [2 * i, 2 * i + 1]
+                                    .map(|channel| inputs as i32 - 2 * of_byte(counts, channel));
+                            }
+                        }
+                    } else {
+                        for p in 0..pixels {
+                            let (differing, taps) = layer.count(&eight, row, column + p);
+                            let terms = (taps * inputs) as i32;
+                            for (sums, differing) in sums.iter_mut().zip(differing) {
+                                sums[p] = differing.map(|differing| terms - 2 * differing);
+                            }
                         }
                     }
-                    let first = group * outputs + channel;
-                    for (i, sums) in sums.iter_mut().enumerate().take(outputs - channel) {
-                        sink.put(row, column, first + i, &mut sums[..pixels]);
+                    for (channel, sums) in (channel..outputs).step_by(2).zip(&mut sums) {
+                        let (first, two) = (group * outputs + channel, (outputs - channel).min(2));
+                        sink.put(row, column, first, two, &mut sums[..pixels]);
                     }
                 }
             }
@@ -92,9 +110,14 @@ impl Layer<'_> {
     /// The bits that differ, by output channel, of one output pixel, and the taps
     /// that were compared.
     #[inline(always)]
-    fn count(&self, eight: &Eight<'_>, row: usize, column: usize) -> ([i32; CHANNELS], usize) {
+    fn count(
+        &self,
+        eight: &Eight<'_>,
+        row: usize,
+        column: usize,
+    ) -> ([[i32; 2]; CHANNELS / 2], usize) {
         let Conv { input, window, .. } = *self.conv;
-        let mut differing = [0; CHANNELS];
+        let mut differing = [[0; 2]; CHANNELS / 2];
         let mut taps = 0;
         for ky in 0..window.kernel_h {
             // Above or left of the input this wraps, to more than any side.
@@ -113,8 +136,8 @@ impl Layer<'_> {
                 let parts = eight.weights[first..].chunks(STEPS_PER_BYTE * eight.stride);
                 for (bytes, weights) in bytes.chunks(STEPS_PER_BYTE).zip(parts) {
                     let counts = compare(bytes, all, weights, eight.stride);
-                    for (channel, differing) in differing.iter_mut().enumerate() {
-                        *differing += (counts[channel / 4] >> (channel % 4 * 8) & 0xFF) as i32;
+                    for (channel, differing) in differing.iter_mut().flatten().enumerate() {
+                        *differing += of_byte(counts, channel);
                     }
                 }
             }
@@ -141,6 +164,12 @@ fn compare(bytes: &[u8], all: u32, weights: &[u8], stride: usize) -> [u32; 2] {
         at += stride;
     }
     [low, high]
+}
+
+/// The count of one of 8 output channels.
+#[inline(always)]
+fn of_byte(counts: [u32; 2], channel: usize) -> i32 {
+    (counts[channel / 4] >> (channel % 4 * 8) & 0xFF) as i32
 }
 
 /// The number of ones in each byte.

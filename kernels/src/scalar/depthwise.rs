@@ -1,32 +1,36 @@
-//! Depthwise convolution of any values, channel by channel.
+//! Depthwise convolution of any values, two channels by two.
 //!
-//! A line is a part of one row of the input, in one piece and with what is read
-//! outside in its place. Once fetched, it serves all rows of outputs that are in
-//! the making, three neighbouring taps at a time; a window whose width is no
-//! multiple of three has taps more, of weight 0.
+//! The lines of the input that some rows of the output need are fetched for one
+//! channel, amid what is read outside; then a 3×3 window goes over them. Other
+//! windows read the input tap by tap.
 //!
-//! Cost per output and row of a 3×3 window: 3 loads and multiply-adds, 1 load and
-//! 1 store of the accumulator, and a part of fetching a line.
+//! Cost per output of a 3×3 window: 9 loads and multiply-adds, 1 store, and a part
+//! of fetching: 1 load, 1 store and 5 operations per value of the input.
 
 use core::ops::Range;
 
+#[cfg(arm_dsp)]
+use super::dsp;
 use super::epilogue::Sink;
 use crate::types::{Conv, Epilogue};
 
-/// Neighbouring taps that are multiplied together.
+/// Taps per side of the window that is fast.
 const TAPS: usize = 3;
-/// Outputs of one channel in the making, at most: a part of a row, or whole rows.
-const RUN: usize = 64;
-/// Pixels of a line, at most: a run's under stride 2.
-const LINE: usize = 2 * RUN + 1;
+/// Outputs of a channel in the making, at most: whole rows, or a part of one.
+const RUN: usize = 96;
+/// Lines that are fetched together, at most.
+const LINES: usize = 8;
+/// Windows that fit a line, at stride 1, and values of one.
+const PLACES: usize = 64;
+const LINE: usize = PLACES + TAPS - 1;
 
 /// Where values come from.
 pub(super) trait Source {
     /// Of one tap of the window.
     fn weight(&self, tap: usize, channel: usize) -> i32;
-    /// Of one pixel of the input.
+    /// Of one pixel of the input; it fits 16 bits.
     fn pixel(&self, pixel: usize, channel: usize) -> i32;
-    /// What is read outside the input.
+    /// What is read outside the input; it fits 16 bits.
     fn outside(&self) -> i32;
 }
 
@@ -34,93 +38,142 @@ pub(super) trait Source {
 #[inline(always)]
 pub(super) fn run(source: &impl Source, conv: &Conv, rows: Range<usize>, epilogue: Epilogue<'_>) {
     let (output, window) = (conv.output, conv.window);
-    let columns = output.w.min(RUN).min((LINE - TAPS) / window.stride_w + 1);
-    // Rows that are made together share lines if windows follow each other closely.
-    let together =
-        if columns == output.w && window.stride_h <= window.kernel_h { RUN / columns } else { 1 };
+    let fast = (window.kernel_h, window.kernel_w) == (TAPS, TAPS);
+    let columns = output.w.min(RUN).min((PLACES - 1) / window.stride_w + 1);
+    let together = match columns == output.w {
+        true => (RUN / columns).min((LINES - TAPS) / window.stride_h + 1),
+        false => 1,
+    };
     let mut sink = Sink::new(epilogue, output, &rows);
-    let mut run = Run { conv, outside: source.outside(), line: [0; LINE], sums: [0; RUN] };
+    let mut lines = [[0; LINE]; LINES];
+    let mut sums = [[0; 2]; RUN];
     for row in rows.clone().step_by(together) {
-        let rows = row..rows.end.min(row + together);
+        let height = together.min(rows.end - row);
         for column in (0..output.w).step_by(columns) {
             let width = columns.min(output.w - column);
-            for channel in 0..output.c {
-                sink.put(row, column, channel, run.sums(source, &rows, column, width, channel));
+            let sums = &mut sums[..height * width];
+            let lines = &mut lines[..(height - 1) * window.stride_h + TAPS];
+            // What lies outside the input does so for every channel.
+            lines.as_flattened_mut().fill(source.outside() as i16);
+            for channel in (0..output.c).step_by(2) {
+                let two = (output.c - channel).min(2);
+                for i in 0..two {
+                    let part = Part { source, conv, row, column, width, channel: channel + i };
+                    if fast {
+                        part.fetch(lines);
+                        part.window(lines, sums, i);
+                    } else {
+                        part.any_window(sums, i);
+                    }
+                }
+                sink.put(row, column, channel, two, sums);
             }
         }
     }
 }
 
 /// Outputs of one channel in the making.
-struct Run<'c> {
-    conv: &'c Conv,
-    outside: i32,
-    line: [i32; LINE],
-    sums: [i32; RUN],
+struct Part<'a, S> {
+    source: &'a S,
+    conv: &'a Conv,
+    /// The first output.
+    row: usize,
+    column: usize,
+    /// Outputs per row.
+    width: usize,
+    channel: usize,
 }
 
-impl Run<'_> {
-    /// Σ w·x for `width` columns of some rows.
+impl<S: Source> Part<'_, S> {
+    /// The lines that the windows read, as far as they lie inside the input.
     #[inline(always)]
-    fn sums(
-        &mut self,
-        source: &impl Source,
-        rows: &Range<usize>,
-        column: usize,
-        width: usize,
-        channel: usize,
-    ) -> &mut [i32] {
-        let Run { conv, outside, .. } = *self;
+    fn fetch(&self, lines: &mut [[i16; LINE]]) {
+        let Part { source, conv, channel, .. } = *self;
         let (input, window) = (conv.input, conv.window);
-        let line = &mut self.line[..(width - 1) * window.stride_w + TAPS];
-        let sums = &mut self.sums[..rows.len() * width];
-        sums.fill(0);
-        for below in
-            rows.start * window.stride_h..(rows.end - 1) * window.stride_h + window.kernel_h
-        {
-            // Above and left of the input this wraps, to more than any side.
+        let length = (self.width - 1) * window.stride_w + TAPS;
+        let first = self.column * window.stride_w;
+        let from = window.pad_left.saturating_sub(first).min(length);
+        let until = (input.w + window.pad_left).saturating_sub(first).clamp(from, length);
+        for (below, line) in (self.row * window.stride_h..).zip(lines) {
+            // Above the input this wraps, to more than its height.
             let y = below.wrapping_sub(window.pad_top);
-            if y >= input.h && outside == 0 {
-                continue;
-            }
-            let inside = if y < input.h { input.w } else { 0 };
-            for kx in (0..window.kernel_w).step_by(TAPS) {
-                let mut x = (column * window.stride_w + kx).wrapping_sub(window.pad_left);
-                for value in &mut *line {
-                    *value =
-                        if x < inside { source.pixel(y * input.w + x, channel) } else { outside };
-                    x = x.wrapping_add(1);
-                }
-                // Of the rows, those whose window holds this one.
-                let first = (below + 1).saturating_sub(window.kernel_h).div_ceil(window.stride_h);
-                let first = first.max(rows.start);
-                let last = (below / window.stride_h).min(rows.end - 1);
-                for row in first..=last {
-                    let tap = (below - row * window.stride_h) * window.kernel_w + kx;
-                    let mut weights = [0; TAPS];
-                    for (i, weight) in weights.iter_mut().enumerate() {
-                        if kx + i < window.kernel_w {
-                            *weight = source.weight(tap + i, channel);
-                        }
-                    }
-                    let sums = &mut sums[(row - rows.start) * width..][..width];
-                    multiply(line, window.stride_w, weights, sums);
+            if y < input.h {
+                let pixel = (y * input.w + first + from).wrapping_sub(window.pad_left);
+                for (pixel, value) in (pixel..).zip(&mut line[from..until]) {
+                    *value = source.pixel(pixel, channel) as i16;
                 }
             }
         }
-        sums
+    }
+
+    /// Σ w·x of a 3×3 window over the lines, to index `i`.
+    #[inline(always)]
+    fn window(&self, lines: &[[i16; LINE]], sums: &mut [[i32; 2]], i: usize) {
+        let window = self.conv.window;
+        let mut weights = [[0; TAPS]; TAPS];
+        for (tap, weight) in weights.iter_mut().flatten().enumerate() {
+            *weight = self.source.weight(tap, self.channel);
+        }
+        for (row, sums) in sums.chunks_mut(self.width).enumerate() {
+            if let Some(lines) = lines[row * window.stride_h..].first_chunk() {
+                multiply(lines, window.stride_w, &weights, sums, i);
+            }
+        }
+    }
+
+    /// Σ w·x of any window, to index `i`.
+    #[inline(never)]
+    fn any_window(&self, sums: &mut [[i32; 2]], i: usize) {
+        let Part { source, conv, channel, .. } = *self;
+        let (input, window) = (conv.input, conv.window);
+        for (p, sums) in sums.iter_mut().enumerate() {
+            let (row, column) = (self.row + p / self.width, self.column + p % self.width);
+            let mut sum = 0i32;
+            for tap in 0..window.kernel_h * window.kernel_w {
+                // Above or left of the input this wraps, to more than any side.
+                let y = row * window.stride_h + tap / window.kernel_w;
+                let x = column * window.stride_w + tap % window.kernel_w;
+                let (y, x) = (y.wrapping_sub(window.pad_top), x.wrapping_sub(window.pad_left));
+                let value = match y < input.h && x < input.w {
+                    true => source.pixel(y * input.w + x, channel),
+                    false => source.outside(),
+                };
+                sum = sum.wrapping_add(source.weight(tap, channel) * value);
+            }
+            sums[i % 2] = sum;
+        }
     }
 }
 
-/// Adds to each sum what three pixels of the line contribute.
+/// Σ w·x of the 3×3 windows of one row of outputs, to index `i`.
 #[inline(never)]
-fn multiply(line: &[i32], stride: usize, [a, b, c]: [i32; TAPS], sums: &mut [i32]) {
-    let mut at = 0;
-    for sum in sums {
-        let Some(&[x, y, z]) = line.get(at..at + TAPS).and_then(<[i32]>::first_chunk) else {
-            break;
-        };
-        *sum = sum.wrapping_add(a * x + b * y + c * z);
-        at += stride;
+fn multiply(
+    lines: &[[i16; LINE]; TAPS],
+    stride: usize,
+    weights: &[[i32; TAPS]; TAPS],
+    sums: &mut [[i32; 2]],
+    i: usize,
+) {
+    #[cfg(arm_dsp)]
+    let weights = dsp::weights(weights);
+    let mut place = 0;
+    for sums in sums {
+        // The remainder says to the compiler that the window lies in the lines.
+        let x = place % PLACES;
+        let window = lines.each_ref().map(|line| [line[x], line[x + 1], line[x + 2]]);
+        #[cfg(arm_dsp)]
+        let sum = dsp::window(&window, &weights);
+        #[cfg(not(arm_dsp))]
+        let sum = sum_of(&window, weights);
+        sums[i % 2] = sum;
+        place += stride;
     }
+}
+
+/// Σ w·x of one window.
+#[cfg(not(arm_dsp))]
+#[inline(always)]
+fn sum_of(window: &[[i16; TAPS]; TAPS], weights: &[[i32; TAPS]; TAPS]) -> i32 {
+    let products = window.iter().flatten().zip(weights.as_flattened());
+    products.fold(0, |sum: i32, (&x, w)| sum.wrapping_add(w * i32::from(x)))
 }

@@ -1,11 +1,15 @@
-//! From the accumulators of one channel to tensors.
+//! From the accumulators of two channels to tensors.
 //!
-//! What belongs to the channel is fetched once for a run of pixels; then the run
+//! What belongs to a channel is fetched once for a run of pixels; then the run
 //! is scaled, the shortcut added, and the rest done in a loop each, so that a
-//! loop's values fit the registers of a small CPU.
+//! loop's values fit the registers of a small CPU. Where there are instructions
+//! for two 16-bit values at once, most layers have both channels in each loop
+//! (`dsp.rs`).
 
 use core::ops::Range;
 
+#[cfg(arm_dsp)]
+use super::dsp;
 use super::pool::rdiv;
 use crate::layout::pixel_bytes;
 use crate::types::{Epilogue, Prelu, Shape, Shortcut, Sign};
@@ -28,32 +32,99 @@ impl<'a> Sink<'a> {
         Sink { epilogue, shape, first_row: rows.start }
     }
 
-    /// Takes the accumulators of `channel`, of the pixels from `column` of `row`
-    /// on: a row goes on in the next. They are scratch afterwards.
-    #[inline(never)]
-    pub(super) fn put(&mut self, row: usize, column: usize, channel: usize, run: &mut [i32]) {
+    /// Takes the accumulators of `channel` and, if there are `channels` = 2, of the
+    /// next, of the pixels from `column` of `row` on: a row goes on in the next.
+    /// They are scratch afterwards.
+    pub(super) fn put(
+        &mut self,
+        row: usize,
+        column: usize,
+        channel: usize,
+        channels: usize,
+        run: &mut [[i32; 2]],
+    ) {
+        #[cfg(arm_dsp)]
+        if channels == 2 && self.put_both(row, column, channel, run).is_some() {
+            return;
+        }
+        for i in 0..channels.min(2) {
+            self.put_one(row, column, channel + i, i, run);
+        }
+    }
+
+    /// Takes the accumulators of two channels if that is what most layers want.
+    #[cfg(arm_dsp)]
+    fn put_both(
+        &mut self,
+        row: usize,
+        column: usize,
+        channel: usize,
+        run: &mut [[i32; 2]],
+    ) -> Option<()> {
         let Shape { w, c, .. } = self.shape;
         let pixel = (row - self.first_row) * w + column;
+        let Epilogue::Stream { shift, multiplier, bias, shortcut, prelu, stream, sign } =
+            &mut self.epilogue
+        else {
+            return None;
+        };
+        let (Some(prelu), Some(stream)) = (prelu, stream) else { return None };
+        if !(channel.is_multiple_of(2) && c.is_multiple_of(2)) {
+            return None;
+        }
+        let shortcut = match shortcut {
+            None => None,
+            Some(Shortcut { values, shape, pool: 1, shift })
+                if shape.w == w && shape.c <= c && shape.c.is_multiple_of(2) =>
+            {
+                let at = ((row * w + column) * shape.c + channel % shape.c) / 2;
+                let from = dsp::Pixels { all: values.as_chunks().0, at, step: shape.c / 2 };
+                Some(dsp::Shortcut { from, shift: Shift::new(*shift) })
+            }
+            Some(_) => return None,
+        };
+        let two = dsp::Two::new(Shift::new(*shift), multiplier, bias, prelu, channel);
+        let all = stream.as_chunks_mut().0;
+        let stream = dsp::Pixels { all, at: (pixel * c + channel) / 2, step: c / 2 };
+        let signs = sign.as_mut().map(|sign| dsp::Signs::new(sign, channel, pixel, pixel_bytes(c)));
+        dsp::put(&two, run, shortcut, stream, signs);
+        Some(())
+    }
+
+    /// Takes the accumulators of `channel`, which are those of index `i`.
+    #[inline(never)]
+    fn put_one(
+        &mut self,
+        row: usize,
+        column: usize,
+        channel: usize,
+        i: usize,
+        run: &mut [[i32; 2]],
+    ) {
+        let Shape { w, c, .. } = self.shape;
+        let pixel = (row - self.first_row) * w + column;
+        let i = i % 2;
         match &mut self.epilogue {
             Epilogue::Threshold { thresholds, bits } => {
                 let threshold = thresholds[channel];
                 let mut bits = Bits::new(bits, c, pixel, channel);
-                for &accumulator in &*run {
+                for &accumulator in run.iter().map(|two| &two[i]) {
                     bits.put(accumulator < threshold);
                 }
             }
             Epilogue::Stream { shift, multiplier, bias, shortcut, prelu, stream, sign } => {
                 let shift = Shift::new(*shift);
                 let (multiplier, bias) = (multiplier[channel], i32::from(bias[channel]));
-                for value in &mut *run {
+                for value in run.iter_mut().map(|two| &mut two[i]) {
                     *value = saturate(mulr(shift.apply(*value), multiplier) + bias);
                 }
                 if let Some(taken) = shortcut {
+                    let run = run.iter_mut().map(|two| &mut two[i]);
                     add_shortcut(taken, self.shape, row, column, channel, run);
                 }
                 let activation = prelu.as_ref().map(|prelu| Activation::new(prelu, channel));
                 let mut at = pixel * c + channel;
-                for value in &mut *run {
+                for value in run.iter_mut().map(|two| &mut two[i]) {
                     if let Some(activation) = &activation {
                         *value = activation.apply(*value);
                     }
@@ -65,13 +136,13 @@ impl<'a> Sink<'a> {
                 if let Some(Sign { thresholds, bits }) = sign {
                     let threshold = i32::from(thresholds[channel]);
                     let mut bits = Bits::new(bits, c, pixel, channel);
-                    for &value in &*run {
+                    for &value in run.iter().map(|two| &two[i]) {
                         bits.put(value < threshold);
                     }
                 }
             }
             Epilogue::Scores { multiplier, bias, scores } => {
-                for &value in &*run {
+                for &value in run.iter().map(|two| &two[i]) {
                     let score = i64::from(value) * i64::from(multiplier[channel])
                         + i64::from(bias[channel]);
                     scores[channel] = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
@@ -118,7 +189,7 @@ fn mulr(value: i32, factor: i16) -> i32 {
 
 /// Multiplies by a power of two.
 #[derive(Clone, Copy)]
-struct Shift {
+pub(super) struct Shift {
     left: u32,
     right: u32,
     half: i32,
@@ -131,9 +202,22 @@ impl Shift {
         Shift { left: shift.max(0) as u32, right, half: 1 << right >> 1 }
     }
 
+    /// Whether it is no shift to the left.
+    #[cfg(arm_dsp)]
+    pub(super) fn is_right(self) -> bool {
+        self.left == 0
+    }
+
+    /// Of a 16-bit value, if [`Shift::is_right`].
+    #[cfg(arm_dsp)]
+    #[inline(always)]
+    pub(super) fn apply_right(self, value: i32) -> i32 {
+        (value + self.half) >> self.right
+    }
+
     /// Rounds to the right, wraps to the left; saturated to 16 bits.
     #[inline(always)]
-    fn apply(self, value: i32) -> i32 {
+    pub(super) fn apply(self, value: i32) -> i32 {
         saturate((value << self.left).wrapping_add(self.half) >> self.right)
     }
 }
@@ -162,13 +246,14 @@ impl Activation {
 }
 
 /// Adds what the shortcut has for `channel` to pixels of an output of this shape.
-fn add_shortcut(
+#[inline(always)]
+fn add_shortcut<'r>(
     taken: &Shortcut<'_>,
     output: Shape,
     mut row: usize,
     mut column: usize,
     channel: usize,
-    run: &mut [i32],
+    run: impl Iterator<Item = &'r mut i32>,
 ) {
     let Shortcut { values, shape, pool, shift } = *taken;
     let shift = Shift::new(shift);
@@ -181,22 +266,44 @@ fn add_shortcut(
         }
         return;
     }
+    // With fewer channels in than out, the first is the only one.
+    let four = pool == 2 && shape.c <= output.c;
     for value in run {
-        let (mut sum, mut elements) = (0i64, 0);
-        for row in row * pool..(row * pool + pool).min(shape.h) {
-            for column in column * pool..(column * pool + pool).min(shape.w) {
-                let pixel = &values[(row * shape.w + column) * shape.c..][..shape.c];
-                // With fewer channels in than out, the first is the only one.
-                for &element in pixel[first..].iter().step_by(output.c) {
-                    sum += i64::from(element);
-                    elements += 1;
-                }
-            }
-        }
-        *value = saturate(*value + shift.apply(rdiv(sum, elements) as i32));
+        let corner = (row * pool * shape.w + column * pool) * shape.c + first;
+        let mean = match row * 2 + 1 < shape.h && column * 2 + 1 < shape.w {
+            true if four => mean_of_four(&values[corner..], shape),
+            _ => mean(taken, output.c, row, column, first),
+        };
+        *value = saturate(*value + shift.apply(mean));
         column += 1;
         if column == output.w {
             (row, column) = (row + 1, 0);
         }
     }
+}
+
+/// The mean of two by two pixels' first channel.
+#[inline(always)]
+fn mean_of_four(values: &[i16], shape: Shape) -> i32 {
+    let (right, below) = (shape.c, shape.w * shape.c);
+    let sum: i32 = [0, right, below, below + right].iter().map(|&at| i32::from(values[at])).sum();
+    (sum + 2) >> 2
+}
+
+/// The mean of `pool × pool` pixels, as far as there are any, and of the channels
+/// `first`, `first + channels`, ….
+#[inline(never)]
+fn mean(taken: &Shortcut<'_>, channels: usize, row: usize, column: usize, first: usize) -> i32 {
+    let Shortcut { values, shape, pool, .. } = *taken;
+    let (mut sum, mut elements) = (0i64, 0);
+    for row in row * pool..(row * pool + pool).min(shape.h) {
+        for column in column * pool..(column * pool + pool).min(shape.w) {
+            let pixel = &values[(row * shape.w + column) * shape.c..][..shape.c];
+            for &element in pixel[first..].iter().step_by(channels) {
+                sum += i64::from(element);
+                elements += 1;
+            }
+        }
+    }
+    rdiv(sum, elements) as i32
 }

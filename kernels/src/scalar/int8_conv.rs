@@ -6,8 +6,11 @@
 //! less that of one window more, of an input of zeros. A window that does not fit
 //! is laid out part by part, and again for each channel.
 //!
-//! Cost per multiply-accumulate: 2 loads and a multiply-add.
+//! Cost per multiply-accumulate: 2 loads and a multiply-add; for two channels on
+//! DSP instructions, 2 instructions in all.
 
+#[cfg(arm_dsp)]
+use super::dsp;
 use super::epilogue::Sink;
 use super::narrow;
 use crate::generic::Int8Job;
@@ -24,15 +27,17 @@ pub(super) fn run(job: Int8Job<'_>) {
     let depth = int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
     let most = (scratch.len() / depth).saturating_sub(1).clamp(1, RUN);
     let part = depth.min(scratch.len() / (most + 1) / INT8_GROUP * INT8_GROUP);
-    let mut sums = [0i32; RUN];
+    let mut sums = [[0i32; 2]; RUN];
     let mut sink = Sink::new(epilogue, conv.output, &rows);
     for row in rows {
         for column in (0..conv.output.w).step_by(most) {
             let pixels = (conv.output.w - column).min(most);
-            for channel in 0..outputs {
+            for channel in (0..outputs).step_by(2) {
+                // Two channels' weights lie side by side, but for an odd last one.
+                let two = (outputs - channel).min(2);
                 let stride = INT8_GROUP * int8_lanes(channel / INT8_LANES * INT8_LANES, outputs);
                 let sums = &mut sums[..pixels];
-                sums.fill(0);
+                sums.fill([0; 2]);
                 for from in (0..depth).step_by(part) {
                     let length = part.min(depth - from);
                     if channel == 0 || part < depth {
@@ -42,13 +47,16 @@ pub(super) fn run(job: Int8Job<'_>) {
                         }
                     }
                     let weights = &weights[int8_offset(depth, outputs, channel, from)..];
-                    let sum_of = |p: usize| dot(weights, stride, &scratch[p * part..][..length]);
-                    let zero = sum_of(pixels);
-                    for (p, sum) in sums.iter_mut().enumerate() {
-                        *sum = sum.wrapping_add(sum_of(p)).wrapping_sub(zero);
+                    let dots =
+                        |p: usize| dots(weights, stride, two, &scratch[p * part..][..length]);
+                    let zeros = dots(pixels);
+                    for (p, sums) in sums.iter_mut().enumerate() {
+                        for ((sum, dot), zero) in sums.iter_mut().zip(dots(p)).zip(zeros) {
+                            *sum = sum.wrapping_add(dot).wrapping_sub(zero);
+                        }
                     }
                 }
-                sink.put(row, column, channel, sums);
+                sink.put(row, column, channel, two, sums);
             }
         }
     }
@@ -94,8 +102,20 @@ fn lay_out(
     }
 }
 
-/// Σ w·x over the laid-out values `x`; the weights of the channel's next four
-/// positions follow `stride` bytes further on.
+/// Σ w·x over the laid-out values `x`, for one or two channels; the weights of
+/// their next four positions follow `stride` bytes further on.
+#[inline(always)]
+fn dots(weights: &[i8], stride: usize, channels: usize, x: &[u8]) -> [i32; 2] {
+    #[cfg(arm_dsp)]
+    if channels == 2 {
+        return dsp::dots(weights, stride, x);
+    }
+    let second = if channels == 2 { dot(&weights[INT8_GROUP..], stride, x) } else { 0 };
+    [dot(weights, stride, x), second]
+}
+
+/// The same for one channel.
+#[inline(never)]
 fn dot(weights: &[i8], stride: usize, x: &[u8]) -> i32 {
     let mut sum = 0i32;
     for (weights, x) in weights.chunks(stride).zip(x.as_chunks::<INT8_GROUP>().0) {

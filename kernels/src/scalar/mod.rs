@@ -2,12 +2,14 @@
 //! possible: for a CPU without vector registers, and small.
 //!
 //! Nothing of `generic/` is in it but the jobs. A kernel adds up the accumulators
-//! of one output channel for a run of neighbouring pixels and gives them to the
+//! of two output channels for a run of neighbouring pixels and gives them to the
 //! one epilogue of them all ([`epilogue::Sink::put`]), which is compiled once.
 
 mod binary_conv;
 mod binary_depthwise;
 mod depthwise;
+#[cfg(arm_dsp)]
+mod dsp;
 mod epilogue;
 mod int8_conv;
 mod int8_depthwise;
