@@ -3,6 +3,7 @@
 //!
 //! A definition is a float `bitat_graph::Graph` with fresh weights,
 //! ready to be trained; it comes out the same on every machine for a seed.
+//! [`OneBit`] networks are 1-bit from the start, and there to be measured.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "artefacts")]
@@ -12,5 +13,6 @@ mod define;
 
 #[cfg(feature = "define")]
 pub use define::{
-    DefineError, MobileNet, Strides, mobilenet_v1, mobilenet_v2, round_channels, strides_for,
+    DefineError, MobileNet, OneBit, Strides, mobilenet_v1, mobilenet_v2, round_channels,
+    strides_for,
 };

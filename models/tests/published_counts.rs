@@ -1,8 +1,8 @@
 //! Parameters and multiplies against the figures published with the networks.
 #![cfg(feature = "define")]
 
-use bitat_graph::{Graph, Op, Role, Shape};
-use bitat_models::{MobileNet, mobilenet_v1, mobilenet_v2};
+use bitat_graph::{Graph, Node, Op, Precision, Role, Shape};
+use bitat_models::{MobileNet, OneBit, mobilenet_v1, mobilenet_v2};
 
 const IMAGE: Shape = Shape { h: 224, w: 224, c: 3 };
 
@@ -14,15 +14,27 @@ fn parameters(graph: &Graph) -> usize {
 
 /// Multiply-accumulates of convolutions and classifier for one image.
 fn macs(graph: &Graph) -> usize {
-    let cost = |node: &bitat_graph::Node| match &node.op {
+    graph.nodes.iter().map(|node| cost(graph, node)).sum()
+}
+
+/// Those of ±1 by ±1.
+fn binary_macs(graph: &Graph) -> usize {
+    let binary = |node: &&Node| {
+        matches!(node.op, Op::Conv { precision: Precision::Binary, .. })
+            && matches!(graph.nodes[node.inputs[0]].op, Op::Sign { .. })
+    };
+    graph.nodes.iter().filter(binary).map(|node| cost(graph, node)).sum()
+}
+
+fn cost(graph: &Graph, node: &Node) -> usize {
+    match &node.op {
         Op::Conv { weight, .. } => {
             let shape = &graph.params[*weight].shape;
             node.shape.len() * shape[1..].iter().product::<usize>()
         }
         Op::Dense { weight, .. } => graph.params[*weight].data.len(),
         _ => 0,
-    };
-    graph.nodes.iter().map(cost).sum()
+    }
 }
 
 fn within(value: usize, published: f64, tolerance: f64) -> bool {
@@ -57,5 +69,55 @@ fn v2_costs_what_is_published() {
         let (params, macs) = (parameters(&graph), macs(&graph));
         assert!(within(params, millions * 1e6, 0.015), "width {width}: {params} parameters");
         assert!(within(macs, multiplies * 1e6, 0.015), "width {width}: {macs} multiplies");
+    }
+}
+
+/// A convolution with 512 channels at 14x14, 256 at 28x28 and so on.
+const CONV: usize = 14 * 14 * 9 * 512 * 512 / 4;
+
+/// Multiplies of ±1 by ±1 that the networks' authors, or Larq Zoo, state.
+#[test]
+fn one_bit_networks_cost_what_is_published() {
+    for (network, published, exact) in [
+        // Two sections of half the channels.
+        (OneBit::QuickNetSmall, 1.16e9, 8 * CONV / 4 + 8 * CONV),
+        (OneBit::QuickNet, 1.85e9, 16 * CONV),
+        (OneBit::QuickNetLarge, 3.70e9, 32 * CONV),
+        // Half of what it would be where the picture halves.
+        (OneBit::BiRealNet18, 1.68e9, 13 * CONV + 3 * CONV / 2),
+        // 1x1 convolutions of a ninth.
+        (OneBit::ReActNetA, 4.82e9, 5 * CONV + 8 * 4 * CONV + (5 + 8 * 2) * 2 * CONV / 9),
+    ] {
+        let graph = network.graph(224, 1000).unwrap();
+        let macs = binary_macs(&graph);
+        assert!(within(macs, published, 0.005), "{}: {macs}", network.name());
+        assert_eq!(macs, exact, "{}", network.name());
+    }
+}
+
+/// Weights and batch norms as published; thresholds, PReLUs and the 8-bit layers in
+/// place of pools are what may come on top.
+#[test]
+fn one_bit_networks_are_as_large_as_published() {
+    for (network, published) in [
+        (OneBit::QuickNetSmall, 12_655_688.0),
+        (OneBit::QuickNet, 13_234_088.0),
+        (OneBit::QuickNetLarge, 23_342_248.0),
+        (OneBit::BiRealNet18, 11_699_112.0),
+    ] {
+        let graph = network.graph(224, 1000).unwrap();
+        assert!(within(parameters(&graph), published, 0.005), "{}", network.name());
+    }
+}
+
+#[test]
+fn one_bit_networks_end_at_seven_by_seven() {
+    for network in OneBit::ALL {
+        let graph = network.graph(224, 10).unwrap();
+        let pool = graph.nodes.iter().find(|node| node.op == Op::GlobalAveragePool).unwrap();
+        let Shape { h, w, .. } = graph.nodes[pool.inputs[0]].shape;
+        assert_eq!((h, w), (7, 7), "{}", network.name());
+        assert_eq!(graph.nodes[graph.output].shape, Shape { h: 1, w: 1, c: 10 });
+        assert!(network.graph(0, 10).is_err() && network.graph(64, 0).is_err());
     }
 }

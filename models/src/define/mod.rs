@@ -1,7 +1,9 @@
 //! MobileNets as float graphs: convolutions without bias, batch norm after
-//! each, 3x3 windows padded by one pixel of zeros on every side.
+//! each, 3x3 windows padded by one pixel of zeros on every side. Beside them, for
+//! measuring, the 1-bit networks that others have published.
 
 mod build;
+mod one_bit;
 mod random;
 mod v1;
 mod v2;
@@ -9,6 +11,7 @@ mod v2;
 use bitat_graph::{Shape, ShapeError};
 use std::fmt;
 
+pub use one_bit::OneBit;
 pub use v1::mobilenet_v1;
 pub use v2::mobilenet_v2;
 

@@ -1,0 +1,53 @@
+//! ReActNet-A: Liu et al., *ReActNet: Towards Precise Binary Neural Network with
+//! Generalized Activation Functions*, 2020.
+//!
+//! MobileNetV1 whose depthwise convolutions are 3x3 1-bit ones over all channels
+//! and whose 1x1 convolutions are 1-bit, each with signs against a threshold per
+//! channel (RSign), a shortcut (an average pool of 2x2 pixels where the picture
+//! halves) and a shifted PReLU (RPReLU). Where channels double, two 1x1
+//! convolutions side by side read the same signs and add the same shortcut: that is
+//! one with twice the outputs, whose shortcut repeats its channels.
+//!
+//! Nothing stands for something else here, but for the float convolution, which is
+//! 8-bit.
+
+use super::layers::{Layers, Pads};
+use bitat_graph::{Graph, ShapeError};
+
+/// Channels of the stem.
+const STEM: usize = 32;
+
+/// Output channels and stride of the thirteen blocks.
+const BLOCKS: [(usize, usize); 13] = [
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (512, 1),
+    (1024, 2),
+    (1024, 1),
+];
+
+pub(super) fn graph(side: usize, classes: usize) -> Result<Graph, ShapeError> {
+    let mut net = Layers::new(side, Pads::Around)?;
+    net.stem(STEM, 3, 2)?;
+    for (block, (out, stride)) in (1..).zip(BLOCKS) {
+        let name = format!("block{block}.conv");
+        let start = net.last;
+        net.binary(&name, net.channels(), 3, stride)?;
+        net.add(&name, start, stride)?;
+        net.prelu(&name)?;
+        let name = format!("block{block}.pointwise");
+        let start = net.last;
+        net.binary(&name, out, 1, 1)?;
+        net.add(&name, start, 1)?;
+        net.prelu(&name)?;
+    }
+    net.classify(classes)
+}
