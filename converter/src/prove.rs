@@ -268,7 +268,10 @@ fn compare(packed: &Scores, simulated: &Scores) -> Result<(), Error> {
 }
 
 /// Compares every tensor with the oracle's.
-fn against_oracle(
+///
+/// # Errors
+/// The first layer that differs.
+pub(crate) fn against_oracle(
     packed: &Packed,
     lowered: &Lowered,
     trace: &Trace,

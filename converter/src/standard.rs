@@ -7,14 +7,14 @@ use std::str::FromStr;
 
 use bitat_engine::{Mode, Net, PlainSte, Purpose};
 use bitat_format::FileBuffer;
-use bitat_graph::Shape;
-use bitat_models::{MobileNet, mobilenet_v1, mobilenet_v2};
+use bitat_graph::{Graph, Shape};
+use bitat_models::{MobileNet, OneBit, mobilenet_v1, mobilenet_v2};
 
 use crate::Error;
-use crate::lower::{Facts, lower};
+use crate::lower::{Facts, Lowered, lower};
 use crate::packed::Packed;
 use crate::qat::calibrate::{self, Images};
-use crate::qat::rewrite::{self, INPUT_SCALE, rewrite};
+use crate::qat::rewrite::{self, Depthwise, INPUT_SCALE, rewrite};
 
 /// Classes of ImageNet, for which the published networks were made.
 const CLASSES: usize = 1000;
@@ -26,28 +26,32 @@ const IMAGES: usize = 2;
 const MEAN: f32 = 127.5;
 const STD: f32 = 64.0;
 
-/// `mobilenet-v1-WIDTH-SIDE` or `mobilenet-v2-WIDTH-SIDE`: a square RGB image
-/// of SIDE pixels, 1,000 classes.
+/// Pixels a side of the images for which the published 1-bit networks were made.
+const SIDE: usize = 224;
+
+/// A square RGB image, 1,000 classes: `mobilenet-v1-WIDTH-SIDE` or
+/// `mobilenet-v2-WIDTH-SIDE`, or a published 1-bit network by its name, whose image
+/// has 224 pixels a side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Standard {
-    version: Version,
-    width: f32,
+    network: Kind,
     side: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    MobileNet { version: u8, width: f32 },
+    OneBit(OneBit),
 }
 
 impl fmt::Display for Standard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = match self.version {
-            Version::V1 => 1,
-            Version::V2 => 2,
-        };
-        write!(f, "mobilenet-v{version}-{:?}-{}", self.width, self.side)
+        match self.network {
+            Kind::MobileNet { version, width } => {
+                write!(f, "mobilenet-v{version}-{width:?}-{}", self.side)
+            }
+            Kind::OneBit(network) => f.write_str(network.name()),
+        }
     }
 }
 
@@ -60,7 +64,8 @@ impl fmt::Display for UnknownStandard {
         f.write_str(
             "no standard network; known are mobilenet-v1-WIDTH-SIDE and mobilenet-v2-WIDTH-SIDE, \
              such as mobilenet-v1-1.0-224",
-        )
+        )?;
+        OneBit::ALL.iter().try_for_each(|network| write!(f, ", {}", network.name()))
     }
 }
 
@@ -70,17 +75,20 @@ impl FromStr for Standard {
     type Err = UnknownStandard;
 
     fn from_str(name: &str) -> Result<Standard, UnknownStandard> {
+        if let Some(&network) = OneBit::ALL.iter().find(|network| network.name() == name) {
+            return Ok(Standard { network: Kind::OneBit(network), side: SIDE });
+        }
         let (version, rest) = if let Some(rest) = name.strip_prefix("mobilenet-v1-") {
-            (Version::V1, rest)
+            (1, rest)
         } else if let Some(rest) = name.strip_prefix("mobilenet-v2-") {
-            (Version::V2, rest)
+            (2, rest)
         } else {
             return Err(UnknownStandard);
         };
         let (width, side) = rest.split_once('-').ok_or(UnknownStandard)?;
         let width = width.parse().map_err(|_| UnknownStandard)?;
         let side = side.parse().map_err(|_| UnknownStandard)?;
-        Ok(Standard { version, width, side })
+        Ok(Standard { network: Kind::MobileNet { version, width }, side })
     }
 }
 
@@ -89,24 +97,40 @@ impl Standard {
     /// points come from floating-point sums over noise images, and batch norms
     /// from the same, so that no layer saturates or dies.
     ///
+    /// `depthwise`: bits of a MobileNet's depthwise layers, 8 if not said.
+    ///
     /// # Errors
     /// A width or side of which no network can be made, or one too large for
-    /// the file format.
-    pub fn packed(&self, options: &rewrite::Options) -> Result<Packed, Error> {
-        let input = Shape { h: self.side, w: self.side, c: 3 };
-        let definition = MobileNet::new(self.width, input, CLASSES);
-        let float = match self.version {
-            Version::V1 => mobilenet_v1(&definition),
-            Version::V2 => mobilenet_v2(&definition),
-        }
-        .map_err(|e| Error::usage(format!("{self}: {e}")))?;
+    /// the file format; `depthwise` for a network that says itself what is 1-bit.
+    pub fn packed(&self, depthwise: Option<Depthwise>) -> Result<Packed, Error> {
+        let (packed, _) = self.lowered(depthwise)?;
+        Ok(packed)
+    }
+
+    /// The same, and what it was packed from.
+    fn lowered(&self, depthwise: Option<Depthwise>) -> Result<(Packed, Lowered), Error> {
         let (mean, std) = ([MEAN; 3], [STD; 3]);
-        let rewritten = rewrite(&float, &mean, &std, options)?;
-        let mut graph = rewritten.graph;
+        let zero = [MEAN.round() as u8; 3];
+        let mut graph = match self.network {
+            Kind::MobileNet { version, width } => {
+                let float = self.mobilenet(version, width)?;
+                let depthwise = depthwise.unwrap_or(Depthwise::Int8);
+                let options = rewrite::Options { depthwise, keep: Vec::new() };
+                rewrite(&float, &mean, &std, &options)?.graph
+            }
+            Kind::OneBit(_) if depthwise.is_some() => {
+                return Err(Error::usage(format!(
+                    "--depthwise is for MobileNets; {self} has its own 1-bit layers: leave it out"
+                )));
+            }
+            Kind::OneBit(network) => network
+                .graph(self.side, CLASSES)
+                .map_err(|e| Error::usage(format!("{self}: {e}")))?,
+        };
         let method = PlainSte::default();
 
-        let pixels: Vec<f32> = (0..IMAGES * input.h * input.w * input.c)
-            .map(|i| (f32::from(noise(i)) - f32::from(rewritten.zero[i % 3])) / INPUT_SCALE)
+        let pixels: Vec<f32> = (0..IMAGES * graph.nodes[0].shape.len())
+            .map(|i| (f32::from(noise(i)) - f32::from(zero[i % 3])) / INPUT_SCALE)
             .collect();
         let images = Images { pixels: &pixels, count: IMAGES };
         calibrate::narrow_points(&mut graph, &method, &images, Mode::Train { momentum: 0.0 })?;
@@ -119,7 +143,7 @@ impl Standard {
         let facts = Facts {
             name: &self.to_string(),
             classes: &[],
-            zero: &rewritten.zero,
+            zero: &zero,
             mean: &mean,
             std: &std,
             input_scale: INPUT_SCALE,
@@ -128,7 +152,18 @@ impl Standard {
         let lowered = lower(&graph, &method, &facts)?;
         let bytes = bitat_format::write(&lowered.model)
             .map_err(|e| Error::model(format!("{self} does not fit the file format: {e}")))?;
-        Packed::new(FileBuffer::new(&bytes), Path::new(&self.to_string()))
+        let packed = Packed::new(FileBuffer::new(&bytes), Path::new(&self.to_string()))?;
+        Ok((packed, lowered))
+    }
+
+    fn mobilenet(&self, version: u8, width: f32) -> Result<Graph, Error> {
+        let input = Shape { h: self.side, w: self.side, c: 3 };
+        let definition = MobileNet::new(width, input, CLASSES);
+        match version {
+            1 => mobilenet_v1(&definition),
+            _ => mobilenet_v2(&definition),
+        }
+        .map_err(|e| Error::usage(format!("{self}: {e}")))
     }
 }
 
@@ -140,24 +175,28 @@ fn noise(i: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qat::rewrite::Depthwise;
+    use crate::prove::against_oracle;
+    use bitat_reference::Values;
 
     #[test]
     fn names_read_back() {
-        for name in ["mobilenet-v1-1.0-224", "mobilenet-v2-0.35-96"] {
+        let mut names = vec!["mobilenet-v1-1.0-224", "mobilenet-v2-0.35-96"];
+        names.extend(OneBit::ALL.map(OneBit::name));
+        for name in names {
             assert_eq!(name.parse::<Standard>().unwrap().to_string(), name);
         }
-        for name in ["", "mobilenet-v1", "mobilenet-v1-1.0", "mobilenet-v3-1.0-224", "x-1.0-224"] {
+        for name in ["", "mobilenet-v1", "mobilenet-v1-1.0", "mobilenet-v3-1.0-224", "quicknet-"] {
             assert_eq!(name.parse::<Standard>(), Err(UnknownStandard), "{name}");
         }
+        let known = UnknownStandard.to_string();
+        assert!(OneBit::ALL.iter().all(|network| known.contains(network.name())), "{known}");
     }
 
     #[test]
-    fn every_kind_packs_and_scores() {
+    fn every_mobilenet_packs_and_scores() {
         for name in ["mobilenet-v1-0.25-32", "mobilenet-v2-0.25-32"] {
             for depthwise in Depthwise::ALL {
-                let options = rewrite::Options { depthwise, keep: Vec::new() };
-                let packed = name.parse::<Standard>().unwrap().packed(&options).unwrap();
+                let packed = name.parse::<Standard>().unwrap().packed(Some(depthwise)).unwrap();
                 let mut runner = packed.runner(crate::packed::kernels().unwrap()).unwrap();
                 let image: Vec<u8> = (0..packed.fit().bytes()).map(noise).collect();
                 let scores = runner.run(&image).unwrap();
@@ -167,11 +206,52 @@ mod tests {
         }
     }
 
+    /// On every instruction set, tensor by tensor; and no tensor is such that
+    /// anything would do: streams at their limits, bits all alike.
     #[test]
-    fn an_impossible_size_is_the_callers_fault() {
-        let options = rewrite::Options { depthwise: Depthwise::Int8, keep: Vec::new() };
-        for name in ["mobilenet-v1-0-224", "mobilenet-v1-1.0-0", "mobilenet-v2-9-224"] {
-            let error = name.parse::<Standard>().unwrap().packed(&options).err().unwrap();
+    fn published_networks_give_the_oracles_integers() {
+        // QuickNetLarge has more of QuickNet's layers and no others.
+        for network in OneBit::ALL.into_iter().filter(|n| *n != OneBit::QuickNetLarge) {
+            let standard = Standard { network: Kind::OneBit(network), side: 64 };
+            let (packed, lowered) = standard.lowered(None).unwrap();
+            // One of those that set the binary points: at this size the last layers have
+            // too few pixels for others to be alike.
+            let image: Vec<u8> = (0..packed.fit().bytes()).map(noise).collect();
+            let trace = bitat_reference::run(&lowered.model, &image).unwrap();
+            for kernels in crate::packed::available() {
+                against_oracle(&packed, &lowered, &trace, &image, kernels).unwrap();
+            }
+            for tensor in 1..lowered.model.tensors.len() {
+                let (least, found, most) = match trace.tensor(tensor as u16).unwrap() {
+                    Values::Stream(values) => {
+                        let at_limit = values.iter().filter(|v| v.unsigned_abs() >= 32_767).count();
+                        (0, at_limit * 100 / values.len(), 1)
+                    }
+                    Values::Bits(signs) => {
+                        let negative = signs.iter().filter(|s| **s < 0).count();
+                        (5, negative * 100 / signs.len(), 95)
+                    }
+                    Values::Scores(scores) => {
+                        (50, scores.iter().filter(|s| **s != scores[0]).count() / 10, 100)
+                    }
+                    Values::Image(_) => unreachable!("only tensor 0 is one"),
+                };
+                let percent = (least..=most).contains(&found);
+                assert!(percent, "{standard}: {found} % in tensor {tensor}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_the_callers_fault() {
+        let eight = Some(Depthwise::Int8);
+        for (name, depthwise) in [
+            ("mobilenet-v1-0-224", None),
+            ("mobilenet-v1-1.0-0", eight),
+            ("mobilenet-v2-9-224", eight),
+            ("quicknet", eight),
+        ] {
+            let error = name.parse::<Standard>().unwrap().packed(depthwise).err().unwrap();
             assert_eq!(error.fault, crate::error::Fault::Usage, "{name}: {error}");
         }
     }

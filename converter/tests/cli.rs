@@ -106,7 +106,8 @@ fn bad_options_exit_with_two() {
     refused(&["bench"], 2, &["FILE"]);
     refused(&["bench", "x.bitat", "--network", "mobilenet-v1-1.0-224"], 2, &["--network"]);
     refused(&["bench", "x.bitat", "--depthwise", "1"], 2, &["--depthwise", "FILE"]);
-    refused(&["bench", "--network", "vgg-16"], 2, &["--network", "mobilenet-v1-WIDTH-SIDE"]);
+    refused(&["bench", "--network", "vgg-16"], 2, &["mobilenet-v1-WIDTH-SIDE", "reactnet-a"]);
+    refused(&["bench", "--network", "quicknet", "--depthwise", "1"], 2, &["--depthwise"]);
     refused(&["bench", "--network", "mobilenet-v1-9-32"], 2, &["mobilenet-v1-9", "width"]);
     refused(&["run", "x.bitat", "x.png", "--top", "0"], 2, &["--top"]);
     refused(&["convert", "x", "--data", "x", "-o", "x", "--stages", "0"], 2, &["--stages"]);
@@ -167,6 +168,7 @@ fn a_trained_network_goes_through_every_command() {
     let json = run(&["bench", &packed, "--json", "--runs", "3", "--isa", "portable"]);
     has(&json, &["isa", "threads", "median_us", "min_us", "layers", "mac_per_cycle", "of_limit"]);
     has(&json, &["network", "machine", "clock_mhz", "limit_1_bit", "limit_8_bit", "moved_bytes"]);
+    assert!(json.contains(r#""agrees_with":"scalar""#), "{json}");
     let text = stdout(&bitat(&["bench", &packed, "--runs", "1"]));
     let wide = |line: &&str| line.chars().count() > 100 && !line.starts_with("note");
     assert_eq!(text.lines().find(wide), None);

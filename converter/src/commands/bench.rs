@@ -12,8 +12,7 @@ use super::{Context, network};
 use crate::Error;
 use crate::packed::summary::{LayerSummary, layers};
 use crate::packed::traffic::{Traffic, traffic};
-use crate::packed::{Packed, Runner, kernels, kernels_named, threads};
-use crate::qat::rewrite;
+use crate::packed::{Packed, Runner, available, kernels, kernels_named, threads};
 use crate::standard::Standard;
 use crate::ui::{Align, Json, Stop, Table, human};
 
@@ -23,12 +22,13 @@ pub(super) struct Args {
     #[arg(required_unless_present = "network", conflicts_with = "network")]
     file: Option<PathBuf>,
     /// Instead of a file, a standard shape with random weights: mobilenet-v1-WIDTH-SIDE
-    /// or mobilenet-v2-WIDTH-SIDE, such as mobilenet-v1-1.0-224
+    /// or mobilenet-v2-WIDTH-SIDE, such as mobilenet-v1-1.0-224; or a published 1-bit
+    /// network: quicknet-small, quicknet, quicknet-large, bi-real-net-18, reactnet-a
     #[arg(long, value_name = "NAME")]
     network: Option<Standard>,
-    /// Bits of that network's depthwise layers
-    #[arg(long, value_name = "BITS", value_enum, default_value = "8", conflicts_with = "file")]
-    depthwise: DepthwiseArg,
+    /// Bits of that MobileNet's depthwise layers [default: 8]
+    #[arg(long, value_name = "BITS", value_enum, conflicts_with = "file")]
+    depthwise: Option<DepthwiseArg>,
     /// Kernel set: scalar, portable, avx2, avx512, neon [default: the best this machine has]
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
@@ -48,10 +48,7 @@ pub(super) struct Args {
 pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let before = args.compare.as_deref().map(Before::read).transpose()?;
     let packed = match (&args.network, &args.file) {
-        (Some(standard), _) => {
-            let options = rewrite::Options { depthwise: args.depthwise.0, keep: Vec::new() };
-            standard.packed(&options)?
-        }
+        (Some(standard), _) => standard.packed(args.depthwise.map(|bits| bits.0))?,
         (None, Some(file)) => network::packed(file)?,
         (None, None) => unreachable!("clap requires one of the two"),
     };
@@ -61,6 +58,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     };
     let runs = args.runs as usize;
     let mut runner = packed.runner_on(kernels, Arc::new(threads(args.threads as usize)?))?;
+    let agrees_with = agreement(&packed, &mut runner)?;
     let timing = time(&packed, &mut runner, runs, &context.stop)?;
     let per_layer = time_layers(&packed, &mut runner, runs, &context.stop)?;
     let limits = Limits::measure(kernels);
@@ -74,6 +72,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         machine: machine(),
         threads: args.threads,
         arena_bytes: runner.arena_bytes(),
+        agrees_with,
         timing,
         limits,
         layers: layers.collect(),
@@ -101,6 +100,7 @@ pub(super) struct Measured {
     pub(super) machine: String,
     pub(super) threads: u32,
     arena_bytes: usize,
+    agrees_with: Option<&'static str>,
     pub(super) timing: Timing,
     limits: Limits,
     pub(super) layers: Vec<Layer>,
@@ -131,6 +131,7 @@ impl Measured {
             .with("median_us", timing.median_us)
             .with("min_us", timing.min_us)
             .with("arena_bytes", self.arena_bytes as u64)
+            .with("agrees_with", self.agrees_with)
             .with("doubts", Json::array(timing.doubts.iter().map(String::as_str)))
             .with("clock_mhz", limits.clock)
             .with("limit_1_bit", limits.binary)
@@ -234,6 +235,27 @@ pub(super) fn threads_text(threads: u32) -> String {
         1 => "one thread".to_owned(),
         threads => format!("{threads} threads"),
     }
+}
+
+/// The kernel set with which `runner` was found to agree on the image that is
+/// timed: the plainest other one that runs here, if there is one.
+///
+/// # Errors
+/// If they differ: then there is nothing to time.
+fn agreement(packed: &Packed, runner: &mut Runner<'_>) -> Result<Option<&'static str>, Error> {
+    let isa = runner.kernels().isa();
+    let Some(other) = available().into_iter().find(|other| other.isa() != isa) else {
+        return Ok(None);
+    };
+    let image = image(packed);
+    if runner.run(&image)? != packed.runner(other)?.run(&image)? {
+        return Err(Error::model(format!(
+            "the {isa} and the {} kernels give different scores; this is a fault of the runtime, \
+             please report it; nothing was timed",
+            other.isa()
+        )));
+    }
+    Ok(Some(other.isa().name()))
 }
 
 /// How long one image takes.

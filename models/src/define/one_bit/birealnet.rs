@@ -5,13 +5,6 @@
 //! ResNet-18 whose 3x3 convolutions are 1-bit, with one shortcut per convolution;
 //! where the picture halves, the shortcut is an average pool of 2x2 pixels and a
 //! full-precision 1x1 convolution.
-//!
-//! What stands for something else here:
-//! - float convolutions are 8-bit;
-//! - the max-pool of 3x3 pixels behind the stem (8 maxima an output) is an 8-bit
-//!   depthwise 3x3 of the same stride (9 products);
-//! - the average pool is an 8-bit depthwise 2x2 of equal weights;
-//! - signs are taken against a threshold per channel, not against 0: the same cost.
 
 use super::layers::{Layers, Pads};
 use bitat_graph::{Graph, ShapeError};

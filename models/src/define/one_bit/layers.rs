@@ -12,6 +12,11 @@ const LATENT: f64 = 0.1;
 /// Deviation of thresholds and shifts, in units of a batch norm's output.
 const SHIFT: f64 = 0.1;
 
+/// Slope of a PReLU, and the mean it gives to values of mean 0 and deviation 1:
+/// (1 − slope) / √(2π). It is taken away again, or signs would all become +1.
+const SLOPE: f32 = 0.25;
+const LIFT: f32 = 0.3;
+
 /// How much of a window's overhang lies above and to the left.
 #[derive(Clone, Copy)]
 pub(super) enum Pads {
@@ -115,8 +120,8 @@ impl Layers {
     /// Shifted PReLU with shifts of its own per channel.
     pub(super) fn prelu(&mut self, name: &str) -> Result<(), ShapeError> {
         let before = self.gain(&format!("{name}.prelu.before"), 0.0, SHIFT);
-        let slope = self.gain(&format!("{name}.prelu.slope"), 0.25, 0.02);
-        let after = self.gain(&format!("{name}.prelu.after"), 0.0, SHIFT);
+        let slope = self.gain(&format!("{name}.prelu.slope"), SLOPE, 0.02);
+        let after = self.gain(&format!("{name}.prelu.after"), -LIFT, SHIFT);
         self.append(format!("{name}.prelu"), Op::ShiftedPrelu { before, slope, after })
     }
 

@@ -1,11 +1,9 @@
 //! Published 1-bit networks, in the form in which they are packed: 1-bit
 //! convolutions, 8-bit ones where the published network has float ones.
 //!
-//! Shapes, strides, channels and shortcuts are the published ones, and so is the
-//! number of binary multiply-accumulates. Where the packed format lacks an
-//! operation, one of at least the same cost stands in its place; each network's
-//! page says which. They are for measuring: their weights are random, and no
-//! accuracy is claimed for them.
+//! Binary layers with their shortcuts are the published ones. Where the packed
+//! format lacks an operation, one of at least the same cost stands in its place;
+//! [`OneBit`] says which.
 
 mod birealnet;
 mod layers;
@@ -15,18 +13,42 @@ mod reactnet;
 use super::DefineError;
 use bitat_graph::{Graph, Shape};
 
-/// A published 1-bit network for ImageNet.
+/// A published 1-bit network for ImageNet, to be measured: its weights are random,
+/// and no accuracy is claimed for it.
+///
+/// Shapes, strides, channels, shortcuts and the number of binary multiply-accumulates
+/// (given for 224 pixels) are the published ones. In all of them float convolutions
+/// are 8-bit, and signs are taken against a threshold per channel, which costs what a
+/// comparison with 0 does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OneBit {
-    /// QuickNetSmall of Larq Zoo: 1.16 G binary multiply-accumulates at 224 pixels.
+    /// QuickNetSmall of Larq Zoo, 1.16 G; what [`OneBit::QuickNet`] says holds for it.
     QuickNetSmall,
-    /// QuickNet of Larq Zoo: 1.85 G.
+    /// QuickNet of Larq Zoo, 1.85 G: four sections of 3x3 1-bit convolutions with a
+    /// shortcut each. In place of
+    ///
+    /// - the max-pool of 2x2 pixels at stride 1 between sections (3 maxima an output):
+    ///   an 8-bit depthwise 3x3 at stride 1 (9 products);
+    /// - the blur behind it: an 8-bit depthwise 3x3 at stride 2 whose channels differ;
+    /// - ReLU between a 1-bit convolution and its batch norm: a shifted PReLU behind
+    ///   the shortcut (three parameters a channel) or, before a transition and the
+    ///   classifier, the ReLU that the published network has there too;
+    /// - +1 read by a 1-bit convolution outside the picture: 0, the dearer of the two.
     QuickNet,
-    /// QuickNetLarge of Larq Zoo: 3.70 G.
+    /// QuickNetLarge of Larq Zoo, 3.70 G; what [`OneBit::QuickNet`] says holds for it.
     QuickNetLarge,
-    /// Bi-Real Net with 18 layers: 1.68 G.
+    /// Bi-Real Net with 18 layers, 1.68 G: ResNet-18 whose 3x3 convolutions are 1-bit,
+    /// with one shortcut each. In place of
+    ///
+    /// - the max-pool of 3x3 pixels behind the stem (8 maxima an output): an 8-bit
+    ///   depthwise 3x3 of the same stride (9 products);
+    /// - the average pool of 2x2 pixels in a shortcut: an 8-bit depthwise 2x2 of equal
+    ///   weights.
     BiRealNet18,
-    /// ReActNet-A: 4.82 G.
+    /// ReActNet-A, 4.82 G: MobileNetV1 of 3x3 and 1x1 1-bit convolutions with signs
+    /// against thresholds (RSign), a shortcut each, and shifted PReLUs (RPReLU).
+    /// Where channels double, two 1x1 convolutions side by side are one with twice the
+    /// outputs, whose shortcut repeats its channels: the same integers.
     ReActNetA,
 }
 

@@ -3,17 +3,6 @@
 //!
 //! Four sections of 3x3 1-bit convolutions with a shortcut each; between sections
 //! ReLU, max-pool, blur and a full-precision 1x1 convolution.
-//!
-//! What stands for something else here:
-//! - float convolutions are 8-bit;
-//! - the max-pool of 2x2 pixels at stride 1 (3 maxima an output) is an 8-bit
-//!   depthwise 3x3 at stride 1 (9 products), the blur one at stride 2, both with
-//!   parameters of their own, which the published ones lack;
-//! - ReLU between a 1-bit convolution and its batch norm is a shifted PReLU behind
-//!   the shortcut (three parameters a channel), before a transition the ReLU that
-//!   the published network has there too;
-//! - signs are taken against a threshold per channel, not against 0: the same cost;
-//! - a 1-bit convolution reads 0 outside the picture, not +1: the dearer of the two.
 
 use super::layers::{Layers, Pads};
 use bitat_graph::{Graph, ShapeError};

@@ -7,9 +7,6 @@
 //! halves) and a shifted PReLU (RPReLU). Where channels double, two 1x1
 //! convolutions side by side read the same signs and add the same shortcut: that is
 //! one with twice the outputs, whose shortcut repeats its channels.
-//!
-//! Nothing stands for something else here, but for the float convolution, which is
-//! 8-bit.
 
 use super::layers::{Layers, Pads};
 use bitat_graph::{Graph, ShapeError};
