@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use bitat_engine::{Mode, Net, PlainSte, Purpose};
 use bitat_format::FileBuffer;
+use bitat_format::model::{Model, Operation, Padding};
 use bitat_graph::{Graph, Shape};
 use bitat_models::{MobileNet, OneBit, mobilenet_v1, mobilenet_v2};
 
@@ -149,7 +150,12 @@ impl Standard {
             input_scale: INPUT_SCALE,
             ranges: &ranges,
         };
-        let lowered = lower(&graph, &method, &facts)?;
+        let mut lowered = lower(&graph, &method, &facts)?;
+        if let Kind::OneBit(network) = self.network
+            && network.one_outside()
+        {
+            read_one_outside(&mut lowered.model);
+        }
         let bytes = bitat_format::write(&lowered.model)
             .map_err(|e| Error::model(format!("{self} does not fit the file format: {e}")))?;
         let packed = Packed::new(FileBuffer::new(&bytes), Path::new(&self.to_string()))?;
@@ -164,6 +170,15 @@ impl Standard {
             _ => mobilenet_v2(&definition),
         }
         .map_err(|e| Error::usage(format!("{self}: {e}")))
+    }
+}
+
+/// Has every 1-bit convolution read +1 outside the picture.
+fn read_one_outside(model: &mut Model) {
+    for layer in &mut model.layers {
+        if let Operation::BinaryConv { padding, .. } = &mut layer.operation {
+            *padding = Padding::One;
+        }
     }
 }
 

@@ -32,8 +32,7 @@ pub enum OneBit {
     /// - the blur behind it: an 8-bit depthwise 3x3 at stride 2 whose channels differ;
     /// - ReLU between a 1-bit convolution and its batch norm: a shifted PReLU behind
     ///   the shortcut (three parameters a channel) or, before a transition and the
-    ///   classifier, the ReLU that the published network has there too;
-    /// - +1 read by a 1-bit convolution outside the picture: 0, the dearer of the two.
+    ///   classifier, the ReLU that the published network has there too.
     QuickNet,
     /// QuickNetLarge of Larq Zoo, 3.70 G; what [`OneBit::QuickNet`] says holds for it.
     QuickNetLarge,
@@ -71,6 +70,12 @@ impl OneBit {
             OneBit::BiRealNet18 => "bi-real-net-18",
             OneBit::ReActNetA => "reactnet-a",
         }
+    }
+
+    /// Whether a 1-bit convolution reads +1 outside the picture, as Larq Zoo's QuickNets
+    /// do. The graph says 0 all the same: a trainer's convolution knows nothing else.
+    pub const fn one_outside(self) -> bool {
+        matches!(self, OneBit::QuickNetSmall | OneBit::QuickNet | OneBit::QuickNetLarge)
     }
 
     /// The network for a square RGB image of `side` pixels; 224 is the published
