@@ -12,19 +12,20 @@ use core::arch::asm;
 use super::epilogue::Shift;
 use crate::types::{Prelu, Sign};
 
-/// One instruction of two operands.
+/// A function of one instruction, whose operands are registers.
 macro_rules! instruction {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident($($operand:ident),*), $text:literal) => {
         $(#[$doc])*
         #[inline(always)]
-        fn $name(a: u32, b: u32) -> u32 {
+        fn $name($($operand: u32),*) -> u32 {
             let result;
             // SAFETY: the target has the instruction, as `cfg(arm_dsp)` says; it
             // reads and writes nothing but these registers.
             unsafe {
                 asm!(
-                    concat!(stringify!($name), " {result}, {a}, {b}"),
-                    a = in(reg) a, b = in(reg) b, result = lateout(reg) result,
+                    $text,
+                    $($operand = in(reg) $operand,)*
+                    result = lateout(reg) result,
                     options(pure, nomem, nostack, preserves_flags),
                 );
             }
@@ -35,110 +36,59 @@ macro_rules! instruction {
 
 instruction! {
     /// Saturating sums of the halves.
-    qadd16
+    qadd16(a, b), "qadd16 {result}, {a}, {b}"
 }
 instruction! {
     /// Saturating differences of the halves.
-    qsub16
+    qsub16(a, b), "qsub16 {result}, {a}, {b}"
+}
+instruction! {
+    /// The product of the low halves, and `sum`.
+    smlabb(a, b, sum), "smlabb {result}, {a}, {b}, {sum}"
+}
+instruction! {
+    /// The product of low and high half, and `sum`.
+    smlabt(a, b, sum), "smlabt {result}, {a}, {b}, {sum}"
+}
+instruction! {
+    /// The product of the high halves, and `sum`.
+    smlatt(a, b, sum), "smlatt {result}, {a}, {b}, {sum}"
+}
+instruction! {
+    /// The products of low and of high halves, and `sum`.
+    smlad(a, b, sum), "smlad {result}, {a}, {b}, {sum}"
+}
+instruction! {
+    /// Bytes 0 and 2 as 16-bit values.
+    sxtb16(bytes), "sxtb16 {result}, {bytes}"
+}
+instruction! {
+    /// Bytes 1 and 3 as 16-bit values.
+    sxtb16_odd(bytes), "sxtb16 {result}, {bytes}, ror #8"
+}
+instruction! {
+    /// The low half of one, and of the other as the high half.
+    pack(low, high), "pkhbt {result}, {low}, {high}, lsl #16"
+}
+instruction! {
+    /// The low half of one, and of the other, over 2^15, as the high half.
+    pack_over_2_15(low, high), "pkhbt {result}, {low}, {high}, lsl #1"
 }
 
-/// A product of halves plus half of 2^15: low by low (`bb`), and so on.
-macro_rules! product {
-    ($name:ident) => {
-        #[inline(always)]
-        fn $name(a: u32, b: u32) -> u32 {
-            let result;
-            // SAFETY: as above.
-            unsafe {
-                asm!(
-                    concat!(stringify!($name), " {result}, {a}, {b}, {half}"),
-                    a = in(reg) a, b = in(reg) b, half = in(reg) 1 << 14,
-                    result = lateout(reg) result,
-                    options(pure, nomem, nostack, preserves_flags),
-                );
-            }
-            result
-        }
-    };
-}
-
-product!(smlabb);
-product!(smlabt);
-product!(smlatt);
-
-/// The products of both halves, and `sum`.
-#[inline(always)]
-fn smlad(a: u32, b: u32, sum: u32) -> u32 {
-    let result;
-    // SAFETY: as above.
-    unsafe {
-        asm!(
-            "smlad {result}, {a}, {b}, {sum}",
-            a = in(reg) a, b = in(reg) b, sum = in(reg) sum, result = lateout(reg) result,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    result
-}
-
-/// The bytes 0 and 2, or with `ODD` 1 and 3, as 16-bit values.
-#[inline(always)]
-fn sxtb16<const ODD: bool>(bytes: u32) -> u32 {
-    let result;
-    // SAFETY: as above.
-    unsafe {
-        if ODD {
-            asm!(
-                "sxtb16 {result}, {bytes}, ror #8",
-                bytes = in(reg) bytes, result = lateout(reg) result,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        } else {
-            asm!(
-                "sxtb16 {result}, {bytes}",
-                bytes = in(reg) bytes, result = lateout(reg) result,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
-    }
-    result
-}
+/// Half of 2^15: what a product is rounded by.
+const HALF: u32 = 1 << 14;
 
 /// Both values over 2^15; they fit 16 bits then.
 #[inline(always)]
 fn over_2_15(low: u32, high: u32) -> u32 {
-    let result;
-    // SAFETY: as above.
-    unsafe {
-        asm!(
-            "pkhbt {result}, {low}, {high}, lsl #1",
-            low = in(reg) (low as i32) >> 15, high = in(reg) high, result = lateout(reg) result,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    result
-}
-
-/// Two values of 16 bits in a register.
-#[inline(always)]
-fn pkhbt(low: u32, high: u32) -> u32 {
-    let result;
-    // SAFETY: as above.
-    unsafe {
-        asm!(
-            "pkhbt {result}, {low}, {high}, lsl #16",
-            low = in(reg) low, high = in(reg) high, result = lateout(reg) result,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    result
+    pack_over_2_15((low as i32 >> 15) as u32, high)
 }
 
 /// Of each half, `then` where `a ≥ b`, else `otherwise`.
 #[inline(always)]
 fn select(a: u32, b: u32, then: u32, otherwise: u32) -> u32 {
     let result;
-    // SAFETY: as above; the flags that it sets are its own.
+    // SAFETY: as of the others; the flags that it sets are its own.
     unsafe {
         asm!(
             "ssub16 {difference}, {a}, {b}",
@@ -261,7 +211,7 @@ fn add(run: &mut [[i32; 2]], from: Pixels<&[[i16; 2]]>, shift: impl Fn(i32) -> i
     for run in run {
         let Some(pair) = from.all.get(at) else { break };
         let [low, high] = pair.map(|value| shift(value.into()) as u32);
-        run[0] = qadd16(run[0] as u32, pkhbt(low, high)) as i32;
+        run[0] = qadd16(run[0] as u32, pack(low, high)) as i32;
         at += from.step;
     }
 }
@@ -274,7 +224,7 @@ impl Two {
         let Two { shift, multiplier, bias, .. } = *self;
         for run in run {
             let [low, high] = run.map(|value| shift.apply(value) as u32);
-            let scaled = over_2_15(smlabb(low, multiplier), smlabt(high, multiplier));
+            let scaled = over_2_15(smlabb(low, multiplier, HALF), smlabt(high, multiplier, HALF));
             run[0] = qadd16(scaled, bias) as i32;
         }
     }
@@ -287,7 +237,7 @@ impl Two {
         for run in run {
             let y = run[0] as u32;
             let positive = qsub16(y, before);
-            let negative = over_2_15(smlabb(positive, slope), smlatt(positive, slope));
+            let negative = over_2_15(smlabb(positive, slope, HALF), smlatt(positive, slope, HALF));
             let y = qadd16(select(y, before, positive, negative), after);
             run[0] = y as i32;
             if let Some(to) = stream.all.get_mut(at) {
@@ -325,8 +275,8 @@ pub(super) fn dots(weights: &[i8], stride: usize, x: &[u8]) -> [i32; 2] {
         let (even, odd) = (x & 0x00FF_00FF, x >> 8 & 0x00FF_00FF);
         for (sum, weights) in sums.iter_mut().zip([[a, b, c, d], [e, f, g, h]]) {
             let weights = u32::from_le_bytes(weights.map(|weight| weight as u8));
-            *sum = smlad(sxtb16::<false>(weights), even, *sum);
-            *sum = smlad(sxtb16::<true>(weights), odd, *sum);
+            *sum = smlad(sxtb16(weights), even, *sum);
+            *sum = smlad(sxtb16_odd(weights), odd, *sum);
         }
         at += stride;
     }

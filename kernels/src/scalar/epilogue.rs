@@ -103,6 +103,7 @@ impl<'a> Sink<'a> {
     ) {
         let Shape { w, c, .. } = self.shape;
         let pixel = (row - self.first_row) * w + column;
+        // Which says to the compiler that no pixel has to be asked.
         let i = i % 2;
         match &mut self.epilogue {
             Epilogue::Threshold { thresholds, bits } => {

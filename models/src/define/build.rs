@@ -28,6 +28,20 @@ pub(super) struct Conv {
     pub(super) groups: usize,
 }
 
+/// A batch norm of `channels` that changes nothing yet, with its parameters.
+pub(super) fn batch_norm(graph: &mut Graph, name: &str, channels: usize) -> Op {
+    let mut param = |part: &str, value: f32, role| {
+        graph.param(format!("{name}.{part}"), &[channels], vec![value; channels], role)
+    };
+    Op::BatchNorm {
+        gamma: param("gamma", 1.0, Role::Gain),
+        beta: param("beta", 0.0, Role::Gain),
+        mean: param("mean", 0.0, Role::Statistic),
+        var: param("var", 1.0, Role::Statistic),
+        eps: 1e-5,
+    }
+}
+
 impl Builder {
     /// Checks the definition and starts its graph with the input.
     pub(super) fn new(family: &str, definition: &MobileNet) -> Result<Self, DefineError> {
@@ -92,17 +106,8 @@ impl Builder {
     }
 
     fn batch_norm(&mut self, name: &str) -> Result<(), DefineError> {
-        let c = self.channels();
-        let mut param = |part: &str, value: f32, role| {
-            self.graph.param(format!("{name}.{part}"), &[c], vec![value; c], role)
-        };
-        let op = Op::BatchNorm {
-            gamma: param("gamma", 1.0, Role::Gain),
-            beta: param("beta", 0.0, Role::Gain),
-            mean: param("mean", 0.0, Role::Statistic),
-            var: param("var", 1.0, Role::Statistic),
-            eps: 1e-5,
-        };
+        let channels = self.channels();
+        let op = batch_norm(&mut self.graph, name, channels);
         self.append(name.to_owned(), op)
     }
 

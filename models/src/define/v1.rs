@@ -7,7 +7,7 @@ use bitat_graph::Graph;
 
 /// Output channels of the 13 blocks at width 1, and the place in [`super::Strides`]
 /// of those that halve the picture.
-const BLOCKS: [(usize, Option<usize>); 13] = [
+pub(super) const BLOCKS: [(usize, Option<usize>); 13] = [
     (64, None),
     (128, Some(1)),
     (128, None),

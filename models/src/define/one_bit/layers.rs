@@ -1,5 +1,6 @@
 //! Layers of 1-bit networks, appended one after another, with their parameters.
 
+use super::super::build::batch_norm;
 use super::super::random::SplitMix64;
 use bitat_graph::{Graph, NodeId, Op, ParamId, Precision, Role, Shape, ShapeError, Window};
 
@@ -178,7 +179,9 @@ impl Layers {
         let window =
             Window { kernel: [kernel; 2], stride: [stride; 2], pads: [top, left, bottom, right] };
         self.append(name.to_owned(), Op::Conv { weight, bias: None, window, groups, precision })?;
-        self.batch_norm(name)
+        let name = format!("{name}.norm");
+        let norm = batch_norm(&mut self.graph, &name, out);
+        self.append(name, norm)
     }
 
     /// Pixels outside, before and after a side.
@@ -191,21 +194,6 @@ impl Layers {
                 (outside / 2, outside - outside / 2)
             }
         }
-    }
-
-    fn batch_norm(&mut self, name: &str) -> Result<(), ShapeError> {
-        let c = self.channels();
-        let mut param = |part: &str, value: f32, role| {
-            self.graph.param(format!("{name}.norm.{part}"), &[c], vec![value; c], role)
-        };
-        let op = Op::BatchNorm {
-            gamma: param("gamma", 1.0, Role::Gain),
-            beta: param("beta", 0.0, Role::Gain),
-            mean: param("mean", 0.0, Role::Statistic),
-            var: param("var", 1.0, Role::Statistic),
-            eps: 1e-5,
-        };
-        self.append(format!("{name}.norm"), op)
     }
 
     /// The 8-bit reading of a stream.

@@ -8,33 +8,18 @@
 //! convolutions side by side read the same signs and add the same shortcut: that is
 //! one with twice the outputs, whose shortcut repeats its channels.
 
+use super::super::v1::BLOCKS;
 use super::layers::{Layers, Pads};
 use bitat_graph::{Graph, ShapeError};
 
 /// Channels of the stem.
 const STEM: usize = 32;
 
-/// Output channels and stride of the thirteen blocks.
-const BLOCKS: [(usize, usize); 13] = [
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (1024, 2),
-    (1024, 1),
-];
-
 pub(super) fn graph(side: usize, classes: usize) -> Result<Graph, ShapeError> {
     let mut net = Layers::new(side, Pads::Around)?;
     net.stem(STEM, 3, 2)?;
-    for (block, (out, stride)) in (1..).zip(BLOCKS) {
+    for (block, (out, halving)) in (1..).zip(BLOCKS) {
+        let stride = if halving.is_some() { 2 } else { 1 };
         let name = format!("block{block}.conv");
         let start = net.last;
         net.binary(&name, net.channels(), 3, stride)?;
