@@ -72,6 +72,8 @@ fn rate(work: impl Fn(u64) -> u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use bitat_kernels::Isa;
+
     use super::*;
     use crate::packed::available;
 
@@ -81,8 +83,13 @@ mod tests {
             let limits = Limits::measure(kernels);
             let Limits { clock, binary, int8 } = limits;
             assert!((100.0..10_000.0).contains(&clock), "{limits:?}: MHz");
-            // Bits are cheaper than bytes, and no register has 4,096 of them.
-            assert!(int8 > 0.05 && binary > 2.0 * int8 && binary < 4096.0, "{limits:?}");
+            // No register has 4,096 bits.
+            assert!(int8 > 0.05 && binary > 0.05 && binary < 4096.0, "{limits:?}");
+            // Bits are cheaper than bytes; the kernels for microcontrollers, which
+            // multiply more than one byte a cycle only here, are left out.
+            if kernels.isa() != Isa::Scalar {
+                assert!(binary > 2.0 * int8, "{}: {limits:?}", kernels.isa());
+            }
             let us = limits.least_us(1, 1_000_000) * binary * clock;
             assert!((us - 1e6).abs() < 1.0, "{us}");
         }
