@@ -6,7 +6,8 @@
 //! 2. **Layer = layer.** On an image every packed layer is compared with the
 //!    trained one, each given the *packed* network's inputs, so that nothing
 //!    adds up: a stream may differ by the roundings of its epilogue and no
-//!    more, a sign only where the float value lies on its threshold. So the
+//!    more, a sign only where the float value lies on its threshold, or as near
+//!    it as those roundings where the values themselves are not written. So the
 //!    integers mean what was trained.
 //! 3. **Runtime = trainer.** All test images go through the file and, as the
 //!    deployed network (see [`crate::lower::Deployed`]), through the trainer's
@@ -344,7 +345,7 @@ fn layer_by_layer(
         let wrong = match trace.tensor(tensor as u16) {
             Some(Expected::Stream(stream)) => {
                 let unit = f64::from(-lowered.model.tensors[tensor].frac).exp2();
-                let most = UNITS + shortcut_units(lowered, tensor as u16);
+                let most = UNITS + shortcut_units(lowered, tensor);
                 let wrong = differing(value, stream, unit, most, &mut worst);
                 for (v, s) in value.iter_mut().zip(stream) {
                     *v = (f64::from(*s) * unit) as f32;
@@ -352,7 +353,7 @@ fn layer_by_layer(
                 wrong
             }
             Some(Expected::Bits(signs)) => {
-                let wrong = flipped(graph, node, signs, &seen);
+                let wrong = flipped(graph, node, signs, &seen, unseen_units(lowered, tensor));
                 for (v, s) in value.iter_mut().zip(signs) {
                     *v = f32::from(*s);
                 }
@@ -390,20 +391,44 @@ fn layer_by_layer(
     }
 }
 
-/// What the shortcut of the layer that writes `tensor` adds to [`UNITS`]: half
-/// a unit of a coarser source stream, where its mean is rounded in those units.
-fn shortcut_units(lowered: &Lowered, tensor: u16) -> f64 {
-    let shortcut = lowered.model.layers.iter().find_map(|layer| match &layer.operation {
+/// The epilogue of the layer that writes `tensor` and computes 16-bit values
+/// for it, if there is one.
+fn epilogue_of(lowered: &Lowered, tensor: usize) -> Option<&Epilogue> {
+    let mut epilogues = lowered.model.layers.iter().filter_map(|layer| match &layer.operation {
         Operation::Int8Conv { epilogue, .. }
         | Operation::Int8Depthwise { epilogue, .. }
         | Operation::BinaryConv { epilogue, .. }
-        | Operation::BinaryDepthwise { epilogue, .. } => match epilogue {
-            Epilogue::Stream { shortcut, stream, .. } if *stream == Some(tensor) => *shortcut,
-            _ => None,
-        },
+        | Operation::BinaryDepthwise { epilogue, .. } => Some(epilogue),
         Operation::GlobalAveragePool { .. } => None,
     });
-    shortcut.map_or(0.0, |s| 0.5 * f64::from(s.shift.max(0)).exp2())
+    let is = |id: u16| usize::from(id) == tensor;
+    epilogues.find(|epilogue| match epilogue {
+        Epilogue::Stream { stream, sign, .. } => {
+            stream.is_some_and(is) || sign.as_ref().is_some_and(|s| is(s.bits))
+        }
+        _ => false,
+    })
+}
+
+/// What the shortcut of the layer that writes `tensor` adds to [`UNITS`]: half
+/// a unit of a coarser source stream, where its mean is rounded in those units.
+fn shortcut_units(lowered: &Lowered, tensor: usize) -> f64 {
+    match epilogue_of(lowered, tensor) {
+        Some(Epilogue::Stream { shortcut: Some(s), .. }) => 0.5 * f64::from(s.shift.max(0)).exp2(),
+        _ => 0.0,
+    }
+}
+
+/// By how much the values whose signs `tensor` holds may differ from the trained
+/// layer's: the roundings of an epilogue that writes their signs alone. Where it
+/// writes the values too, those are what the trained signs are taken of.
+fn unseen_units(lowered: &Lowered, tensor: usize) -> f64 {
+    match (epilogue_of(lowered, tensor), lowered.sums[tensor]) {
+        (Some(Epilogue::Stream { stream: None, .. }), Some(frac)) => {
+            (UNITS + shortcut_units(lowered, tensor)) * f64::from(-frac).exp2()
+        }
+        _ => 0.0,
+    }
 }
 
 /// Counts the values of a stream that differ by more than its epilogue's roundings.
@@ -420,8 +445,15 @@ fn differing(trained: &[f32], stream: &[i16], unit: f64, most: f64, worst: &mut 
     wrong
 }
 
-/// Counts the signs that differ although the value is not on its threshold.
-fn flipped(graph: &Graph, sign: NodeId, signs: &[i8], seen: &HashMap<NodeId, Vec<f32>>) -> usize {
+/// Counts the signs that differ although the value is not within `rounding` of
+/// its threshold.
+fn flipped(
+    graph: &Graph,
+    sign: NodeId,
+    signs: &[i8],
+    seen: &HashMap<NodeId, Vec<f32>>,
+    rounding: f64,
+) -> usize {
     let (Op::Sign { threshold }, Some(values)) =
         (&graph.nodes[sign].op, seen.get(&graph.nodes[sign].inputs[0]))
     else {
@@ -436,7 +468,7 @@ fn flipped(graph: &Graph, sign: NodeId, signs: &[i8], seen: &HashMap<NodeId, Vec
         .filter(|(i, (v, s))| {
             let c = i % thresholds.len();
             let above = f64::from(**v) - f64::from(thresholds[c]);
-            (above < 0.0) != (**s < 0) && above.abs() > near[c]
+            (above < 0.0) != (**s < 0) && above.abs() > near[c] + rounding
         })
         .count()
 }
@@ -466,6 +498,23 @@ fn near_threshold(graph: &Graph, node: NodeId, values: &HashMap<NodeId, Vec<f32>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Values written beside their signs leave none open; of unwritten ones the
+    /// roundings of the epilogue do.
+    #[test]
+    fn a_sign_is_open_within_the_roundings_before_it() {
+        let mut graph = Graph::default();
+        let shape = bitat_graph::Shape { h: 1, w: 3, c: 1 };
+        let x = graph.push("x", Op::Input, &[], Some(shape)).unwrap();
+        let threshold = graph.param("t", &[1], vec![0.5], bitat_graph::Role::Statistic);
+        let sign = graph.push("sign", Op::Sign { threshold }, &[x], None).unwrap();
+        let seen = HashMap::from([(x, vec![0.49, 0.52, 0.9])]);
+        let open = |signs: [i8; 3], rounding| flipped(&graph, sign, &signs, &seen, rounding);
+        assert_eq!(open([-1, 1, 1], 0.0), 0);
+        assert_eq!(open([1, -1, 1], 0.0), 2);
+        assert_eq!(open([1, -1, 1], 0.015), 1);
+        assert_eq!(open([1, -1, -1], 0.03), 1);
+    }
 
     /// Two classes, all images of the first.
     fn scores(predictions: impl Iterator<Item = usize>) -> Scores {

@@ -313,6 +313,20 @@ fn the_proof_says_what_the_trainer_and_the_simulation_make_of_the_images() {
     assert!(proof.packed.agreeing(&proof.simulated) > 40, "of 70");
 }
 
+/// A projection whose shortcut starts before the block reads signs of values that
+/// no tensor holds; wide ranges make their unit coarse, so that roundings decide
+/// some of them.
+#[test]
+fn signs_of_values_that_are_not_written_are_open_within_their_roundings() {
+    let float = mobilenet_v2(&mobilenet(SIDE, SIDE, 1)).unwrap();
+    let mut trained = Trained::rewritten(&float, &options(Depthwise::Int8, &[]), 4);
+    for range in trained.ranges.iter_mut().flatten() {
+        *range *= 64.0;
+    }
+    let lowered = trained.lowered();
+    proven(&trained, &lowered, &noisy(70)).unwrap();
+}
+
 #[test]
 fn a_deployed_network_with_one_wrong_number_is_refused() {
     let (trained, data) = (trained_v1(), noisy(70));

@@ -54,6 +54,10 @@ pub struct Lowered {
     pub deployed: Deployed,
     /// `nodes[t]` is the graph node whose value tensor `t` holds.
     pub nodes: Vec<NodeId>,
+    /// `sums[t]` is the binary point of the 16-bit values of which tensor `t`
+    /// holds the signs, where a layer compares such values and not its
+    /// accumulators.
+    pub sums: Vec<Option<i32>>,
 }
 
 /// Lowers a trained network.
@@ -82,6 +86,7 @@ struct Lowering<'a> {
     tensor_of: Vec<Option<TensorId>>,
     tensors: Vec<Tensor>,
     nodes: Vec<NodeId>,
+    sums: Vec<Option<i32>>,
     layers: Vec<Layer>,
     deployed: Builder<'a>,
     score_scale: f64,
@@ -116,6 +121,7 @@ impl<'a> Lowering<'a> {
             tensor_of: vec![None; graph.nodes.len()],
             tensors: Vec::new(),
             nodes: Vec::new(),
+            sums: Vec::new(),
             layers: Vec::new(),
             deployed: Builder::new(graph)?,
             score_scale: 1.0,
@@ -141,6 +147,7 @@ impl<'a> Lowering<'a> {
                 score_scale: self.score_scale as f32,
             },
             nodes: self.nodes,
+            sums: self.sums,
         })
     }
 
@@ -370,7 +377,9 @@ impl<'a> Lowering<'a> {
                     .iter()
                     .map(|t| threshold(*t, exp2(-scale.frac)).clamp(-32768, 32767) as i16)
                     .collect();
-                Some(Sign { thresholds, bits: self.tensor(id, Kind::Bits, 0)? })
+                let bits = self.tensor(id, Kind::Bits, 0)?;
+                self.sums[usize::from(bits)] = Some(scale.frac);
+                Some(Sign { thresholds, bits })
             }
         };
         let fixed::Scale { shift, multiplier, bias, .. } = scale;
@@ -433,6 +442,7 @@ impl<'a> Lowering<'a> {
         let index = side(self.tensors.len())?;
         self.tensors.push(tensor);
         self.nodes.push(id);
+        self.sums.push(None);
         self.tensor_of[id] = Some(index);
         Ok(index)
     }
