@@ -8,19 +8,23 @@
 //! summed across a vector, so a short K (a pointwise layer) runs as fast as a
 //! long one.
 //!
-//! A tile is P neighbouring pixels by one block of up to 64 channels: each row
-//! of weights is loaded once for P pixels, and the counters stay in registers.
+//! A tile is P neighbouring pixels by one block of up to 64 channels, or by two
+//! full ones where a register holds 64 counters: each row of weights is loaded once
+//! for P pixels, each byte of a pixel spread once for the blocks, and the counters
+//! stay in registers.
 //! A step adds at most 8 to a counter and 31 · 8 = 248 ≤ 255, so the byte
 //! counters are widened to 16 bits at most every 31 steps; K ≤ 32767 makes
 //! 16 bits enough. Those of a full block then go to the epilogue without having
 //! been in memory.
 //!
-//! A tap outside the input is skipped for that pixel alone (it adds 0, and the
-//! pixel's n is smaller), or compared with 0 bits when it reads +1.
+//! The columns of a row at which taps leave the input are done pixel by pixel, so
+//! that a tile has none. A tap outside is skipped (it adds 0, and n is smaller), or
+//! compared with 0 bits when it reads +1; whole rows of those once per row of the
+//! output.
 //!
 //! Cost per step and 64 channels (512 binary multiply-accumulates) of one
-//! pixel: [`Popcount::input`] once and [`Popcount::count`] once per vector;
-//! [`Popcount::weights`] is shared by the P pixels.
+//! pixel: [`Popcount::input`] once, shared by the blocks, and [`Popcount::count`]
+//! once per vector; [`Popcount::weights`] is shared by the P pixels.
 
 // Fixed loops over indices are unrolled into registers; iterators over the same
 // arrays often are not.
@@ -28,10 +32,10 @@
 
 use core::ops::Range;
 
-use super::binary_counter::{Counter, GROUPS, STEPS_PER_BYTE};
+use super::binary_counter::{Counter, GROUPS, STEPS_PER_BYTE, Wide};
 use super::epilogue::{At, Parameters, Row, Shift16, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
-use super::{BinaryJob, taps_inside};
+use super::{BinaryJob, taps_inside, whole_columns};
 use crate::layout::{BINARY_LANES, binary_group_bytes, binary_lanes, binary_steps, pixel_bytes};
 use crate::types::{Conv, Padding};
 
@@ -50,6 +54,9 @@ pub(crate) trait Popcount: Outline {
     type Input: Copy;
     /// Byte counters in one register: 16, 32 or 64.
     const VECTOR: usize;
+    /// Full blocks that share an input, at most: 1, or 2 where a register holds a
+    /// block.
+    const BLOCKS: usize = 1;
     /// Whether code for every case is worth its size: not on a device.
     const CASES: bool = true;
 
@@ -59,6 +66,13 @@ pub(crate) trait Popcount: Outline {
     fn zero(self) -> Self::Counts;
     /// The first [`Popcount::VECTOR`] bytes of the slice, which has them.
     fn weights(self, from: &[u8]) -> Self::Weights;
+    /// The same of a slice that has fewer; the others are 0.
+    #[inline(always)]
+    fn some_weights(self, from: &[u8]) -> Self::Weights {
+        let mut buffer = [0; BINARY_LANES];
+        buffer[..from.len()].copy_from_slice(from);
+        self.weights(&buffer)
+    }
     /// See [`Popcount::Input`].
     fn input(self, byte: u8) -> Self::Input;
     /// Adds to each counter the number of bits in which its weight differs
@@ -87,12 +101,14 @@ struct Layer<'a> {
     pixel: usize,
 }
 
-/// Up to 64 output channels.
+/// Up to 64 output channels, or some full blocks of as many.
 #[derive(Clone, Copy)]
-struct Block<'a> {
-    weights: &'a [u8],
-    /// Bytes per step in `weights`.
-    stride: usize,
+pub(super) struct Block<'a> {
+    pub(super) weights: &'a [u8],
+    /// Bytes per step of one block in `weights`.
+    pub(super) stride: usize,
+    /// Steps of one block.
+    pub(super) steps: usize,
     /// First output channel.
     channel: usize,
     /// Output channels.
@@ -112,11 +128,10 @@ impl<'a> Block<'a> {
         if self.stride == stride {
             return self;
         }
-        let steps = self.weights.len() / self.stride;
         for (from, to) in self.weights.chunks_exact(self.stride).zip(to.chunks_exact_mut(stride)) {
             to[..from.len()].copy_from_slice(from);
         }
-        Block { weights: &to[..steps * stride], stride, ..self }
+        Block { weights: &to[..self.steps * stride], stride, ..self }
     }
 }
 
@@ -141,51 +156,65 @@ pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) {
     for row in job.rows {
         for group in 0..conv.groups {
             let weights = &job.weights[group * group_bytes..];
-            for first in (0..out_channels).step_by(BINARY_LANES) {
+            let mut first = 0;
+            while first < out_channels {
                 let stride = binary_lanes(first, out_channels);
+                let full = (out_channels - first) / BINARY_LANES;
+                let blocks = full.clamp(1, S::BLOCKS);
+                let count = (out_channels - first).min(blocks * BINARY_LANES);
                 let block = Block {
-                    weights: &weights[first * steps..first * steps + stride * steps],
+                    weights: &weights[first * steps..][..blocks * stride * steps],
                     stride,
+                    steps,
                     channel: group * out_channels + first,
-                    count: (out_channels - first).min(BINARY_LANES),
+                    count,
                     byte: group * channels / 8,
                 };
                 let vectors = stride.div_ceil(S::VECTOR);
-                if S::VECTOR <= 16 && vectors > 2 {
-                    line::<S, P, 4>(isa, &layer, &block, &mut sink, row);
+                if S::BLOCKS == 2 && blocks == 2 {
+                    line::<S, P, 1, 2>(isa, &layer, &block, &mut sink, row);
+                } else if S::VECTOR <= 16 && vectors > 2 {
+                    line::<S, P, 4, 1>(isa, &layer, &block, &mut sink, row);
                 } else if S::VECTOR <= 32 && vectors > 1 {
-                    line::<S, P, 2>(isa, &layer, &block, &mut sink, row);
+                    line::<S, P, 2, 1>(isa, &layer, &block, &mut sink, row);
                 } else {
-                    line::<S, P, 1>(isa, &layer, &block, &mut sink, row);
+                    line::<S, P, 1, 1>(isa, &layer, &block, &mut sink, row);
                 }
+                first += count;
             }
         }
     }
 }
 
-/// One row of one block.
+/// One row of G blocks, N vectors each.
 #[inline(always)]
-fn line<'a, S: Popcount, const P: usize, const N: usize>(
+fn line<'a, S: Popcount, const P: usize, const N: usize, const G: usize>(
     isa: S,
     layer: &Layer<'a>,
     block: &Block<'a>,
     sink: &mut Sink<'a>,
     row: usize,
 ) {
-    let window = &layer.conv.window;
-    let height = layer.conv.input.h;
-    let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, height);
-    // Rows that read +1 are left to the general tile.
-    let plain = layer.padding == Padding::Zero || inside.len() == window.kernel_h;
+    let Conv { input, window, output, .. } = layer.conv;
+    let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, input.h);
+    let columns = 0..output.w;
+    let whole =
+        whole_columns(columns.clone(), window.stride_w, window.pad_left, window.kernel_w, input.w);
     let mut line = Line { isa, layer: *layer, block: *block, sink, row, inside };
-    let width = layer.conv.output.w;
-    if plain && width >= P {
-        line.tiles::<P, N>();
-    } else if plain && P > 4 && width >= 4 {
-        line.tiles::<4, N>();
+    line.edges::<N, G>(columns.start..whole.start);
+    // Where the registers hold large tiles, a smaller one may leave less over.
+    let pixels = whole.len();
+    let fitting = pixels.div_ceil(pixels.div_ceil(P).max(1));
+    if pixels >= P && (P <= 4 || fitting == P) {
+        line.tiles::<P, N, G>(whole.clone());
+    } else if P > 5 && fitting == 5 {
+        line.tiles::<5, N, G>(whole.clone());
+    } else if P > 4 && pixels >= 4 {
+        line.tiles::<4, N, G>(whole.clone());
     } else {
-        isa.outline(Singly::<S, N>(&mut line));
+        line.edges::<N, G>(whole.clone());
     }
+    line.edges::<N, G>(whole.end..columns.end);
 }
 
 /// What one row of one block needs.
@@ -199,101 +228,158 @@ struct Line<'l, 'a, S> {
     inside: Range<usize>,
 }
 
-impl<S: Popcount> Line<'_, '_, S> {
-    /// The row in tiles of P pixels.
+impl<'a, S: Popcount> Line<'_, 'a, S> {
+    /// Some columns of the row, whose taps are all inside the input, in tiles of P
+    /// pixels.
     #[inline(always)]
-    fn tiles<const P: usize, const N: usize>(&mut self) {
+    fn tiles<const P: usize, const N: usize, const G: usize>(&mut self, columns: Range<usize>) {
         let isa = self.isa;
-        let few = self.block.weights.len() <= STEPS_PER_BYTE * self.block.stride;
+        let few = self.block.steps <= STEPS_PER_BYTE;
         if !S::CASES {
-            return isa.outline(Tiles::<S, P, N, 1, false>(self));
+            return isa.outline(Tiles::<S, P, N, G, 1, false>(self, columns));
         }
-        match (few, self.block.count == BINARY_LANES) {
-            (true, true) => isa.outline(Tiles::<S, P, N, 0, true>(self)),
+        match (few, self.block.count == G * BINARY_LANES) {
+            (true, true) => isa.outline(Tiles::<S, P, N, G, 0, true>(self, columns)),
             (true, false) => {
                 let mut spread = [0; STEPS_PER_BYTE * BINARY_LANES];
                 let block = self.block.spread(N * S::VECTOR, &mut spread);
                 let Line { isa, layer, ref mut sink, row, .. } = *self;
                 let inside = self.inside.clone();
                 let mut line = Line { isa, layer, block, sink, row, inside };
-                isa.outline(Tiles::<S, P, N, 0, false>(&mut line));
+                isa.outline(Tiles::<S, P, N, 1, 0, false>(&mut line, columns));
             }
-            (false, true) => isa.outline(Tiles::<S, P, N, 1, true>(self)),
-            (false, false) => isa.outline(Tiles::<S, P, N, 1, false>(self)),
+            (false, true) => isa.outline(Tiles::<S, P, N, G, 1, true>(self, columns)),
+            (false, false) => isa.outline(Tiles::<S, P, N, 1, 1, false>(self, columns)),
         }
+    }
+
+    /// Any columns of the row, pixel by pixel.
+    #[inline(always)]
+    fn edges<const N: usize, const G: usize>(&mut self, columns: Range<usize>) {
+        if !columns.is_empty() {
+            self.isa.outline(Edges::<S, N, G>(self, columns));
+        }
+    }
+
+    /// For accumulators of a pixel with so many columns of taps inside the input:
+    /// what twice the differing bits are taken from.
+    #[inline(always)]
+    fn terms<const N: usize, const G: usize>(&self, columns: usize) -> [Wide<S>; G] {
+        let Line { isa, layer, block, ref inside, .. } = *self;
+        let lanes = isa.lanes();
+        let window = &layer.conv.window;
+        let taps = match layer.padding {
+            Padding::One => window.kernel_h * window.kernel_w,
+            Padding::Zero => inside.len() * columns,
+        };
+        let mut terms = [[lanes.splat16((taps * layer.channels) as i16); GROUPS]; G];
+        if layer.padding == Padding::One && inside.len() < window.kernel_h {
+            // Rows of taps outside are the same for all pixels.
+            let mut counter = Counter::<S, 1, N, G, 1>::new(isa);
+            for outside in [0..inside.start, inside.end..window.kernel_h] {
+                let steps = window.kernel_w * layer.steps;
+                counter.add_positive(isa, &block, outside.start * steps, outside.len() * steps);
+            }
+            for g in 0..G {
+                terms[g] = accumulators(lanes, &terms[g], counter.sums(isa, 0, g));
+            }
+        }
+        terms
+    }
+
+    /// The input from tap (`ky`, `kx`), which is inside, of the pixel at `column`
+    /// on.
+    #[inline(always)]
+    fn input(&self, column: usize, ky: usize, kx: usize) -> &'a [u8] {
+        let Line { layer, block, row, .. } = *self;
+        let window = &layer.conv.window;
+        let y = row * window.stride_h + ky - window.pad_top;
+        let x = column * window.stride_w + kx - window.pad_left;
+        &layer.input[(y * layer.conv.input.w + x) * layer.pixel + block.byte..]
     }
 }
 
-/// The parameters of a block.
-type BlockParameters<S> = [Parameters<<S as Popcount>::L>; GROUPS];
+impl Block<'_> {
+    /// Where the accumulators of block `g` of G at `column` belong.
+    #[inline(always)]
+    fn at<const G: usize>(&self, column: usize, g: usize) -> At {
+        let channel = self.channel + g * BINARY_LANES;
+        At { column, channel, count: if G > 1 { BINARY_LANES } else { self.count } }
+    }
+}
+
+impl Layer<'_> {
+    /// How many pieces so many taps of a row make, and the bytes of each. Taps that
+    /// lie end to end, in the input as in the weights, are one.
+    #[inline(always)]
+    fn pieces(&self, taps: usize) -> (usize, usize) {
+        if self.steps == self.pixel { (1, taps * self.steps) } else { (taps, self.steps) }
+    }
+}
+
+/// The parameters of a block's channels, or of each of some full blocks'.
+type BlockParameters<S, const G: usize> = [[Parameters<<S as Popcount>::L>; GROUPS]; G];
 
 #[inline(always)]
-fn parameters<S: Popcount>(isa: S, block: &Block<'_>, out: &Row<'_>) -> BlockParameters<S> {
+fn parameters<S: Popcount, const G: usize>(
+    isa: S,
+    block: &Block<'_>,
+    out: &Row<'_>,
+) -> BlockParameters<S, G> {
     let lanes = isa.lanes();
-    let mut parameters = [out.parameters(lanes, block.channel); GROUPS];
-    for (group, parameters) in parameters.iter_mut().enumerate().skip(1) {
+    let mut found = [[out.parameters(lanes, block.channel); GROUPS]; G];
+    for (group, parameters) in found.as_flattened_mut().iter_mut().enumerate().skip(1) {
         if group * LANES < block.count {
             *parameters = out.parameters(lanes, block.channel + group * LANES);
         }
     }
-    parameters
+    found
 }
 
-/// A row in tiles of P pixels, at least P wide. The last tile overlaps the one
-/// before it where the width is no multiple of P: the same values are written
-/// twice. W is 1 where more than [`STEPS_PER_BYTE`] steps make a sum, else 0;
-/// FULL is for a block of 64 channels, whose pixels go to the epilogue at once,
-/// in registers.
-struct Tiles<'t, 'l, 'a, S, const P: usize, const N: usize, const W: usize, const FULL: bool>(
-    &'t mut Line<'l, 'a, S>,
-);
+/// Columns whose taps are all inside the input, at least P, in tiles of P pixels.
+/// The last tile overlaps the one before it where they are no multiple of P: the
+/// same values are written twice. W is 1 where more than [`STEPS_PER_BYTE`] steps
+/// make a sum, else 0; FULL is for a block of 64 channels, whose pixels go to the
+/// epilogue at once, in registers.
+struct Tiles<
+    't,
+    'l,
+    'a,
+    S,
+    const P: usize,
+    const N: usize,
+    const G: usize,
+    const W: usize,
+    const FULL: bool,
+>(&'t mut Line<'l, 'a, S>, Range<usize>);
 
-impl<S: Popcount, const P: usize, const N: usize, const W: usize, const FULL: bool> Work
-    for Tiles<'_, '_, '_, S, P, N, W, FULL>
+impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize, const FULL: bool>
+    Work for Tiles<'_, '_, '_, S, P, N, G, W, FULL>
 {
     #[inline(always)]
     fn run(self) {
-        let Line { isa, layer, block, row, .. } = *self.0;
-        let inside = self.0.inside.clone();
-        let mut out = self.0.sink.row(row);
-        let parameters = parameters(isa, &block, &out);
+        let Tiles(line, columns) = self;
+        let Line { isa, layer, block, row, .. } = *line;
+        let inside = line.inside.clone();
+        let terms = line.terms::<N, G>(layer.conv.window.kernel_w);
+        let mut out = line.sink.row(row);
+        let parameters = parameters::<S, G>(isa, &block, &out);
         let lanes = isa.lanes();
         let window = layer.conv.window;
         let width = layer.conv.input.w;
-        let terms = inside.len() * window.kernel_w * layer.channels;
-        let terms = lanes.splat16(terms as i16);
-        // Taps of a row that lie end to end, in the input as in the weights,
-        // are one long tap.
-        let (taps, steps) = if layer.steps == layer.pixel {
-            (1, layer.steps * window.kernel_w)
-        } else {
-            (window.kernel_w, layer.steps)
-        };
-        let tap_weights = steps * block.stride;
-        let first_weight = inside.start * taps * tap_weights;
+        let (taps, steps) = layer.pieces(window.kernel_w);
         let first_row = (row * window.stride_h + inside.start).wrapping_sub(window.pad_top);
-        let last = (P - 1) * window.stride_w + window.kernel_w - 1;
         // A block that is not full hands its pixels over in runs.
         let mut waiting = if FULL { None } else { out.shift16().map(Waiting::new) };
 
-        for column in (0..layer.conv.output.w).step_by(P) {
-            let column = column.min(layer.conv.output.w - P);
-            // Wraps for a column left of the input.
-            let x = (column * window.stride_w).wrapping_sub(window.pad_left);
-            if x >= width || x + last >= width {
-                if let Some(waiting) = &mut waiting {
-                    waiting.finish(lanes, &mut out, &parameters, &block);
-                }
-                let (layer, block) = (&layer, &block);
-                let (inside, row) = (&inside, row);
-                let tile = Tile { layer, block, row, column, inside };
-                let (out, parameters) = (out.reborrow(), &parameters);
-                isa.outline(Border::<S, P, N> { isa, tile, out, parameters });
-                continue;
-            }
-            let mut counter = Counter::<S, P, N, W>::new(isa);
-            let mut pixel = (first_row * width + x) * layer.pixel + block.byte;
-            let mut weight = first_weight;
+        for column in columns.clone().step_by(P) {
+            let column = column.min(columns.end - P);
+            let x = column * window.stride_w - window.pad_left;
+            let mut counter = Counter::<S, P, N, G, W>::new(isa);
+            // Wraps where no row is inside, and is not used.
+            let mut pixel = first_row.wrapping_mul(width).wrapping_add(x).wrapping_mul(layer.pixel);
+            pixel = pixel.wrapping_add(block.byte);
+            let mut step = inside.start * taps * steps;
             for _ in 0..inside.len() {
                 for tap in 0..taps {
                     let mut inputs = [&[][..]; P];
@@ -301,40 +387,51 @@ impl<S: Popcount, const P: usize, const N: usize, const W: usize, const FULL: bo
                         let first = pixel + (tap + p * window.stride_w) * layer.pixel;
                         inputs[p] = &layer.input[first..first + steps];
                     }
-                    let weights = &block.weights[weight..weight + tap_weights];
-                    counter.add(isa, inputs, weights, block.stride);
-                    weight += tap_weights;
+                    counter.add(isa, inputs, &block, step);
+                    step += steps;
                 }
                 pixel += width * layer.pixel;
             }
             if let Some(waiting) = &mut waiting {
                 if !waiting.takes(column, P) {
-                    waiting.finish(lanes, &mut out, &parameters, &block);
+                    waiting.finish(lanes, &mut out, &parameters[0], &block);
                     waiting.column = column;
                 }
                 for p in 0..P {
-                    let mut accumulators = counter.sums(isa, p);
-                    for (sum, parameters) in accumulators.iter_mut().zip(&parameters) {
-                        let accumulator = lanes.sub16(terms, lanes.add16(*sum, *sum));
-                        *sum = parameters.scale16(lanes, accumulator, waiting.shift);
+                    let mut accumulators = accumulators(lanes, &terms[0], counter.sums(isa, p, 0));
+                    for (sum, parameters) in accumulators.iter_mut().zip(&parameters[0]) {
+                        *sum = parameters.scale16(lanes, *sum, waiting.shift);
                     }
                     waiting.push(lanes, accumulators);
                 }
                 continue;
             }
-            for p in 0..P {
-                let mut accumulators = counter.sums(isa, p);
-                for sum in &mut accumulators {
-                    *sum = lanes.sub16(terms, lanes.add16(*sum, *sum));
+            for g in 0..G {
+                for p in 0..P {
+                    let accumulators = accumulators(lanes, &terms[g], counter.sums(isa, p, g));
+                    let at = block.at::<G>(column + p, g);
+                    out.emit16(lanes, &parameters[g], at, accumulators);
                 }
-                let at = At { column: column + p, channel: block.channel, count: block.count };
-                out.emit16(lanes, &parameters, at, accumulators);
             }
         }
         if let Some(waiting) = &mut waiting {
-            waiting.finish(lanes, &mut out, &parameters, &block);
+            waiting.finish(lanes, &mut out, &parameters[0], &block);
         }
     }
+}
+
+/// Σ w·x of terms and the number of differing bits.
+#[inline(always)]
+fn accumulators<L: Lanes>(
+    lanes: L,
+    terms: &[L::I16; GROUPS],
+    sums: [L::I16; GROUPS],
+) -> [L::I16; GROUPS] {
+    let mut accumulators = sums;
+    for (sum, &terms) in accumulators.iter_mut().zip(terms) {
+        *sum = lanes.sub16(terms, lanes.add16(*sum, *sum));
+    }
+    accumulators
 }
 
 /// Pixels of a block that is not full, on their way to the epilogue.
@@ -391,127 +488,45 @@ impl Waiting {
     }
 }
 
-/// A row pixel by pixel: one that is narrower than a tile, or reads +1 above or
-/// below the input.
-struct Singly<'t, 'l, 'a, S, const N: usize>(&'t mut Line<'l, 'a, S>);
+/// Columns pixel by pixel: those with taps outside the input, and fewer than a
+/// tile.
+struct Edges<'t, 'l, 'a, S, const N: usize, const G: usize>(&'t mut Line<'l, 'a, S>, Range<usize>);
 
-impl<S: Popcount, const N: usize> Work for Singly<'_, '_, '_, S, N> {
+impl<S: Popcount, const N: usize, const G: usize> Work for Edges<'_, '_, '_, S, N, G> {
     #[inline(always)]
     fn run(self) {
-        let Line { isa, layer, block, row, ref inside, .. } = *self.0;
-        let (layer, block) = (&layer, &block);
-        let mut out = self.0.sink.row(row);
-        let parameters = &parameters(isa, block, &out);
-        for column in 0..layer.conv.output.w {
-            let tile = Tile { layer, block, row, column, inside };
-            let out = out.reborrow();
-            let pixel = Border::<S, 1, N> { isa, tile, out, parameters };
-            if S::CASES {
-                pixel.run();
-            } else {
-                isa.outline(pixel);
-            }
-        }
-    }
-}
-
-/// A tile of which some taps may lie outside the input.
-struct Border<'t, 'a, S: Popcount, const P: usize, const N: usize> {
-    isa: S,
-    tile: Tile<'t, 'a>,
-    out: Row<'t>,
-    parameters: &'t BlockParameters<S>,
-}
-
-impl<S: Popcount, const P: usize, const N: usize> Work for Border<'_, '_, S, P, N> {
-    #[inline(always)]
-    fn run(self) {
-        let Border { isa, tile, mut out, parameters } = self;
+        let Edges(line, columns) = self;
+        let Line { isa, layer, block, row, .. } = *line;
         let lanes = isa.lanes();
-        let Tile { block, column, .. } = tile;
-        let mut counter = Counter::<S, P, N, 1>::new(isa);
-        tile.count(isa, &mut counter);
-        for p in 0..P {
-            let terms = lanes.splat16(tile.terms(p) as i16);
-            let mut accumulators = counter.sums(isa, p);
-            for sum in &mut accumulators {
-                *sum = lanes.sub16(terms, lanes.add16(*sum, *sum));
+        let window = layer.conv.window;
+        let parameters = parameters::<S, G>(isa, &block, &line.sink.row(row));
+        for column in columns {
+            let width = layer.conv.input.w;
+            let beside =
+                taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, width);
+            let (taps, steps) = layer.pieces(beside.len());
+            let mut counter = Counter::<S, 1, N, G, 1>::new(isa);
+            for ky in line.inside.clone() {
+                let step = |kx| (ky * window.kernel_w + kx) * layer.steps;
+                if !beside.is_empty() {
+                    let input = line.input(column, ky, beside.start);
+                    for tap in 0..taps {
+                        let input = &input[tap * layer.pixel..][..steps];
+                        counter.add(isa, [input], &block, step(beside.start + tap));
+                    }
+                }
+                if layer.padding == Padding::One {
+                    for outside in [0..beside.start, beside.end..window.kernel_w] {
+                        let steps = outside.len() * layer.steps;
+                        counter.add_positive(isa, &block, step(outside.start), steps);
+                    }
+                }
             }
-            let at = At { column: column + p, channel: block.channel, count: block.count };
-            out.emit16(lanes, parameters, at, accumulators);
-        }
-    }
-}
-
-/// Some neighbouring pixels of one block.
-#[derive(Clone, Copy)]
-struct Tile<'t, 'a> {
-    layer: &'t Layer<'a>,
-    block: &'t Block<'a>,
-    row: usize,
-    column: usize,
-    /// Rows of the window inside the input.
-    inside: &'t Range<usize>,
-}
-
-impl<'a> Tile<'_, 'a> {
-    /// Products of pixel `p`.
-    #[inline(always)]
-    fn terms(&self, p: usize) -> usize {
-        let window = &self.layer.conv.window;
-        let taps = match self.layer.padding {
-            Padding::One => window.kernel_h * window.kernel_w,
-            Padding::Zero => {
-                let inside = taps_inside(
-                    self.column + p,
-                    window.stride_w,
-                    window.pad_left,
-                    window.kernel_w,
-                    self.layer.conv.input.w,
-                );
-                self.inside.len() * inside.len()
-            }
-        };
-        taps * self.layer.channels
-    }
-
-    /// The bits that tap (`ky`, `kx`) of pixel `p` reads, if it is inside.
-    #[inline(always)]
-    fn input(&self, p: usize, ky: usize, kx: usize) -> Option<&'a [u8]> {
-        let layer = self.layer;
-        let window = &layer.conv.window;
-        // Wraps for a column left of the input.
-        let x = ((self.column + p) * window.stride_w + kx).wrapping_sub(window.pad_left);
-        if !self.inside.contains(&ky) || x >= layer.conv.input.w {
-            return None;
-        }
-        let y = self.row * window.stride_h + ky - window.pad_top;
-        let first = (y * layer.conv.input.w + x) * layer.pixel + self.block.byte;
-        Some(&layer.input[first..first + layer.steps])
-    }
-
-    /// Counts the differing bits of P pixels.
-    #[inline(always)]
-    fn count<S: Popcount, const P: usize, const N: usize>(
-        &self,
-        isa: S,
-        counter: &mut Counter<S, P, N, 1>,
-    ) {
-        let Tile { layer, block, .. } = *self;
-        let window = &layer.conv.window;
-        let taps = block.weights.chunks_exact(layer.steps * block.stride);
-        for (tap, weights) in taps.enumerate() {
-            let (ky, kx) = (tap / window.kernel_w, tap % window.kernel_w);
-            let mut inputs = [None; P];
-            let mut all = [&[][..]; P];
-            for p in 0..P {
-                inputs[p] = self.input(p, ky, kx);
-                all[p] = inputs[p].unwrap_or_default();
-            }
-            if inputs.iter().all(Option::is_some) {
-                counter.add(isa, all, weights, block.stride);
-            } else if layer.padding == Padding::One || inputs.iter().any(Option::is_some) {
-                counter.add_some(isa, inputs, layer.padding, weights, block.stride);
+            let terms = line.terms::<N, G>(beside.len());
+            let mut out = line.sink.row(row);
+            for g in 0..G {
+                let accumulators = accumulators(lanes, &terms[g], counter.sums(isa, 0, g));
+                out.emit16(lanes, &parameters[g], block.at::<G>(column, g), accumulators);
             }
         }
     }

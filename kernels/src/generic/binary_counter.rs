@@ -5,10 +5,9 @@
 // arrays often are not.
 #![allow(clippy::needless_range_loop)]
 
-use super::binary_conv::Popcount;
+use super::binary_conv::{Block, Popcount};
 use super::lanes::{LANES, Lanes};
 use crate::layout::BINARY_LANES;
-use crate::types::Padding;
 
 /// Steps after which a byte counter must be widened.
 pub(super) const STEPS_PER_BYTE: usize = 31;
@@ -16,35 +15,47 @@ pub(super) const STEPS_PER_BYTE: usize = 31;
 /// Groups of 16 channels in a full block.
 pub(super) const GROUPS: usize = BINARY_LANES / LANES;
 
-/// The counters of a tile: N registers of bytes per pixel, widened into
-/// 16 bits in time.
-pub(super) struct Counter<S: Popcount, const P: usize, const N: usize, const W: usize> {
-    bytes: [[S::Counts; N]; P],
+/// The counters of a block, in 16 bits.
+pub(super) type Wide<S> = [<<S as Popcount>::L as Lanes>::I16; GROUPS];
+
+/// The counters of a tile: per pixel, N registers of bytes for each of G blocks,
+/// widened into 16 bits in time.
+pub(super) struct Counter<
+    S: Popcount,
+    const P: usize,
+    const N: usize,
+    const G: usize,
+    const W: usize,
+> {
+    bytes: [[[S::Counts; N]; G]; P],
     /// None or one per pixel.
-    wide: [[[<S::L as Lanes>::I16; GROUPS]; P]; W],
+    wide: [[[Wide<S>; G]; P]; W],
     /// Steps since the last widening.
     used: usize,
 }
 
-impl<S: Popcount, const P: usize, const N: usize, const W: usize> Counter<S, P, N, W> {
+impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize>
+    Counter<S, P, N, G, W>
+{
     #[inline(always)]
     pub(super) fn new(isa: S) -> Self {
         Counter {
-            bytes: [[isa.zero(); N]; P],
-            wide: [[[isa.lanes().splat16(0); GROUPS]; P]; W],
+            bytes: [[[isa.zero(); N]; G]; P],
+            wide: [[[[isa.lanes().splat16(0); GROUPS]; G]; P]; W],
             used: 0,
         }
     }
 
-    /// The counts of pixel `p`.
+    /// The counts of pixel `p` for block `g`.
     #[inline(always)]
-    pub(super) fn sums(&self, isa: S, p: usize) -> [<S::L as Lanes>::I16; GROUPS] {
+    pub(super) fn sums(&self, isa: S, p: usize, g: usize) -> Wide<S> {
         let lanes = isa.lanes();
         let parts = S::VECTOR / LANES;
         let mut sums = [lanes.splat16(0); GROUPS];
         for group in 0..N * parts {
-            let bytes = isa.widen(self.bytes[p][group / parts], group % parts);
-            sums[group] = if W == 1 { lanes.add16(self.wide[0][p][group], bytes) } else { bytes };
+            let bytes = isa.widen(self.bytes[p][g][group / parts], group % parts);
+            sums[group] =
+                if W == 1 { lanes.add16(self.wide[0][p][g][group], bytes) } else { bytes };
         }
         sums
     }
@@ -58,8 +69,10 @@ impl<S: Popcount, const P: usize, const N: usize, const W: usize> Counter<S, P, 
         }
         if self.used == STEPS_PER_BYTE {
             for p in 0..P {
-                self.wide[0][p] = self.sums(isa, p);
-                self.bytes[p] = [isa.zero(); N];
+                for g in 0..G {
+                    self.wide[0][p][g] = self.sums(isa, p, g);
+                }
+                self.bytes[p] = [[isa.zero(); N]; G];
             }
             self.used = 0;
         }
@@ -68,9 +81,10 @@ impl<S: Popcount, const P: usize, const N: usize, const W: usize> Counter<S, P, 
         take
     }
 
-    /// Takes steps that lie inside the input for all pixels.
+    /// Takes the block's steps from `first` on that the inputs have, which are
+    /// equally long.
     #[inline(always)]
-    pub(super) fn add(&mut self, isa: S, inputs: [&[u8]; P], weights: &[u8], stride: usize) {
+    pub(super) fn add(&mut self, isa: S, inputs: [&[u8]; P], block: &Block<'_>, first: usize) {
         let steps = inputs[0].len();
         let mut done = 0;
         while done < steps {
@@ -79,37 +93,18 @@ impl<S: Popcount, const P: usize, const N: usize, const W: usize> Counter<S, P, 
             for p in 0..P {
                 part[p] = &inputs[p][done..done + take];
             }
-            self.bytes = count(isa, self.bytes, part, &weights[done * stride..], stride);
+            self.bytes = count(isa, self.bytes, part, block, first + done);
             done += take;
         }
     }
 
-    /// Takes steps that lie outside the input (`None`) for some pixels. All of
-    /// them use up the same number of steps.
+    /// Takes `steps` steps that lie outside the input and read +1.
     #[inline(always)]
-    pub(super) fn add_some(
-        &mut self,
-        isa: S,
-        inputs: [Option<&[u8]>; P],
-        padding: Padding,
-        weights: &[u8],
-        stride: usize,
-    ) {
-        const OUTSIDE: [u8; STEPS_PER_BYTE] = [0; STEPS_PER_BYTE];
-        let steps = weights.len() / stride;
-        let mut done = 0;
-        while done < steps {
-            let take = self.take(isa, steps - done);
-            for p in 0..P {
-                let part = match inputs[p] {
-                    Some(bits) => &bits[done..done + take],
-                    None if padding == Padding::One => &OUTSIDE[..take],
-                    None => continue,
-                };
-                let weights = &weights[done * stride..];
-                [self.bytes[p]] = count(isa, [self.bytes[p]], [part], weights, stride);
-            }
-            done += take;
+    pub(super) fn add_positive(&mut self, isa: S, block: &Block<'_>, first: usize, steps: usize) {
+        const POSITIVE: [u8; STEPS_PER_BYTE] = [0; STEPS_PER_BYTE];
+        for done in (0..steps).step_by(STEPS_PER_BYTE) {
+            let inputs = [&POSITIVE[..(steps - done).min(STEPS_PER_BYTE)]; P];
+            self.add(isa, inputs, block, first + done);
         }
     }
 }
@@ -117,32 +112,39 @@ impl<S: Popcount, const P: usize, const N: usize, const W: usize> Counter<S, P, 
 /// The innermost loop: as many steps as `inputs` has bytes, at most
 /// [`STEPS_PER_BYTE`] since the last widening.
 #[inline(always)]
-fn count<S: Popcount, const P: usize, const N: usize>(
+fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
     isa: S,
-    bytes: [[S::Counts; N]; P],
+    bytes: [[[S::Counts; N]; G]; P],
     inputs: [&[u8]; P],
-    weights: &[u8],
-    stride: usize,
-) -> [[S::Counts; N]; P] {
+    block: &Block<'_>,
+    first: usize,
+) -> [[[S::Counts; N]; G]; P] {
     let mut counts = bytes;
+    let stride = block.stride;
+    let mut rows = [&[][..]; G];
+    for g in 0..G {
+        rows[g] = &block.weights[(g * block.steps + first) * stride..];
+    }
     if stride == N * S::VECTOR {
-        let rows = weights.chunks_exact(N * S::VECTOR);
-        for (k, (row, _)) in rows.zip(inputs[0]).enumerate() {
+        let steps = inputs[0].len();
+        for g in 0..G {
+            rows[g] = &rows[g][..steps * N * S::VECTOR];
+        }
+        for k in 0..steps {
+            let mut row = [&[][..]; G];
+            for g in 0..G {
+                row[g] = &rows[g][k * N * S::VECTOR..(k + 1) * N * S::VECTOR];
+            }
             step(isa, &mut counts, inputs, k, row);
         }
     } else {
         for k in 0..inputs[0].len() {
             // Lanes past the block's last read what follows, and are dropped by
             // the epilogue; where nothing follows, they read 0.
-            let row = &weights[k * stride..];
-            let mut buffer = [0; BINARY_LANES];
-            let row = match row.get(..N * S::VECTOR) {
-                Some(row) => row,
-                None => {
-                    buffer[..row.len()].copy_from_slice(row);
-                    &buffer[..N * S::VECTOR]
-                }
-            };
+            let mut row = [&[][..]; G];
+            for g in 0..G {
+                row[g] = &rows[g][k * stride..];
+            }
             step(isa, &mut counts, inputs, k, row);
         }
     }
@@ -151,21 +153,27 @@ fn count<S: Popcount, const P: usize, const N: usize>(
 
 /// One step of P pixels.
 #[inline(always)]
-fn step<S: Popcount, const P: usize, const N: usize>(
+fn step<S: Popcount, const P: usize, const N: usize, const G: usize>(
     isa: S,
-    counts: &mut [[S::Counts; N]; P],
+    counts: &mut [[[S::Counts; N]; G]; P],
     inputs: [&[u8]; P],
     k: usize,
-    row: &[u8],
+    rows: [&[u8]; G],
 ) {
-    let mut weights = [isa.weights(row); N];
-    for n in 1..N {
-        weights[n] = isa.weights(&row[n * S::VECTOR..]);
+    let mut weights = [[isa.some_weights(&[]); N]; G];
+    for g in 0..G {
+        for n in 0..N {
+            let from = rows[g].get(n * S::VECTOR..).unwrap_or_default();
+            weights[g][n] =
+                if from.len() >= S::VECTOR { isa.weights(from) } else { isa.some_weights(from) };
+        }
     }
     for p in 0..P {
         let input = isa.input(inputs[p][k]);
-        for n in 0..N {
-            counts[p][n] = isa.count(counts[p][n], weights[n], input);
+        for g in 0..G {
+            for n in 0..N {
+                counts[p][g][n] = isa.count(counts[p][g][n], weights[g][n], input);
+            }
         }
     }
 }

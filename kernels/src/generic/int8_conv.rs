@@ -26,7 +26,7 @@ use core::ops::Range;
 
 use super::epilogue::{At, Row, Sink};
 use super::lanes::{LANES, Lanes, Narrow, Outline, Work, load16_padded, padded};
-use super::{Int8Job, taps_inside};
+use super::{Int8Job, taps_inside, whole_columns};
 use crate::layout::{
     INT8_CHUNK, INT8_GROUP, INT8_LANES, INT8_RUN, int8_depth, int8_lanes, int8_run,
     int8_window_bytes,
@@ -310,13 +310,10 @@ fn products<S: Dot, const P: usize>(
 fn inside(conv: &Conv, row: usize, columns: Range<usize>) -> Range<usize> {
     let Conv { input, window, .. } = *conv;
     let rows = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, input.h);
-    if rows.len() < window.kernel_h || input.w + window.pad_left < window.kernel_w {
+    if rows.len() < window.kernel_h {
         return columns.start..columns.start;
     }
-    let first = window.pad_left.div_ceil(window.stride_w);
-    let end = (input.w + window.pad_left - window.kernel_w) / window.stride_w + 1;
-    let start = columns.start.max(first).min(columns.end);
-    start..columns.end.min(end).max(start)
+    whole_columns(columns, window.stride_w, window.pad_left, window.kernel_w, input.w)
 }
 
 /// Lays out whole windows, all inside the input, `stride` bytes apart: piece by

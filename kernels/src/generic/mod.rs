@@ -139,9 +139,42 @@ pub(crate) fn taps_inside(
     start..end.max(start)
 }
 
+/// Those of some columns of the output whose taps are all inside the input; the
+/// other parameters are those of [`taps_inside`].
+#[inline(always)]
+pub(crate) fn whole_columns(
+    columns: Range<usize>,
+    stride: usize,
+    pad: usize,
+    kernel: usize,
+    side: usize,
+) -> Range<usize> {
+    if side + pad < kernel {
+        return columns.start..columns.start;
+    }
+    let start = columns.start.max(pad.div_ceil(stride)).min(columns.end);
+    let end = columns.end.min((side + pad - kernel) / stride + 1);
+    start..end.max(start)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::taps_inside;
+    use super::{taps_inside, whole_columns};
+
+    #[test]
+    fn whole_columns_are_those_with_all_taps_inside() {
+        for (stride, kernel, side) in [(1, 3, 7), (2, 3, 8), (2, 7, 5), (3, 2, 9), (1, 5, 3)] {
+            for pad in 0..kernel {
+                for columns in [0..0, 0..1, 0..side, 2..5] {
+                    let whole = whole_columns(columns.clone(), stride, pad, kernel, side);
+                    for column in columns {
+                        let taps = taps_inside(column, stride, pad, kernel, side);
+                        assert_eq!(whole.contains(&column), taps.len() == kernel, "{column}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn taps_inside_are_those_that_hit_the_input() {

@@ -95,7 +95,7 @@ fn binary_conv_with_long_sums() {
         ];
         let mut convs = Vec::new();
         for (window, c_in) in shapes {
-            for (c_out, width) in [(64, 9), (5, 2), (40, 5)] {
+            for (c_out, width) in [(64, 9), (128, 12), (5, 2), (40, 5)] {
                 let one = conv(random, window, (c_in, c_out), 1);
                 let input = Shape { h: window.0, w: window.1 + width - 1, c: c_in };
                 let output = Shape { h: 1, w: width, c: c_out };

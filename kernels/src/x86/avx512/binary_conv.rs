@@ -14,6 +14,7 @@ impl Popcount for Avx512 {
     /// The byte in all lanes.
     type Input = __m512i;
     const VECTOR: usize = 64;
+    const BLOCKS: usize = 2;
 
     #[inline(always)]
     fn lanes(self) -> Avx2 {
@@ -29,6 +30,12 @@ impl Popcount for Avx512 {
         let from: &[u8; 64] = from.first_chunk().expect("a whole vector");
         // SAFETY: `self` proves AVX-512 F; the array is the 64 bytes read.
         unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn some_weights(self, from: &[u8]) -> __m512i {
+        let there = !(u64::MAX << from.len());
+        // SAFETY: `self` proves AVX-512 BW; bytes that are masked out are not read.
+        unsafe { _mm512_maskz_loadu_epi8(there, from.as_ptr().cast()) }
     }
     #[inline(always)]
     fn input(self, byte: u8) -> __m512i {
