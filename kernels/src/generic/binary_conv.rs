@@ -202,17 +202,12 @@ fn line<'a, S: Popcount, const P: usize, const N: usize, const G: usize>(
         whole_columns(columns.clone(), window.stride_w, window.pad_left, window.kernel_w, input.w);
     let mut line = Line { isa, layer: *layer, block: *block, sink, row, inside };
     line.edges::<N, G>(columns.start..whole.start);
-    // Where the registers hold large tiles, a smaller one may leave less over.
-    let pixels = whole.len();
-    let fitting = pixels.div_ceil(pixels.div_ceil(P).max(1));
-    if pixels >= P && (P <= 4 || fitting == P) {
-        line.tiles::<P, N, G>(whole.clone());
-    } else if P > 5 && fitting == 5 {
-        line.tiles::<5, N, G>(whole.clone());
-    } else if P > 4 && pixels >= 4 {
-        line.tiles::<4, N, G>(whole.clone());
-    } else {
-        line.edges::<N, G>(whole.clone());
+    // Registers that hold two blocks also hold a row of 5 or 6 pixels.
+    match whole.len() {
+        5 if S::BLOCKS > 1 => line.tiles::<5, N, G>(whole.clone()),
+        6 if S::BLOCKS > 1 => line.tiles::<6, N, G>(whole.clone()),
+        pixels if pixels >= P => line.tiles::<P, N, G>(whole.clone()),
+        _ => line.edges::<N, G>(whole.clone()),
     }
     line.edges::<N, G>(whole.end..columns.end);
 }

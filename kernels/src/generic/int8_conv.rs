@@ -10,21 +10,21 @@
 //!   added in 32, which is exact.
 //! - 8 bits, where there is an instruction that multiplies unsigned by signed
 //!   bytes and does not saturate: the pixel itself (outside the input, zero), or
-//!   the narrowed stream + 128 (outside, 128). Every sum then starts from
-//!   −Σ w·(what stands for 0): one window more for each run of pixels.
+//!   the narrowed stream + 128 (outside, 128). Σ w·(what stands for 0) is taken off
+//!   every sum: one window more for each run of pixels.
 //!
 //! For each block of 16 output channels, one step takes 4 positions of the
-//! flattened window: [`Dot::weights`] is shared by a tile of 4 pixels,
-//! [`Dot::dot`] is 64 multiply-accumulates of one pixel. A window longer than
-//! 1024 is laid out part by part and again for each block, so that the scratch
-//! stays small.
+//! flattened window: [`Dot::weights`] is shared by a tile of P pixels,
+//! [`Dot::dot`] is 64 multiply-accumulates of one pixel. A sum waits for the one
+//! before it, so P is also how many are under way. A window longer than 1024 is
+//! laid out part by part and again for each block, so that the scratch stays small.
 //!
 //! Cost: laying out is about 4 operations per 16 values, once per pixel (per
 //! block for long windows); the products are [`Dot::dot`] per 64.
 
 use core::ops::Range;
 
-use super::epilogue::{At, Row, Sink};
+use super::epilogue::{At, Parameters, Row, Sink};
 use super::lanes::{LANES, Lanes, Narrow, Outline, Work, load16_padded, padded};
 use super::{Int8Job, taps_inside, whole_columns};
 use crate::layout::{
@@ -32,9 +32,6 @@ use crate::layout::{
     int8_window_bytes,
 };
 use crate::types::{Conv, Int8Input};
-
-/// Output pixels that share the weights.
-const TILE: usize = 4;
 
 /// Products of 16 output channels.
 pub(crate) trait Dot: Outline {
@@ -108,9 +105,9 @@ impl<L: Lanes> Source<'_, L> {
     }
 }
 
-/// The whole operation.
+/// The whole operation, in tiles of P pixels: as many as the registers hold.
 #[inline(always)]
-pub(crate) fn run<S: Dot>(isa: S, job: Int8Job<'_>) {
+pub(crate) fn run<S: Dot, const P: usize>(isa: S, job: Int8Job<'_>) {
     let conv = job.conv;
     let lanes = isa.lanes();
     let source = match job.input {
@@ -131,7 +128,7 @@ pub(crate) fn run<S: Dot>(isa: S, job: Int8Job<'_>) {
     };
     let sink = &mut Sink::new(job.epilogue, conv.output, &job.rows, 0);
     for row in job.rows {
-        isa.outline(Line::<S> {
+        isa.outline(Line::<S, P> {
             isa,
             conv: &conv,
             source: &source,
@@ -144,7 +141,7 @@ pub(crate) fn run<S: Dot>(isa: S, job: Int8Job<'_>) {
 }
 
 /// One row of the output.
-struct Line<'l, 'a, S: Dot> {
+struct Line<'l, 'a, S: Dot, const P: usize> {
     isa: S,
     conv: &'l Conv,
     source: &'l Source<'a, S::L>,
@@ -154,104 +151,172 @@ struct Line<'l, 'a, S: Dot> {
     row: usize,
 }
 
-impl<S: Dot> Work for Line<'_, '_, S> {
+impl<S: Dot, const P: usize> Work for Line<'_, '_, S, P> {
     #[inline(always)]
     fn run(self) {
+        let depth =
+            int8_depth(self.conv.window.kernel_h, self.conv.window.kernel_w, self.conv.input.c);
+        if depth <= INT8_CHUNK && self.conv.output.w > 1 {
+            self.tiles(depth);
+        } else {
+            self.singly(depth);
+        }
+    }
+}
+
+impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
+    /// Runs of pixels, whose windows are laid out whole, in tiles of P windows. In
+    /// 8 bits the window of an input of zeros goes ahead of them.
+    #[inline(always)]
+    fn tiles(self, depth: usize) {
         let Line { isa, conv, source, weights, windows, mut out, row } = self;
         let lanes = isa.lanes();
         let (channels, width) = (conv.output.c, conv.output.w);
-        let depth = int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
-        let stride = int8_window_bytes(&conv.window, conv.input.c);
-        // A row that was joined from none has no pixels.
-        let run = int8_run(conv).max(1);
-        let neutral = run * stride;
+        let neutral = usize::from(S::BYTES == 1);
+        // The scratch is for windows in 16 bits.
+        let stride = int8_window_bytes(&conv.window, conv.input.c) * S::BYTES / 2;
+        let room = (int8_run(conv) + 1) * 2 / S::BYTES;
+        let room = if room < P { room } else { room / P * P };
+        let run = (room - neutral).min(INT8_RUN);
+        if neutral > 0 {
+            source.outside::<S>(0, &mut windows[..depth]);
+        }
         let mut values = [[0; LANES]; INT8_RUN];
         for column in (0..width).step_by(run) {
             let pixels = (width - column).min(run);
-            if depth <= INT8_CHUNK {
-                let inside = inside(conv, row, column..column + pixels);
-                for (p, to) in windows.chunks_exact_mut(stride).take(pixels).enumerate() {
-                    if !inside.contains(&(column + p)) {
-                        window(isa, conv, source, row, column + p, 0, depth, to);
-                    }
+            let places = &mut windows[neutral * stride..];
+            let inside = inside(conv, row, column..column + pixels);
+            for (p, to) in places.chunks_exact_mut(stride).take(pixels).enumerate() {
+                if !inside.contains(&(column + p)) {
+                    window(isa, conv, source, row, column + p, 0, depth, to);
                 }
-                if !inside.is_empty() {
-                    let windows = &mut windows[(inside.start - column) * stride..];
-                    whole_windows(isa, conv, source, row, inside, windows, stride);
-                }
+            }
+            if !inside.is_empty() {
+                let places = &mut places[(inside.start - column) * stride..];
+                whole_windows(isa, conv, source, row, inside, places, stride);
             }
             for first in (0..channels).step_by(INT8_LANES) {
                 let count = int8_lanes(first, channels);
+                let at = At { column, channel: first, count };
+                let block = Block {
+                    isa,
+                    weights: &weights[first * depth..(first + count) * depth],
+                    depth,
+                    windows: &windows[..(neutral + pixels) * stride],
+                    stride,
+                    parameters: out.parameters(lanes, first),
+                    at,
+                };
+                if neutral + pixels >= P {
+                    block.tiles::<P>(&mut out, &mut values);
+                } else if P > 4 && neutral + pixels >= 4 {
+                    block.tiles::<4>(&mut out, &mut values);
+                } else {
+                    block.tiles::<1>(&mut out, &mut values);
+                }
+                if out.shift().is_some() {
+                    out.finish(lanes, &block.parameters, at, &mut values[..pixels]);
+                }
+            }
+        }
+    }
+
+    /// Pixel by pixel, long windows part by part.
+    #[inline(always)]
+    fn singly(self, depth: usize) {
+        let Line { isa, conv, source, weights, windows, mut out, row } = self;
+        let lanes = isa.lanes();
+        let channels = conv.output.c;
+        let (own, zeros) = windows.split_at_mut(int8_window_bytes(&conv.window, conv.input.c));
+        for column in 0..conv.output.w {
+            for first in (0..channels).step_by(INT8_LANES) {
+                let count = int8_lanes(first, channels);
                 let block = &weights[first * depth..(first + count) * depth];
-                let parameters = out.parameters(lanes, first);
-                let shift = out.shift();
-                // The window of an input of zeros, and, where there is only one,
-                // the pixel's own before it: a sum waits for the one before, so
-                // two take as long as one.
+                // The pixel's own, and in 8 bits that of an input of zeros: a sum
+                // waits for the one before, so two take as long as one.
                 let mut sums = [isa.zero(); 2];
-                let alone = run == 1;
-                if S::BYTES == 1 {
-                    for part in (0..depth).step_by(INT8_CHUNK) {
-                        let length = (depth - part).min(INT8_CHUNK);
-                        if depth > INT8_CHUNK && alone {
-                            window(isa, conv, source, row, column, part, length, windows);
-                        }
-                        if depth > INT8_CHUNK || column == 0 && first == 0 {
-                            let zeros = &mut windows[neutral..][..length];
-                            source.outside::<S>(part % conv.input.c, zeros);
-                        }
-                        let weights = &block[part * count..][..length * count];
-                        if alone {
-                            products(isa, &mut sums, weights, count, windows, stride, length);
-                        } else {
-                            let [_, zeros] = sums;
-                            let mut zeros = [zeros];
-                            let from = &windows[neutral..];
-                            products(isa, &mut zeros, weights, count, from, stride, length);
-                            sums[1] = zeros[0];
-                        }
+                for part in (0..depth).step_by(INT8_CHUNK) {
+                    let length = (depth - part).min(INT8_CHUNK);
+                    let fresh = depth > INT8_CHUNK || first == 0;
+                    if fresh {
+                        window(isa, conv, source, row, column, part, length, own);
                     }
-                }
-                let [own, zeros] = sums;
-                let start = isa.difference(own, zeros);
-                let mut done = 0;
-                while done < pixels {
-                    let at = At { column: column + done, channel: first, count };
-                    let from = &mut windows[done * stride..];
-                    let mut four = [start; TILE];
-                    let mut one = [start];
-                    let sums: &mut [S::Sum] = if S::BYTES == 1 && alone {
-                        &mut one
-                    } else if pixels - done >= TILE && depth <= INT8_CHUNK {
-                        products(isa, &mut four, block, count, from, stride, depth);
-                        &mut four
+                    let weights = &block[part * count..][..length * count];
+                    if S::BYTES == 1 {
+                        if fresh {
+                            source.outside::<S>(part % conv.input.c, &mut zeros[..length]);
+                        }
+                        products(isa, &mut sums, weights, count, [own, zeros]);
                     } else {
-                        for part in (0..depth).step_by(INT8_CHUNK) {
-                            let length = (depth - part).min(INT8_CHUNK);
-                            if depth > INT8_CHUNK {
-                                let column = column + done;
-                                window(isa, conv, source, row, column, part, length, from);
-                            }
-                            let weights = &block[part * count..][..length * count];
-                            products(isa, &mut one, weights, count, from, stride, length);
-                        }
-                        &mut one
-                    };
-                    for (p, &sum) in sums.iter().enumerate() {
-                        let sum = isa.sum(sum);
-                        match shift {
-                            Some(shift) => {
-                                let value = parameters.scale32(lanes, sum, shift);
-                                lanes.store16(value, &mut values[done + p]);
-                            }
-                            None => out.emit32(lanes, &parameters, at.pixel(p), sum),
-                        }
+                        let [mut sum, _] = sums.map(|sum| [sum]);
+                        products(isa, &mut sum, weights, count, [own]);
+                        [sums[0]] = sum;
                     }
-                    done += sums.len();
                 }
-                if shift.is_some() {
-                    let at = At { column, channel: first, count };
-                    out.finish(lanes, &parameters, at, &mut values[..pixels]);
+                let sum = isa.sum(match S::BYTES {
+                    1 => isa.difference(sums[0], sums[1]),
+                    _ => sums[0],
+                });
+                let at = At { column, channel: first, count };
+                let parameters = out.parameters(lanes, first);
+                match out.shift() {
+                    Some(shift) => {
+                        let mut values = [[0; LANES]];
+                        lanes.store16(parameters.scale32(lanes, sum, shift), &mut values[0]);
+                        out.finish(lanes, &parameters, at, &mut values);
+                    }
+                    None => out.emit32(lanes, &parameters, at, sum),
+                }
+            }
+        }
+    }
+}
+
+/// Up to 16 output channels of a run of pixels.
+struct Block<'b, S: Dot> {
+    isa: S,
+    weights: &'b [i8],
+    depth: usize,
+    /// All that are laid out, in 8 bits that of an input of zeros first.
+    windows: &'b [u8],
+    /// Bytes from one to the next.
+    stride: usize,
+    parameters: Parameters<S::L>,
+    at: At,
+}
+
+impl<S: Dot> Block<'_, S> {
+    /// All windows in tiles of P, at least that many: scaled to `values`, or, what
+    /// becomes no stream, out. The last tile overlaps the one before it where they
+    /// are no multiple of P: the same values are written twice.
+    #[inline(always)]
+    fn tiles<const P: usize>(&self, out: &mut Row<'_>, values: &mut [[i16; LANES]; INT8_RUN]) {
+        let Block { isa, weights, depth, windows, stride, ref parameters, at } = *self;
+        let lanes = isa.lanes();
+        let neutral = usize::from(S::BYTES == 1);
+        let all = windows.len() / stride;
+        let shift = out.shift();
+        let mut zeros = isa.zero();
+        for first in (0..all).step_by(P) {
+            let first = first.min(all - P);
+            let mut inputs = [&[][..]; P];
+            for (p, input) in inputs.iter_mut().enumerate() {
+                *input = &windows[(first + p) * stride..][..depth * S::BYTES];
+            }
+            let mut sums = [isa.zero(); P];
+            products(isa, &mut sums, weights, at.count, inputs);
+            if first == 0 && neutral > 0 {
+                zeros = sums[0];
+            }
+            for (p, &sum) in sums.iter().enumerate() {
+                let Some(pixel) = (first + p).checked_sub(neutral) else { continue };
+                let sum = isa.sum(if neutral > 0 { isa.difference(sum, zeros) } else { sum });
+                match shift {
+                    Some(shift) => {
+                        let value = parameters.scale32(lanes, sum, shift);
+                        lanes.store16(value, &mut values[pixel]);
+                    }
+                    None => out.emit32(lanes, parameters, at.pixel(pixel), sum),
                 }
             }
         }
@@ -267,25 +332,23 @@ fn completed(from: &[i8]) -> [i8; INT8_LANES * INT8_GROUP] {
     buffer
 }
 
-/// Adds `count` channels' weights times P windows, laid out `stride` bytes
-/// apart, over `depth` positions.
+/// Adds `count` channels' weights times P windows, each at least as long.
 #[inline(always)]
 fn products<S: Dot, const P: usize>(
     isa: S,
     sums: &mut [S::Sum; P],
     weights: &[i8],
     count: usize,
-    windows: &[u8],
-    stride: usize,
-    depth: usize,
+    windows: [&[u8]; P],
 ) {
     let group = INT8_GROUP * S::BYTES;
-    let mut inputs = [&[][..]; P];
-    for (p, input) in inputs.iter_mut().enumerate() {
-        *input = &windows[p * stride..][..depth * S::BYTES];
+    let step = count * INT8_GROUP;
+    let steps = weights.len() / step;
+    let mut inputs = windows;
+    for input in &mut inputs {
+        *input = &input[..steps * group];
     }
     let mut running = *sums;
-    let step = count * INT8_GROUP;
     for (k, from) in weights.chunks_exact(step).enumerate() {
         // Lanes past the block's last read what follows, and are dropped by the
         // epilogue; where nothing follows, they read 0.

@@ -45,7 +45,7 @@ fn binary_depthwise(job: BinaryJob<'_>) {
 }
 
 fn int8_conv(job: Int8Job<'_>) {
-    generic::int8_conv::run(Portable, job);
+    generic::int8_conv::run::<_, 4>(Portable, job);
 }
 
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) {

@@ -51,7 +51,7 @@ fn binary_depthwise(job: BinaryJob<'_>) {
 }
 
 fn int8_conv(job: Int8Job<'_>) {
-    generic::int8_conv::run(Neon, job);
+    generic::int8_conv::run::<_, 4>(Neon, job);
 }
 
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) {

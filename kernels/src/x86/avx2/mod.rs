@@ -72,7 +72,7 @@ fn binary_depthwise(job: BinaryJob<'_>) {
 
 #[target_feature(enable = "avx2")]
 fn int8_conv(job: Int8Job<'_>) {
-    generic::int8_conv::run(Avx2::here(), job);
+    generic::int8_conv::run::<_, 4>(Avx2::here(), job);
 }
 
 #[target_feature(enable = "avx2")]

@@ -75,7 +75,7 @@ pub(crate) fn table() -> Option<&'static Table> {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_conv(job: BinaryJob<'_>) {
-    generic::binary_conv::run::<Avx512, 6>(Avx512::here(), job);
+    generic::binary_conv::run::<Avx512, 4>(Avx512::here(), job);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
@@ -86,7 +86,7 @@ fn binary_depthwise(job: BinaryJob<'_>) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_conv(job: Int8Job<'_>) {
-    generic::int8_conv::run(Avx512::here(), job);
+    generic::int8_conv::run::<_, 8>(Avx512::here(), job);
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
