@@ -3,9 +3,10 @@
  *
  *     qemu-aarch64 -plugin blocks.so,out=FILE PROGRAM
  *
- * FILE gets the address of the program's entry, and a line per block: address of its first instruction, instructions,
- * executions. Packages of QEMU do not bring the header of the plugin interface;
- * what is used of it, version 1, is declared here.
+ * FILE gets the address of the program's entry, and a line per block: address of
+ * its first instruction, instructions, executions. Packages of QEMU do not bring
+ * the header of the plugin interface; what is used of it, version 1, is declared
+ * here.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -4,6 +4,7 @@ natural loops of each function's control flow, as far as it was executed.
 """
 import bisect
 import collections
+import json
 import re
 import subprocess
 
@@ -76,6 +77,17 @@ class Program:
         self.disassemble(found)
         return {name: Function(self, name, times) for name, times in found.items()}
 
+    def places(self, addresses):
+        """By address, the source's functions there, innermost first, each with its file;
+        none where the program has no line tables."""
+        if not addresses:
+            return {}
+        text = tool("llvm-symbolizer", "--obj=" + self.path, "--output-style=JSON",
+                    *map(hex, addresses))
+        return {int(found["Address"], 16): [(frame["FileName"], frame["FunctionName"])
+                                            for frame in found.get("Symbol", [])]
+                for found in json.loads(text)}
+
     def disassemble(self, names):
         names = [name for name in names if name not in self.code]
         if not names:
@@ -102,6 +114,19 @@ class Loop:
     @property
     def executed(self):
         return len(self.path) * self.times
+
+    def topic(self):
+        """What most of its instructions come from: file and function of the algorithm,
+        below which are only single operations."""
+        frames = self.function.program.places([i.address for i in self.path]).values()
+        found = collections.Counter()
+        for stack in frames:
+            for file, name in stack:
+                file = re.search(r"generic/(\w+)\.rs$", file)
+                if file and file[1] != "lanes":
+                    found[f"{file[1]}::{name.split('<')[0].split('::')[-1]}"] += 1
+                    break
+        return found.most_common(1)[0][0] if found else ""
 
     def simd(self):
         """Arithmetic instructions on vectors, and their loads and stores."""
