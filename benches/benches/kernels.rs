@@ -149,10 +149,23 @@ impl Data {
             Operation::Int8Conv => pixels * layer.c_in,
             _ => layout::bits_bytes(conv.input.h, conv.input.w, layer.c_in),
         };
+        let bytes = (0..input_bytes).map(|_| noise() as u8).collect();
+        let mut weights: Vec<i8> = (0..weight_bytes).map(|_| (noise() as i8).max(-127)).collect();
+        if layer.operation == Operation::Int8Conv {
+            // Past the window's last position a weight is 0: what it would multiply is
+            // for the kernel to choose.
+            let depth = layout::int8_depth(layer.kernel, layer.kernel, layer.c_in);
+            let positions = layer.kernel * layer.kernel * layer.c_in;
+            for channel in 0..layer.c_out {
+                for k in positions..depth {
+                    weights[layout::int8_offset(depth, layer.c_out, channel, k)] = 0;
+                }
+            }
+        }
         Data {
             layer,
-            bytes: (0..input_bytes).map(|_| noise() as u8).collect(),
-            weights: (0..weight_bytes).map(|_| (noise() as i8).max(-127)).collect(),
+            bytes,
+            weights,
             weight_bytes: (0..weight_bytes).map(|_| noise() as u8).collect(),
             stream: (0..pixels * layer.c_in).map(|_| noise() >> 5).collect(),
             thresholds: (0..layer.c_out).map(|_| i32::from(noise() >> 10)).collect(),
