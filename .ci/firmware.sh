@@ -2,9 +2,11 @@
 # Builds the example firmware of runtime/examples/firmware, runs every board
 # under its emulator, and compares the scores of all pictures byte for byte with
 # those of the host; on one also what is said about wrong files and calls. Prints
-# what each board takes, as a table.
+# what each board takes, as a table, and fails where code, stack or instructions, of
+# a picture or a layer, are more than 3 % off what is recorded for `bitat footprint`.
 #
 #   .ci/firmware.sh [BOARD…]     default: all
+#   .ci/firmware.sh --record     all, and writes the records anew
 #
 # Nothing but core is built for a board: what needs std or an allocator fails.
 #
@@ -17,6 +19,12 @@ root=$PWD
 cargo=${BITAT_CARGO:-/usr/bin/cargo}
 llvm=${BITAT_LLVM:-/usr/lib/llvm-22/bin}
 networks='fashion-mnist vww'
+records=$root/converter/src/footprint
+record=no
+if [ "${1:-}" = --record ]; then
+    record=yes
+    shift "$#"
+fi
 [ $# -gt 0 ] || set -- cortex-m4f cortex-m33 riscv32 cortex-a53
 
 PATH=$(dirname "$cargo"):$PATH
@@ -60,6 +68,25 @@ measure() {
     sed -n "s/^# $2 \([0-9][0-9]*\) .*/\1/p" "$1" | grep . || fail "$1" "it printed no $2"
 }
 
+# near WHAT NUMBER COLUMN: fails unless the number is near that of the records.
+near() {
+    then=$(awk -F '\t' -v b="$board" -v n="$network" -v c="$3" '$1 == b && $2 == n { print $c }' \
+        "$records/boards.tsv")
+    awk -v now="$2" -v then="${then:-0}" 'BEGIN { exit !(now >= then * 0.97 && now <= then * 1.03) }' ||
+        fail "$board" "$1 of $network: $2, recorded ${then:-none}; if that is right: .ci/firmware.sh --record"
+}
+
+# The same of each layer's instructions; prints those that are not.
+near_layers() {
+    awk -F '[ \t]' -v board="$board" '
+        NR == FNR && /^# network/ { for (i = 4; i <= NF; i++) if ($i == board) column = i - 1 }
+        NR == FNR { then[$1 " " $2] = $column; next }
+        { before = then[$1 " " $2] }
+        before == "" || $3 > before * 1.03 || $3 < before * 0.97 { print; bad = 1 }
+        END { exit bad }' "$records/layers.tsv" "$lines/$board.layers" >"$lines/far" ||
+        fail "$board" "layers are not as recorded (network, layer, instructions): $(cat "$lines/far")"
+}
+
 for board; do
     cd "$firmware/$board"
     target=$(sed -n 's/^target = "\(.*\)"/\1/p' .cargo/config.toml)
@@ -82,11 +109,21 @@ for board; do
         model=$(measure "$out" model) arena=$(measure "$out" arena)
         pictures=$(measure "$out" pictures)
         stack=$(measure "$out" stack) executed=$(measure "$out" picture)
-        printf '| %s | %s | %d | %d | %d | %d | %d | %d |\n' "$board" "$network" \
-            $((flash - model - pictures)) "$model" $((ram - arena)) "$arena" "$stack" "$executed" \
-            >"$out.row"
+        code=$((flash - model - pictures))
+        printf '| %s | %s | %d | %d | %d | %d | %d | %d |\n' "$board" "$network" "$code" "$model" \
+            $((ram - arena)) "$arena" "$stack" "$executed" >"$out.row"
+        if [ "$record" = yes ]; then
+            printf '%s\t%s\t%d\t%d\t%d\t%d\n' "$board" "$network" "$code" $((ram - arena)) \
+                "$stack" "$executed" >"$out.record"
+        else
+            near code "$code" 3
+            near stack "$stack" 5
+            near instructions "$executed" 6
+        fi
     done
 
+    on_board "$lines/$board.layers" --bin "layers-$board"
+    [ "$record" = yes ] || near_layers
     if [ "$board" = cortex-m4f ]; then
         on_board "$lines/$board.refusals" --bin refusals
         diff "$lines/refusals" "$lines/$board.refusals" || fail "$board" "answers differ (<: the host's)"
@@ -100,3 +137,26 @@ echo '| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |'
 for board; do
     for network in $networks; do cat "$lines/$board.$network.row"; done
 done
+
+if [ "$record" = yes ]; then
+    {
+        printf '# By .ci/firmware.sh --record, %s, bytes.\n' "$(rustc --version)"
+        printf '# board\tnetwork\tcode\tstatic RAM\tstack\tinstructions\n'
+        for board; do
+            for network in $networks; do cat "$lines/$board.$network.record"; done
+        done
+    } >"$records/boards.tsv"
+    {
+        printf '# By .ci/firmware.sh --record: instructions of each layer, mean of 5 pictures.\n'
+        printf '# network\tlayer'
+        printf '\t%s' "$@"
+        printf '\n'
+        names=$lines/$1.layers
+        for board; do
+            cut -d ' ' -f 3 "$lines/$board.layers" >"$lines/$board.counts"
+            set -- "$@" "$lines/$board.counts"
+            shift
+        done
+        cut -d ' ' -f 1,2 "$names" | tr ' ' '\t' | paste - "$@"
+    } >"$records/layers.tsv"
+fi
