@@ -1,10 +1,12 @@
 #!/bin/sh
 # Builds the example firmware of runtime/examples/firmware, runs every board
-# under its emulator, and compares the scores of 100 pictures byte for byte with
+# under its emulator, and compares the scores of all pictures byte for byte with
 # those of the host; on one also what is said about wrong files and calls. Prints
-# what each board takes, as a table.
+# what each board takes, as a table, and fails where code, stack or instructions, of
+# a picture or a layer, are more than 3 % off what is recorded for `bitat footprint`.
 #
 #   .ci/firmware.sh [BOARD…]     default: all
+#   .ci/firmware.sh --record     all, and writes the records anew
 #
 # Nothing but core is built for a board: what needs std or an allocator fails.
 #
@@ -16,6 +18,13 @@ root=$PWD
 
 cargo=${BITAT_CARGO:-/usr/bin/cargo}
 llvm=${BITAT_LLVM:-/usr/lib/llvm-22/bin}
+networks='fashion-mnist vww'
+records=$root/converter/src/footprint
+record=no
+if [ "${1:-}" = --record ]; then
+    record=yes
+    shift "$#"
+fi
 [ $# -gt 0 ] || set -- cortex-m4f cortex-m33 riscv32 cortex-a53
 
 PATH=$(dirname "$cargo"):$PATH
@@ -38,47 +47,116 @@ fail() {
 }
 
 cd "$firmware"
-"$cargo" run --quiet --locked -p firmware-host "$root/models/fashion-mnist/mobilenet_v1_0.25.bitat" \
-    >"$lines/host"
-[ "$(wc -l <"$lines/host")" -eq 100 ] || fail host "it must print 100 lines: $lines/host"
+for network in $networks; do
+    "$cargo" run --quiet --locked -p firmware-host "$root/models/$network/"*.bitat >"$lines/host.$network"
+    [ "$(wc -l <"$lines/host.$network")" -ge 5 ] || fail host "too few lines: $lines/host.$network"
+done
 "$cargo" run --quiet --locked -p firmware-host -- --refusals >"$lines/refusals"
 grep -qx "its scores: the embedded network's" "$lines/refusals" || fail host "$lines/refusals"
 
-# measure BOARD NAME: the number in the board's line "# NAME number unit".
+# on_board FILE [ARG…]: the board's program, built and run; its lines to FILE. Its
+# emulator has a time limit of its own.
+on_board() {
+    to=$1
+    shift
+    "$cargo" run --quiet --release --locked -Zbuild-std=core "$@" >"$to" ||
+        fail "$board" "exit code $?; what it printed: $to"
+}
+
+# measure FILE NAME: the number in the line "# NAME number unit".
 measure() {
-    sed -n "s/^# $2 \([0-9][0-9]*\) .*/\1/p" "$lines/$1" | grep . || fail "$1" "it printed no $2"
+    sed -n "s/^# $2 \([0-9][0-9]*\) .*/\1/p" "$1" | grep . || fail "$1" "it printed no $2"
+}
+
+# near WHAT NUMBER COLUMN: fails unless the number is near that of the records.
+near() {
+    then=$(awk -F '\t' -v b="$board" -v n="$network" -v c="$3" '$1 == b && $2 == n { print $c }' \
+        "$records/boards.tsv")
+    awk -v now="$2" -v then="${then:-0}" 'BEGIN { exit !(now >= then * 0.97 && now <= then * 1.03) }' ||
+        fail "$board" "$1 of $network: $2, recorded ${then:-none}; if that is right: .ci/firmware.sh --record"
+}
+
+# The same of each layer's instructions; prints those that are not.
+near_layers() {
+    awk -F '[ \t]' -v board="$board" '
+        NR == FNR && /^# network/ { for (i = 4; i <= NF; i++) if ($i == board) column = i - 1 }
+        NR == FNR { then[$1 " " $2] = $column; next }
+        { before = then[$1 " " $2] }
+        before == "" || $3 > before * 1.03 || $3 < before * 0.97 { print; bad = 1 }
+        END { exit bad }' "$records/layers.tsv" "$lines/$board.layers" >"$lines/far" ||
+        fail "$board" "layers are not as recorded (network, layer, instructions): $(cat "$lines/far")"
 }
 
 for board; do
     cd "$firmware/$board"
     target=$(sed -n 's/^target = "\(.*\)"/\1/p' .cargo/config.toml)
-    # The command of the README; its emulator has a time limit of its own.
-    status=0
-    "$cargo" run --quiet --release --locked -Zbuild-std=core >"$lines/$board" || status=$?
-    [ "$status" -eq 0 ] || fail "$board" "exit code $status; what it printed: $lines/$board"
-    grep -v '^#' "$lines/$board" >"$lines/$board.scores" || fail "$board" "it printed no scores"
-    diff "$lines/host" "$lines/$board.scores" || fail "$board" "scores differ (<: the host's)"
 
+    for network in $networks; do
+        case $network in
+        fashion-mnist) program=firmware-$board ;;
+        *) program=$network-$board ;;
+        esac
+        out=$lines/$board.$network
+        on_board "$out" --bin "$program"
+        grep -v '^#' "$out" >"$out.scores" || fail "$board" "it printed no scores"
+        diff "$lines/host.$network" "$out.scores" || fail "$board" "scores differ (<: the host's)"
+        echo "firmware $board: $(wc -l <"$out.scores") pictures of $network score as on the host"
+
+        program=$CARGO_TARGET_DIR/$target/release/$program
+        "$llvm/llvm-objcopy" -O binary "$program" "$program.bin"
+        flash=$(wc -c <"$program.bin")
+        ram=$("$llvm/llvm-size" -A "$program" | awk '/^\.(data|bss|uninit) / { n += $2 } END { print n }')
+        model=$(measure "$out" model) arena=$(measure "$out" arena)
+        pictures=$(measure "$out" pictures)
+        stack=$(measure "$out" stack) executed=$(measure "$out" picture)
+        code=$((flash - model - pictures))
+        printf '| %s | %s | %d | %d | %d | %d | %d | %d |\n' "$board" "$network" "$code" "$model" \
+            $((ram - arena)) "$arena" "$stack" "$executed" >"$out.row"
+        if [ "$record" = yes ]; then
+            printf '%s\t%s\t%d\t%d\t%d\t%d\n' "$board" "$network" "$code" $((ram - arena)) \
+                "$stack" "$executed" >"$out.record"
+        else
+            near code "$code" 3
+            near stack "$stack" 5
+            near instructions "$executed" 6
+        fi
+    done
+
+    on_board "$lines/$board.layers" --bin "layers-$board"
+    [ "$record" = yes ] || near_layers
     if [ "$board" = cortex-m4f ]; then
-        "$cargo" run --quiet --release --locked -Zbuild-std=core --bin refusals \
-            >"$lines/$board.refusals" || fail "$board" "exit code $? of the program refusals"
+        on_board "$lines/$board.refusals" --bin refusals
         diff "$lines/refusals" "$lines/$board.refusals" || fail "$board" "answers differ (<: the host's)"
         echo "firmware $board: $(wc -l <"$lines/refusals") files and calls get the host's answers"
     fi
-
-    program=$CARGO_TARGET_DIR/$target/release/firmware-$board
-    "$llvm/llvm-objcopy" -O binary "$program" "$program.bin"
-    flash=$(wc -c <"$program.bin")
-    ram=$("$llvm/llvm-size" -A "$program" | awk '/^\.(data|bss|uninit) / { n += $2 } END { print n }')
-    model=$(measure "$board" model) arena=$(measure "$board" arena)
-    pictures=$(measure "$board" pictures)
-    stack=$(measure "$board" stack) executed=$(measure "$board" picture)
-    echo "firmware $board: 100 pictures score as on the host"
-    printf '| %s | %d | %d | %d | %d | %d | %d |\n' "$board" $((flash - model - pictures)) "$model" \
-        $((ram - arena)) "$arena" "$stack" "$executed" >"$lines/$board.row"
 done
 
 echo
-echo '| board | code, bytes | model, bytes | static RAM, bytes | arena, bytes | stack, bytes | instructions a picture |'
-echo '| --- | ---: | ---: | ---: | ---: | ---: | ---: |'
-for board; do cat "$lines/$board.row"; done
+echo '| board | network | code, bytes | model, bytes | static RAM, bytes | arena, bytes | stack, bytes | instructions a picture |'
+echo '| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |'
+for board; do
+    for network in $networks; do cat "$lines/$board.$network.row"; done
+done
+
+if [ "$record" = yes ]; then
+    {
+        printf '# By .ci/firmware.sh --record, %s, bytes.\n' "$(rustc --version)"
+        printf '# board\tnetwork\tcode\tstatic RAM\tstack\tinstructions\n'
+        for board; do
+            for network in $networks; do cat "$lines/$board.$network.record"; done
+        done
+    } >"$records/boards.tsv"
+    {
+        printf '# By .ci/firmware.sh --record: instructions of each layer, mean of 5 pictures.\n'
+        printf '# network\tlayer'
+        printf '\t%s' "$@"
+        printf '\n'
+        names=$lines/$1.layers
+        for board; do
+            cut -d ' ' -f 3 "$lines/$board.layers" >"$lines/$board.counts"
+            set -- "$@" "$lines/$board.counts"
+            shift
+        done
+        cut -d ' ' -f 1,2 "$names" | tr ' ' '\t' | paste - "$@"
+    } >"$records/layers.tsv"
+fi

@@ -13,6 +13,7 @@ pub mod commands;
 mod error;
 pub mod export;
 mod files;
+pub mod footprint;
 pub mod learn;
 pub mod lower;
 pub mod packed;

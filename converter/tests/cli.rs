@@ -4,6 +4,8 @@ mod common;
 
 use std::path::Path;
 
+use bitat_converter::qat::rewrite::Depthwise;
+use bitat_converter::standard::Standard;
 use common::command::{bitat, data, refused, stderr, stdout};
 use common::folder;
 
@@ -109,6 +111,9 @@ fn bad_options_exit_with_two() {
     refused(&["bench", "--network", "vgg-16"], 2, &["mobilenet-v1-WIDTH-SIDE", "reactnet-a"]);
     refused(&["bench", "--network", "quicknet", "--depthwise", "1"], 2, &["--depthwise"]);
     refused(&["bench", "--network", "mobilenet-v1-9-32"], 2, &["mobilenet-v1-9", "width"]);
+    refused(&["footprint", "x.bitat"], 2, &["--target"]);
+    refused(&["footprint", "x.bitat", "--target", "avr"], 2, &["avr", "thumbv7em", "riscv32"]);
+    refused(&["footprint", "x.bitat", "--target", "riscv32"], 1, &["x.bitat"]);
     refused(&["run", "x.bitat", "x.png", "--top", "0"], 2, &["--top"]);
     refused(&["convert", "x", "--data", "x", "-o", "x", "--stages", "0"], 2, &["--stages"]);
 }
@@ -201,6 +206,48 @@ fn a_trained_network_goes_through_every_command() {
     let mut args = vec!["convert", &onnx, "--preprocess", "tf", "--steps", "1", "-o", &nowhere];
     args.extend(small);
     refused(&args, 1, &["no/such/folder"]);
+}
+
+#[test]
+fn a_footprint_says_what_is_measured_and_what_is_estimated() {
+    let dir = folder("footprint");
+    let file = dir.join("vww.bitat").display().to_string();
+    let bytes = bitat_models::artefacts::vww_packed();
+    std::fs::write(&file, bytes).unwrap();
+    let mut instructions = Vec::new();
+    for target in ["thumbv7em", "thumbv8m", "riscv32", "aarch64"] {
+        let args = ["footprint", &file, "--target", target];
+        let text = stdout(&bitat(&args));
+        for words in [target, "58,264 B", "129,024 B", "\nmeasured: ", "\nestimated: "] {
+            assert!(text.contains(words), "'{words}' is not in {text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        let json: serde_json::Value =
+            serde_json::from_str(&stdout(&bitat(&[&args[..], &["--json"]].concat()))).unwrap();
+        let number = |field: &str| json[field].as_u64().unwrap();
+        assert_eq!(number("model_bytes"), bytes.len() as u64);
+        assert_eq!(number("flash_bytes"), number("code_bytes") + bytes.len() as u64);
+        let parts = ["arena_bytes", "stack_bytes", "static_bytes"];
+        assert_eq!(number("ram_bytes"), parts.map(number).iter().sum::<u64>());
+        let layers = json["layers"].as_array().unwrap();
+        let sum = |field| layers.iter().map(|layer| layer[field].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(number("instructions"), sum("instructions"));
+        assert_eq!(number("mac"), sum("mac"));
+        instructions.push(number("instructions"));
+    }
+    // DSP instructions save some, vectors most.
+    let [thumbv7em, thumbv8m, _, aarch64] = instructions[..] else { unreachable!() };
+    assert!(aarch64 * 2 < thumbv7em && thumbv7em < thumbv8m, "{instructions:?}");
+
+    // A kind of layer that was not measured leaves the sum unknown, not too small.
+    let standard: Standard = "mobilenet-v1-0.25-32".parse().unwrap();
+    let packed = standard.packed(Some(Depthwise::Binary)).unwrap();
+    std::fs::write(&file, packed.bytes()).unwrap();
+    let output = bitat(&["footprint", &file, "--target", "riscv32", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(json["instructions"].is_null() && json["flash_bytes"].as_u64() > Some(0), "{json}");
+    let text = stdout(&bitat(&["footprint", &file, "--target", "riscv32"]));
+    assert!(text.contains("not known"), "{text}");
 }
 
 fn write_png(path: &Path) {

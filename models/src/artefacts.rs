@@ -64,3 +64,9 @@ pub fn fashion_mnist_float() -> &'static [u8] {
 pub fn fashion_mnist_packed() -> &'static [u8] {
     include_bytes!("../fashion-mnist/mobilenet_v1_0.25.bitat")
 }
+
+/// A packed 1-bit MobileNetV1 0.25 for 96x96 RGB and two classes, which stands for the
+/// size and speed of that shape: see its card.
+pub fn vww_packed() -> &'static [u8] {
+    include_bytes!("../vww/mobilenet_v1_0.25_96.bitat")
+}

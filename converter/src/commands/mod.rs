@@ -8,6 +8,7 @@ mod cpu;
 mod demo;
 mod eval;
 mod export;
+mod footprint;
 mod identity;
 mod inspect;
 mod limits;
@@ -53,6 +54,8 @@ enum Command {
     Run(run::Args),
     /// Show what a packed network is made of
     Inspect(inspect::Args),
+    /// Show what a packed network takes on a microcontroller: flash, memory, instructions
+    Footprint(footprint::Args),
     /// Write a packed network as C or Rust, for firmware
     Export(export::Args),
     /// Time a packed network, whole and layer by layer
@@ -106,6 +109,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Eval(args) => eval::run(&context, &args),
         Command::Run(args) => run::run(&context, &args),
         Command::Inspect(args) => inspect::run(&context, &args),
+        Command::Footprint(args) => footprint::run(&context, &args),
         Command::Export(args) => export::run(&context, &args),
         Command::Bench(args) => bench::run(&context, &args),
         Command::Cpu => cpu::run(&context),

@@ -1,17 +1,9 @@
 //! What runs on every board.
 
+use bitat_runtime::{Arena, Embedded};
 use semihosting::{println, process};
-use static_cell::ConstStaticCell;
 
-use crate::refusals::{self, Memory};
-use crate::{Line, model, pictures, stack};
-
-/// In a static, so that the linker says whether it fits.
-static ARENA: ConstStaticCell<model::Arena> = ConstStaticCell::new(model::Arena::new());
-
-/// Where a file would be received. Only the program that calls [`refuse`] has it.
-static RECEIVED: ConstStaticCell<Memory> =
-    ConstStaticCell::new(bitat_format::Aligned([0; model::FILE.len()]));
+use crate::{Line, fashion_mnist, stack, vww};
 
 /// A counter of executed instructions or of clock cycles.
 pub trait Counter {
@@ -24,36 +16,99 @@ pub trait Counter {
 
     /// Ticks so far.
     fn ticks(&self) -> u32;
+
+    /// Units since it was at `before`, if it began again once at most.
+    fn since(&self, before: u32) -> u64 {
+        u64::from(self.ticks().wrapping_sub(before) & Self::MASK) * Self::UNITS_PER_TICK
+    }
 }
+
+/// Pictures of which [`layers`] gives the mean: what a layer executes depends on
+/// the picture, if little.
+const PICTURES: usize = 5;
 
 /// Scores every picture, prints the scores and what they took, and ends the
 /// program. Lines that begin with `#` are measurements; the others are the same
 /// on every machine.
-pub fn run<C: Counter>(counter: &C) -> ! {
+pub(crate) fn run<
+    C: Counter,
+    const IMAGE: usize,
+    const CLASSES: usize,
+    const ARENA: usize,
+    const TENSORS: usize,
+>(
+    counter: &C,
+    network: impl FnOnce() -> Embedded<IMAGE, CLASSES, ARENA, TENSORS>,
+    arena: &mut Arena<ARENA>,
+    pictures: impl Iterator<Item = (&'static [u8; IMAGE], u8)>,
+) -> ! {
     let stack = stack::Painted::new();
-    let network = model::network();
-    let arena = ARENA.take();
+    let network = network();
 
-    let mut units = 0;
-    for (index, (picture, label)) in pictures::all().enumerate() {
+    let (mut units, mut count) = (0, 0);
+    for (picture, label) in pictures {
         let before = counter.ticks();
         let scores = network.run(picture, arena);
-        let ticks = counter.ticks().wrapping_sub(before) & C::MASK;
-        units += u64::from(ticks) * C::UNITS_PER_TICK;
-        println!("{}", Line { picture: index, label, scores: &scores });
+        units += counter.since(before);
+        println!("{}", Line { picture: count, label, scores: &scores });
+        count += 1;
     }
 
-    println!("# arena {} bytes", model::ARENA_BYTES);
-    println!("# model {} bytes", model::FILE.len());
-    println!("# pictures {} bytes", pictures::COUNT * (pictures::BYTES + 1));
+    println!("# arena {ARENA} bytes");
+    println!("# model {} bytes", network.network().view().file_bytes());
+    println!("# pictures {} bytes", count * (IMAGE + 1));
     let stack = stack.peak().expect("some of the painted stack is left");
     println!("# stack {stack} bytes");
-    println!("# picture {} {}", units / pictures::COUNT as u64, C::UNIT);
+    println!("# picture {} {}", units / count as u64, C::UNIT);
     process::exit(0)
 }
 
-/// Prints what is said about files and calls that are wrong, and ends the program.
-pub fn refuse() -> ! {
-    refusals::show(RECEIVED.take(), ARENA.take(), |case, what| println!("{case}: {what}"));
+/// Prints what each layer of both networks takes, and ends the program.
+pub fn layers<C: Counter>(counter: &C) -> ! {
+    let large = vww::arena();
+    // The smaller network's arena is the larger one's beginning.
+    by_layer::<C, { fashion_mnist::model::LAYERS }, _, _, _, _>(
+        counter,
+        "fashion-mnist",
+        &fashion_mnist::model::network(),
+        large,
+        fashion_mnist::pictures(),
+    );
+    by_layer::<C, { vww::model::LAYERS }, _, _, _, _>(
+        counter,
+        "vww",
+        &vww::model::network(),
+        large,
+        vww::pictures(),
+    );
     process::exit(0)
+}
+
+fn by_layer<
+    C: Counter,
+    const LAYERS: usize,
+    const IMAGE: usize,
+    const CLASSES: usize,
+    const ARENA: usize,
+    const TENSORS: usize,
+>(
+    counter: &C,
+    name: &str,
+    network: &Embedded<IMAGE, CLASSES, ARENA, TENSORS>,
+    arena: &mut [u8],
+    pictures: impl Iterator<Item = (&'static [u8; IMAGE], u8)>,
+) {
+    let mut units = [0; LAYERS];
+    let mut scores = [0; CLASSES];
+    for (picture, _) in pictures.take(PICTURES) {
+        let mut before = counter.ticks();
+        let done = network.network().run_with(picture, arena, &mut scores, |step| {
+            units[step.layer] += counter.since(before);
+            before = counter.ticks();
+        });
+        assert!(done.is_ok(), "the lengths are those of the plan");
+    }
+    for (layer, units) in network.network().view().layers().zip(units) {
+        println!("{name} {} {}", layer.name, units / PICTURES as u64);
+    }
 }

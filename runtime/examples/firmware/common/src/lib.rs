@@ -1,24 +1,20 @@
 //! What the example programs share. A board brings its start-up code, a linker
-//! script and a counter, and calls [`run`]; the host's program prints the
-//! [`Line`]s that a board must print.
+//! script and a counter, and calls `run` of a network; the host's program prints
+//! the [`Line`]s that a board must print.
 #![no_std]
 
 #[cfg(target_os = "none")]
 mod device;
-pub mod pictures;
+pub mod fashion_mnist;
 pub mod refusals;
 #[cfg(target_os = "none")]
 mod stack;
+pub mod vww;
 
 use core::fmt;
 
 #[cfg(target_os = "none")]
-pub use device::{Counter, refuse, run};
-
-/// The network, a part of the program.
-pub mod model {
-    bitat_embed::include_model!("../../../../models/fashion-mnist/mobilenet_v1_0.25.bitat");
-}
+pub use device::{Counter, layers};
 
 /// One picture's scores, as every program prints them.
 pub struct Line<'a> {

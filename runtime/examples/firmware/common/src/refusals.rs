@@ -6,7 +6,7 @@ use bitat_format::View;
 use bitat_kernels::Kernels;
 use bitat_runtime::Network;
 
-use crate::{model, pictures};
+use crate::fashion_mnist::{model, pictures};
 
 /// Memory that a file at run time is received in.
 pub type Memory = bitat_format::Aligned<[u8; model::FILE.len()]>;
@@ -20,7 +20,7 @@ pub fn show(
 ) {
     let file = &mut memory.0;
     *file = *model::FILE;
-    let picture = pictures::all().next().map_or(&[0; pictures::BYTES], |(pixels, _)| pixels);
+    let picture = pictures().next().map_or(&[0; model::INPUT_BYTES], |(pixels, _)| pixels);
     let mut scores = [0; model::CLASSES];
     {
         // What a device does with a file that it received.

@@ -5,5 +5,5 @@
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    firmware::refuse()
+    firmware::fashion_mnist::refuse()
 }

@@ -8,7 +8,8 @@ use std::{env, fs};
 use bitat_format::{Aligned, FileBuffer, View};
 use bitat_kernels::Kernels;
 use bitat_runtime::{ARENA_ALIGN, Network, aligned};
-use firmware::{Line, model, pictures, refusals};
+use firmware::fashion_mnist::{self, model};
+use firmware::{Line, refusals, vww};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = env::args().nth(1).ok_or("give a packed network, or --refusals")?;
@@ -22,9 +23,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let network = Network::new(View::parse(&file)?, Kernels::best());
     let mut memory = vec![0; network.arena_bytes() + ARENA_ALIGN - 1];
     let mut scores = vec![0; network.view().class_count()];
-    for (picture, (pixels, label)) in pictures::all().enumerate() {
+    let mut show = |picture, pixels: &[u8], label| -> Result<(), bitat_runtime::Error> {
         network.run(pixels, aligned(&mut memory), &mut scores)?;
         println!("{}", Line { picture, label, scores: &scores });
+        Ok(())
+    };
+    if network.view().name() == vww::model::NAME {
+        let mut pictures = vww::pictures().enumerate();
+        pictures.try_for_each(|(i, (pixels, label))| show(i, pixels, label))?;
+    } else {
+        let mut pictures = fashion_mnist::pictures().enumerate();
+        pictures.try_for_each(|(i, (pixels, label))| show(i, pixels, label))?;
     }
     Ok(())
 }
