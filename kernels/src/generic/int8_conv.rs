@@ -341,28 +341,52 @@ fn products<S: Dot, const P: usize>(
     count: usize,
     windows: [&[u8]; P],
 ) {
-    let group = INT8_GROUP * S::BYTES;
+    if S::BYTES == 1 {
+        grouped::<S, P, INT8_GROUP>(isa, sums, weights, count, windows);
+    } else {
+        grouped::<S, P, { 2 * INT8_GROUP }>(isa, sums, weights, count, windows);
+    }
+}
+
+/// [`products`], a group of the windows having B bytes.
+#[inline(always)]
+fn grouped<S: Dot, const P: usize, const B: usize>(
+    isa: S,
+    sums: &mut [S::Sum; P],
+    weights: &[i8],
+    count: usize,
+    windows: [&[u8]; P],
+) {
     let step = count * INT8_GROUP;
     let steps = weights.len() / step;
-    let mut inputs = windows;
-    for input in &mut inputs {
-        *input = &input[..steps * group];
+    let mut inputs = [&[][..]; P];
+    for (input, window) in inputs.iter_mut().zip(&windows) {
+        *input = &window.as_chunks::<B>().0[..steps];
     }
     let mut running = *sums;
-    for (k, from) in weights.chunks_exact(step).enumerate() {
-        // Lanes past the block's last read what follows, and are dropped by the
-        // epilogue; where nothing follows, they read 0.
-        let last;
-        let from = match weights[k * step..].first_chunk() {
-            Some(whole) => whole,
-            None => {
-                last = completed(from);
-                &last
+    if count == INT8_LANES {
+        for (k, from) in weights.as_chunks().0[..steps].iter().enumerate() {
+            let weights = isa.weights(from);
+            for (sum, input) in running.iter_mut().zip(&inputs) {
+                *sum = isa.dot(*sum, weights, &input[k]);
             }
-        };
-        let weights = isa.weights(from);
-        for (sum, input) in running.iter_mut().zip(&inputs) {
-            *sum = isa.dot(*sum, weights, &input[k * group..(k + 1) * group]);
+        }
+    } else {
+        for (k, from) in weights.chunks_exact(step).enumerate() {
+            // Lanes past the block's last read what follows, and are dropped by the
+            // epilogue; where nothing follows, they read 0.
+            let last;
+            let from = match weights[k * step..].first_chunk() {
+                Some(whole) => whole,
+                None => {
+                    last = completed(from);
+                    &last
+                }
+            };
+            let weights = isa.weights(from);
+            for (sum, input) in running.iter_mut().zip(&inputs) {
+                *sum = isa.dot(*sum, weights, &input[k]);
+            }
         }
     }
     *sums = running;
