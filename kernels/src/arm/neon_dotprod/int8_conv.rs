@@ -57,8 +57,8 @@ impl Dot for Dotprod {
         weights: &[i8],
         inputs: &[&[u8]; P],
     ) -> usize {
-        let (fours, _) = weights.as_chunks::<{ 4 * STEP }>();
-        for (k, weights) in fours.iter().enumerate() {
+        let (fours, _) = weights.as_chunks::<STEP>().0.as_chunks();
+        for (k, [a, b, c, d]) in fours.iter().enumerate() {
             // SAFETY: the target has NEON.
             let mut x = [unsafe { vdupq_n_s8(0) }; P];
             for (x, input) in x.iter_mut().zip(inputs) {
@@ -66,9 +66,6 @@ impl Dot for Dotprod {
                 // SAFETY: the target has NEON; the array is the 16 bytes read.
                 *x = unsafe { vreinterpretq_s8_u8(vld1q_u8(input.as_ptr())) };
             }
-            let [a, b, c, d] = [0, 1, 2, 3].map(|step| {
-                weights[step * STEP..].first_chunk::<STEP>().expect("a step's weights")
-            });
             self.step::<0, P>(sums, a, &x);
             self.step::<1, P>(sums, b, &x);
             self.step::<2, P>(sums, c, &x);
