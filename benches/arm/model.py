@@ -151,7 +151,7 @@ def layer_works(emulator, program, layers):
     for layer in layers:
         functions = program.functions(less(count(layer), checks), of_arm)
         # A set may have another's function.
-        entry = re.compile(rf"bitat_kernels::arm::\w+::{layer.split('/')[0]}")
+        entry = re.compile(rf"bitat_kernels::arm::\w+::{layer.split('/')[0]}(?: \(.*)?")
         if [f.times[f.entry] for f in functions.values() if entry.fullmatch(f.name)] != [1]:
             sys.exit(f"the benchmark has no layer {layer}")
         works[layer] = Work(functions.values())
