@@ -277,10 +277,8 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                         [sums[0]] = sum;
                     }
                 }
-                let sum = isa.sum(match source.biased::<S>() {
-                    true => isa.difference(sums[0], sums[1]),
-                    false => sums[0],
-                });
+                let biased = source.biased::<S>();
+                let sum = isa.sum(if biased { isa.difference(sums[0], sums[1]) } else { sums[0] });
                 let at = At { column, channel: first, count };
                 let parameters = out.parameters(lanes, first);
                 match out.shift() {
