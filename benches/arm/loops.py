@@ -138,7 +138,8 @@ class Loop:
         """Binary and 8-bit multiply-accumulates: `cnt` counts a byte's differing bits."""
         binary = sum(128 if ".16b" in i.text else 64 for i in self.path if i.name == "cnt")
         lanes = (PRODUCTS.match(i.text) for i in self.path)
-        return binary, sum(int(found[1]) for found in lanes if found)
+        dots = sum(16 for i in self.path if i.name == "sdot")
+        return binary, dots + sum(int(found[1]) for found in lanes if found)
 
     def assembly(self):
         """For the scheduling model. It knows no calls, and wants labels as targets."""

@@ -3,7 +3,7 @@
 scheduling models, and instructions executed per inference under emulation. Prints
 Markdown.
 
-    python3 benches/arm/model.py [--layer TEXT …] [--network NAME … | --no-network]
+    python3 benches/arm/model.py [--set neon+dotprod] [--layer [TEXT …]] [--network [NAME …]]
 
 One command does all: builds the kernels' benchmark and a program that does nothing but
 infer for AArch64, runs them in `qemu-aarch64` with a plugin (`blocks.c`) that counts how
@@ -35,8 +35,9 @@ SCRATCH = ROOT / "target/arm"
 TARGET = "aarch64-unknown-linux-gnu"
 CORES = {"A53": "cortex-a53", "A55": "cortex-a55", "A72": "cortex-a72", "A76": "cortex-a76",
          "N1": "neoverse-n1"}
-# Executes what all of the cores do, and nothing more.
-EMULATED = "cortex-a53"
+# Of each kernel set: the CPU to emulate, which executes what all cores of the set do and
+# chooses it, and the cores.
+SETS = {"neon": ("cortex-a53", list(CORES)), "neon+dotprod": ("cortex-a76", ["A55", "A76", "N1"])}
 # xor, count and add: three instructions per 128 binary multiply-accumulates.
 LIMIT = 128 / 3
 # A loop of fewer of a layer's instructions has no line of its own, or no model.
@@ -84,9 +85,10 @@ def build(env, *arguments):
 
 
 class Emulator:
-    """Counts what a program executes."""
+    """Counts what a program executes on a CPU that chooses a kernel set."""
 
-    def __init__(self):
+    def __init__(self, kernel_set):
+        self.set, self.cpu = kernel_set, SETS[kernel_set][0]
         SCRATCH.mkdir(parents=True, exist_ok=True)
         self.plugin, self.report = SCRATCH / "blocks.so", SCRATCH / "blocks.txt"
         run("cc", "-O2", "-Wall", "-shared", "-fPIC", ROOT / "benches/arm/blocks.c",
@@ -94,7 +96,7 @@ class Emulator:
 
     def count(self, program, *arguments):
         """Executions by address."""
-        run("qemu-aarch64", "-cpu", EMULATED, "-plugin", f"{self.plugin},out={self.report}",
+        run("qemu-aarch64", "-cpu", self.cpu, "-plugin", f"{self.plugin},out={self.report}",
             program.path, *arguments, stderr=subprocess.DEVNULL)
         return program.executions(self.report)
 
@@ -131,8 +133,8 @@ def products(layer):
     return out * out * int(c_out) * per_output * int(kernel) ** 2
 
 
-def neon(name):
-    return "arm::neon" in name
+def of_arm(name):
+    return "bitat_kernels::arm::" in name
 
 
 def less(counts, before):
@@ -143,13 +145,14 @@ def layer_works(emulator, program, layers):
     """One run of each layer. The benchmark compares the answers of all of them before it
     comes to those named; what it executes with none named is taken off."""
     def count(layer):
-        return emulator.count(program, "--test", "--exact", f"{layer}/neon")
+        return emulator.count(program, "--test", "--exact", f"{layer}/{emulator.set}")
 
     checks, works = count("no layer"), {}
     for layer in layers:
-        functions = program.functions(less(count(layer), checks), neon)
-        entry = f"bitat_kernels::arm::neon::{layer.split('/')[0]}"
-        if [f.times[f.entry] for f in functions.values() if f.name == entry] != [1]:
+        functions = program.functions(less(count(layer), checks), of_arm)
+        # A set may have another's function.
+        entry = re.compile(rf"bitat_kernels::arm::\w+::{layer.split('/')[0]}(?: \(.*)?")
+        if [f.times[f.entry] for f in functions.values() if entry.fullmatch(f.name)] != [1]:
             sys.exit(f"the benchmark has no layer {layer}")
         works[layer] = Work(functions.values())
     return works
@@ -196,7 +199,7 @@ def model(works):
 def part(name):
     """A function's name without what all have in common: the work that it was made
     for and its numbers."""
-    found = re.search(r"outline::<bitat_kernels::generic::(\w+)::(\w+)<?(.*)>?", name)
+    found = re.search(r"outlined?::<bitat_kernels::generic::(\w+)::(\w+)<?(.*)>?", name)
     if not found:
         return re.sub(r"^.*bitat_kernels::(?:arm::)?", "", name)
     module, work, rest = found.groups()
@@ -270,13 +273,16 @@ def print_networks(networks):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--set", choices=SETS, default="neon", help="kernel set; default neon")
     parser.add_argument("--layer", nargs="*", default=LAYERS,
                         help="layers of benches/benches/kernels.rs, without the kernel set's name")
     parser.add_argument("--network", nargs="*", default=NETWORKS,
                         help="as `bitat bench --network` takes them, and files; the shipped one "
                              "is always there")
     args = parser.parse_args()
-    env, emulator = cross(), Emulator()
+    env, emulator = cross(), Emulator(args.set)
+    for core in CORES.keys() - SETS[args.set][1]:
+        del CORES[core]
     layers, networks = {}, {}
     if args.layer:
         kernels = build(env, "bench", "--no-run", "-p", "bitat-benches", "--bench", "kernels")

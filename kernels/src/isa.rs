@@ -31,11 +31,14 @@ pub enum Isa {
     Avx512,
     /// AArch64 with Advanced SIMD.
     Neon,
+    /// AArch64 with Advanced SIMD and FEAT_DotProd.
+    NeonDotprod,
 }
 
 impl Isa {
     /// Every instruction set, the plain one first, better ones later.
-    pub const ALL: [Isa; 5] = [Isa::Scalar, Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 6] =
+        [Isa::Scalar, Isa::Portable, Isa::Neon, Isa::NeonDotprod, Isa::Avx2, Isa::Avx512];
 
     /// Lower-case name, as [`FromStr`] reads it.
     pub const fn name(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Isa {
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
+            Isa::NeonDotprod => "neon+dotprod",
         }
     }
 
@@ -56,6 +60,7 @@ impl Isa {
             Isa::Avx2 => "x86-64 with AVX2",
             Isa::Avx512 => "x86-64 with AVX-512 F, BW, VL, VNNI and BITALG",
             Isa::Neon => "AArch64 with Advanced SIMD",
+            Isa::NeonDotprod => "AArch64 with Advanced SIMD and dot products",
         }
     }
 }

@@ -54,6 +54,8 @@ impl Kernels {
             Isa::Avx512 => crate::x86::avx512::table(),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             Isa::Neon => Some(&crate::arm::neon::TABLE),
+            #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
+            Isa::NeonDotprod => crate::arm::neon_dotprod::table(),
             _ => None,
         };
         table.map(|table| Kernels { table })

@@ -1,3 +1,4 @@
 //! Instruction sets of AArch64.
 
 pub(crate) mod neon;
+pub(crate) mod neon_dotprod;

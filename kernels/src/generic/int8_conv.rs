@@ -12,6 +12,8 @@
 //!   bytes and does not saturate: the pixel itself (outside the input, zero), or
 //!   the narrowed stream + 128 (outside, 128). Σ w·(what stands for 0) is taken off
 //!   every sum: one window more for each run of pixels.
+//! - 8 bits, where it multiplies signed by signed bytes ([`Dot::FLIP`]): the same
+//!   less 128. The stream is then itself, and nothing is taken off.
 //!
 //! For each block of 16 output channels, one step takes 4 positions of the
 //! flattened window: [`Dot::weights`] is shared by a tile of P pixels,
@@ -41,8 +43,11 @@ pub(crate) trait Dot: Outline {
     type Weights: Copy;
     /// 16 accumulators.
     type Sum: Copy;
-    /// Bytes of a laid-out value: 2, native `i16`, or 1, biased.
+    /// Bytes of a laid-out value: 2, native `i16`, or 1, see [`Dot::FLIP`].
     const BYTES: usize;
+    /// Bits in which a laid-out byte differs from the pixel, or from the narrowed
+    /// value + 128: 0, unsigned, or 128, signed.
+    const FLIP: u8 = 0;
 
     /// The epilogue's vectors.
     fn lanes(self) -> Self::L;
@@ -50,14 +55,26 @@ pub(crate) trait Dot: Outline {
     fn weights(self, from: &[i8; INT8_LANES * INT8_GROUP]) -> Self::Weights;
     /// All accumulators 0.
     fn zero(self) -> Self::Sum;
-    /// `a − b`; in use where [`Dot::BYTES`] is 1.
+    /// `a − b`; in use for [`Source::biased`].
     fn difference(self, a: Self::Sum, b: Self::Sum) -> Self::Sum;
     /// Adds to each channel Σ w·x over 4 positions; `x` holds 4 laid-out values.
     fn dot(self, sum: Self::Sum, weights: Self::Weights, x: &[u8]) -> Self::Sum;
+    /// Adds to P pixels' sums the first steps of 16 channels' weights, where a set
+    /// takes several at a time; how many that were. `inputs` are as long as the
+    /// weights are.
+    #[inline(always)]
+    fn several<const P: usize>(
+        self,
+        _sums: &mut [Self::Sum; P],
+        _weights: &[i8],
+        _inputs: &[&[u8]; P],
+    ) -> usize {
+        0
+    }
     /// The accumulators as the epilogue takes them.
     fn sum(self, sum: Self::Sum) -> <Self::L as Lanes>::I32;
     /// Lays out 16 values, pixel − zero or narrowed, in the first 16 times
-    /// [`Dot::BYTES`] of `to`, which has them: native, or biased by 128.
+    /// [`Dot::BYTES`] of `to`, which has them.
     fn put(self, value: <Self::L as Lanes>::I16, to: &mut [u8]);
 }
 
@@ -77,6 +94,12 @@ enum Source<'a, L: Lanes> {
 }
 
 impl<L: Lanes> Source<'_, L> {
+    /// Whether what stands for 0 is not 0.
+    #[inline(always)]
+    fn biased<S: Dot>(&self) -> bool {
+        S::BYTES == 1 && (S::FLIP == 0 || matches!(self, Source::Image { .. }))
+    }
+
     /// What is taken off 16 pixels of an image with `channels` channels, the
     /// first of them of channel `phase`.
     #[inline(always)]
@@ -97,10 +120,10 @@ impl<L: Lanes> Source<'_, L> {
             _ if S::BYTES > 1 => to.fill(0),
             Source::Image { zero, .. } => {
                 for (to, &zero) in to.iter_mut().zip(zero.iter().cycle().skip(phase)) {
-                    *to = zero;
+                    *to = zero ^ S::FLIP;
                 }
             }
-            Source::Stream { .. } => to.fill(128),
+            Source::Stream { .. } => to.fill(128 ^ S::FLIP),
         }
     }
 }
@@ -165,14 +188,14 @@ impl<S: Dot, const P: usize> Work for Line<'_, '_, S, P> {
 }
 
 impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
-    /// Runs of pixels, whose windows are laid out whole, in tiles of P windows. In
-    /// 8 bits the window of an input of zeros goes ahead of them.
+    /// Runs of pixels, whose windows are laid out whole, in tiles of P windows. The
+    /// window of an input of zeros goes ahead of them, where it is to be taken off.
     #[inline(always)]
     fn tiles(self, depth: usize) {
         let Line { isa, conv, source, weights, windows, mut out, row } = self;
         let lanes = isa.lanes();
         let (channels, width) = (conv.output.c, conv.output.w);
-        let neutral = usize::from(S::BYTES == 1);
+        let neutral = usize::from(source.biased::<S>());
         // The scratch is for windows in 16 bits.
         let stride = int8_window_bytes(&conv.window, conv.input.c) * S::BYTES / 2;
         let room = (int8_run(conv) + 1) * 2 / S::BYTES;
@@ -204,6 +227,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                     depth,
                     windows: &windows[..(neutral + pixels) * stride],
                     stride,
+                    neutral,
                     parameters: out.parameters(lanes, first),
                     at,
                 };
@@ -232,8 +256,8 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
             for first in (0..channels).step_by(INT8_LANES) {
                 let count = int8_lanes(first, channels);
                 let block = &weights[first * depth..(first + count) * depth];
-                // The pixel's own, and in 8 bits that of an input of zeros: a sum
-                // waits for the one before, so two take as long as one.
+                // The pixel's own, and where it is taken off that of an input of zeros:
+                // a sum waits for the one before, so two take as long as one.
                 let mut sums = [isa.zero(); 2];
                 for part in (0..depth).step_by(INT8_CHUNK) {
                     let length = (depth - part).min(INT8_CHUNK);
@@ -242,7 +266,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                         window(isa, conv, source, row, column, part, length, own);
                     }
                     let weights = &block[part * count..][..length * count];
-                    if S::BYTES == 1 {
+                    if source.biased::<S>() {
                         if fresh {
                             source.outside::<S>(part % conv.input.c, &mut zeros[..length]);
                         }
@@ -253,10 +277,8 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                         [sums[0]] = sum;
                     }
                 }
-                let sum = isa.sum(match S::BYTES {
-                    1 => isa.difference(sums[0], sums[1]),
-                    _ => sums[0],
-                });
+                let biased = source.biased::<S>();
+                let sum = isa.sum(if biased { isa.difference(sums[0], sums[1]) } else { sums[0] });
                 let at = At { column, channel: first, count };
                 let parameters = out.parameters(lanes, first);
                 match out.shift() {
@@ -277,10 +299,12 @@ struct Block<'b, S: Dot> {
     isa: S,
     weights: &'b [i8],
     depth: usize,
-    /// All that are laid out, in 8 bits that of an input of zeros first.
+    /// All that are laid out, those of an input of zeros first.
     windows: &'b [u8],
     /// Bytes from one to the next.
     stride: usize,
+    /// Windows of an input of zeros: 1, or 0 where nothing is taken off.
+    neutral: usize,
     parameters: Parameters<S::L>,
     at: At,
 }
@@ -291,9 +315,8 @@ impl<S: Dot> Block<'_, S> {
     /// are no multiple of P: the same values are written twice.
     #[inline(always)]
     fn tiles<const P: usize>(&self, out: &mut Row<'_>, values: &mut [[i16; LANES]; INT8_RUN]) {
-        let Block { isa, weights, depth, windows, stride, ref parameters, at } = *self;
+        let Block { isa, weights, depth, windows, stride, neutral, ref parameters, at } = *self;
         let lanes = isa.lanes();
-        let neutral = usize::from(S::BYTES == 1);
         let all = windows.len() / stride;
         let shift = out.shift();
         let mut zeros = isa.zero();
@@ -359,11 +382,20 @@ fn grouped<S: Dot, const P: usize, const B: usize>(
 ) {
     let step = count * INT8_GROUP;
     let steps = weights.len() / step;
-    let mut inputs = [&[][..]; P];
-    for (input, window) in inputs.iter_mut().zip(&windows) {
-        *input = &window.as_chunks::<B>().0[..steps];
+    let mut whole = windows;
+    for window in &mut whole {
+        *window = &window[..steps * B];
     }
     let mut running = *sums;
+    let done = match count {
+        INT8_LANES => isa.several(&mut running, weights, &whole),
+        _ => 0,
+    };
+    let (weights, steps) = (&weights[done * step..], steps - done);
+    let mut inputs = [&[][..]; P];
+    for (input, window) in inputs.iter_mut().zip(&whole) {
+        *input = &window.as_chunks::<B>().0[done..][..steps];
+    }
     if count == INT8_LANES {
         for (k, from) in weights.as_chunks().0[..steps].iter().enumerate() {
             let weights = isa.weights(from);
@@ -433,9 +465,11 @@ fn whole_windows<S: Dot>(
                 Source::Image { pixels, .. } if S::BYTES == 1 => {
                     for place in places {
                         let place = &mut place[to..to + LANES];
-                        match pixels[at..].first_chunk::<LANES>() {
-                            Some(whole) => place.copy_from_slice(whole),
-                            None => place.copy_from_slice(&padded::<_, LANES>(&pixels[at..])),
+                        match pixels[at..].first_chunk() {
+                            Some(whole) => place.copy_from_slice(&flipped::<S>(whole)),
+                            None => {
+                                place.copy_from_slice(&flipped::<S>(&padded(&pixels[at..])));
+                            }
                         }
                         at += step;
                     }
@@ -535,7 +569,7 @@ fn run_of<S: Dot>(
         let to = &mut to[S::BYTES * done..][..S::BYTES * LANES];
         let value = match source {
             Source::Image { pixels, .. } if S::BYTES == 1 => {
-                to.copy_from_slice(&padded::<_, LANES>(&pixels[at..]));
+                to.copy_from_slice(&flipped::<S>(&padded(&pixels[at..])));
                 continue;
             }
             Source::Image { pixels, .. } => {
@@ -550,6 +584,12 @@ fn run_of<S: Dot>(
         };
         isa.put(value, to);
     }
+}
+
+/// 16 pixels as laid-out bytes.
+#[inline(always)]
+fn flipped<S: Dot>(pixels: &[u8; LANES]) -> [u8; LANES] {
+    (u128::from_ne_bytes(*pixels) ^ u128::from_ne_bytes([S::FLIP; LANES])).to_ne_bytes()
 }
 
 /// 16 consecutive channels from `channel` on, starting over at the end; for

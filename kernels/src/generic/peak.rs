@@ -3,7 +3,7 @@
 //!
 //! A step is what a kernel does for one row of weights and P pixels: P binary
 //! [`Popcount::count`]s or P [`Dot::dot`]s. The compiler is not told that a
-//! step's weights are those of the step before ([`Peak`]), so no product can be
+//! step's weights are those of the step before ([`PeakBits`]), so no product can be
 //! taken out of the loop, nor what they add up to be left out: it passes through
 //! [`black_box`]. P is as many pixels as leave every operand in a register.
 
@@ -20,17 +20,21 @@ const CHANNELS: usize = 8;
 const INT8_STEPS: usize = 1024;
 
 /// Keeping a value from the compiler without taking it out of its registers.
-pub(crate) trait Peak: Popcount + Dot {
+pub(crate) trait PeakBits: Popcount {
     /// The same.
-    fn veiled_bits(self, weights: <Self as Popcount>::Weights) -> <Self as Popcount>::Weights;
+    fn veiled_bits(self, weights: Self::Weights) -> Self::Weights;
+}
+
+/// As [`PeakBits`].
+pub(crate) trait PeakBytes: Dot {
     /// The same.
-    fn veiled_bytes(self, weights: <Self as Dot>::Weights) -> <Self as Dot>::Weights;
+    fn veiled_bytes(self, weights: Self::Weights) -> Self::Weights;
 }
 
 /// `rounds` times as many steps as byte counters hold; the number of
 /// multiply-accumulates done.
 #[inline(always)]
-pub(crate) fn binary<S: Peak, const P: usize>(isa: S, rounds: u64) -> u64 {
+pub(crate) fn binary<S: PeakBits, const P: usize>(isa: S, rounds: u64) -> u64 {
     let rows = [0x5A; 64];
     let mut weights = Popcount::weights(isa, &rows[..S::VECTOR]);
     let mut inputs = [isa.input(0); P];
@@ -52,7 +56,7 @@ pub(crate) fn binary<S: Peak, const P: usize>(isa: S, rounds: u64) -> u64 {
 
 /// As [`binary`], of 8-bit products.
 #[inline(always)]
-pub(crate) fn int8<S: Peak, const P: usize>(isa: S, rounds: u64) -> u64 {
+pub(crate) fn int8<S: PeakBytes, const P: usize>(isa: S, rounds: u64) -> u64 {
     let mut weights = Dot::weights(isa, &[3; INT8_LANES * INT8_GROUP]);
     let mut inputs = [[0; 2 * INT8_GROUP]; P];
     for (input, byte) in inputs.iter_mut().zip(1..) {

@@ -4,7 +4,7 @@
 use core::hint::black_box;
 
 use super::Portable;
-use crate::generic::peak::{self, Peak};
+use crate::generic::peak::{self, PeakBits, PeakBytes};
 use crate::types::Arithmetic;
 
 pub(super) fn peak(arithmetic: Arithmetic, rounds: u64) -> u64 {
@@ -14,11 +14,14 @@ pub(super) fn peak(arithmetic: Arithmetic, rounds: u64) -> u64 {
     }
 }
 
-impl Peak for Portable {
+impl PeakBits for Portable {
     #[inline(always)]
     fn veiled_bits(self, weights: [u64; 2]) -> [u64; 2] {
         black_box(weights)
     }
+}
+
+impl PeakBytes for Portable {
     #[inline(always)]
     fn veiled_bytes(self, weights: [i8; 64]) -> [i8; 64] {
         black_box(weights)

@@ -30,7 +30,7 @@ pub(crate) fn on_every_set(test: &str, body: impl Fn(Kernels) -> usize) {
             None => {
                 let foreign = match isa {
                     Isa::Avx2 | Isa::Avx512 => !cfg!(target_arch = "x86_64"),
-                    Isa::Neon => !cfg!(target_arch = "aarch64"),
+                    Isa::Neon | Isa::NeonDotprod => !cfg!(target_arch = "aarch64"),
                     Isa::Scalar | Isa::Portable => false,
                 };
                 let why = if foreign { "another architecture" } else { "this CPU lacks it" };

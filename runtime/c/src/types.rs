@@ -101,12 +101,21 @@ pub enum Isa {
     Avx512 = 4,
     /// Plain code without vectors, everywhere. Small: for microcontrollers.
     Scalar = 5,
+    /// AArch64 with Advanced SIMD and FEAT_DotProd.
+    NeonDotprod = 6,
 }
 
 impl Isa {
     /// Every code.
-    pub(crate) const ALL: [Isa; 6] =
-        [Isa::Best, Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512, Isa::Scalar];
+    pub(crate) const ALL: [Isa; 7] = [
+        Isa::Best,
+        Isa::Portable,
+        Isa::Neon,
+        Isa::Avx2,
+        Isa::Avx512,
+        Isa::Scalar,
+        Isa::NeonDotprod,
+    ];
 
     /// The instruction set with this code.
     pub(crate) fn from_code(code: i32) -> Option<Isa> {
@@ -119,6 +128,7 @@ impl Isa {
             Isa::Best => return Ok(Kernels::best()),
             Isa::Portable => bitat_kernels::Isa::Portable,
             Isa::Neon => bitat_kernels::Isa::Neon,
+            Isa::NeonDotprod => bitat_kernels::Isa::NeonDotprod,
             Isa::Avx2 => bitat_kernels::Isa::Avx2,
             Isa::Avx512 => bitat_kernels::Isa::Avx512,
             Isa::Scalar => bitat_kernels::Isa::Scalar,
@@ -132,6 +142,7 @@ impl Isa {
             Isa::Best => c"best",
             Isa::Portable => c"portable",
             Isa::Neon => c"neon",
+            Isa::NeonDotprod => c"neon+dotprod",
             Isa::Avx2 => c"avx2",
             Isa::Avx512 => c"avx512",
             Isa::Scalar => c"scalar",
@@ -144,6 +155,7 @@ impl From<bitat_kernels::Isa> for Isa {
         match isa {
             bitat_kernels::Isa::Portable => Isa::Portable,
             bitat_kernels::Isa::Neon => Isa::Neon,
+            bitat_kernels::Isa::NeonDotprod => Isa::NeonDotprod,
             bitat_kernels::Isa::Avx2 => Isa::Avx2,
             bitat_kernels::Isa::Avx512 => Isa::Avx512,
             bitat_kernels::Isa::Scalar => Isa::Scalar,
@@ -165,6 +177,6 @@ mod tests {
             assert_eq!(kernels.ok(), Kernels::new(isa).map(|kernels| kernels.isa()));
         }
         assert_eq!(Isa::Best.kernels().unwrap().isa(), Kernels::best().isa());
-        assert_eq!((Isa::from_code(-1), Isa::from_code(6)), (None, None));
+        assert_eq!((Isa::from_code(-1), Isa::from_code(7)), (None, None));
     }
 }

@@ -6,12 +6,12 @@
 //! `ld1` and `st1`, on any memory, in one instruction.
 
 #[cfg(not(target_os = "none"))]
-pub(super) use core::arch::aarch64::{
+pub(in crate::arm) use core::arch::aarch64::{
     vld1_u8, vld1q_s8, vld1q_s16, vld1q_s32, vld1q_u8, vst1q_s16, vst1q_s32, vst1q_u8,
 };
 
 #[cfg(target_os = "none")]
-pub(super) use bare::*;
+pub(in crate::arm) use bare::*;
 
 #[cfg(target_os = "none")]
 mod bare {
@@ -23,7 +23,7 @@ mod bare {
             /// # Safety
             /// `from` is aligned, and as many elements as fill the register can be read.
             #[inline(always)]
-            pub(in super::super) unsafe fn $name(from: *const $element) -> $register {
+            pub(in crate::arm) unsafe fn $name(from: *const $element) -> $register {
                 let value;
                 // SAFETY: the target has NEON; the caller answers for the memory.
                 unsafe {
@@ -44,7 +44,7 @@ mod bare {
             /// # Safety
             /// `to` is aligned, and as many elements as fill the register can be written.
             #[inline(always)]
-            pub(in super::super) unsafe fn $name(to: *mut $element, value: $register) {
+            pub(in crate::arm) unsafe fn $name(to: *mut $element, value: $register) {
                 // SAFETY: the target has NEON; the caller answers for the memory.
                 unsafe {
                     asm!(

@@ -9,9 +9,9 @@ mod binary_depthwise;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
-mod memory;
+pub(super) mod memory;
 #[cfg(feature = "std")]
-mod peak;
+pub(super) mod peak;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
@@ -41,12 +41,12 @@ pub(crate) static TABLE: Table = Table {
     peak: peak::peak,
 };
 
-fn binary_conv(job: BinaryJob<'_>) {
+pub(super) fn binary_conv(job: BinaryJob<'_>) {
     // 16 of 32 registers hold the counters, and 4 divides most widths.
     generic::binary_conv::run::<Neon, 4>(Neon, job);
 }
 
-fn binary_depthwise(job: BinaryJob<'_>) {
+pub(super) fn binary_depthwise(job: BinaryJob<'_>) {
     generic::binary_depthwise::run(Neon, Neon, Neon, Word, job);
 }
 
@@ -58,6 +58,6 @@ fn int8_depthwise(job: Int8DepthwiseJob<'_>) {
     generic::int8_depthwise::run(Neon, job);
 }
 
-fn global_average_pool(job: PoolJob<'_>) {
+pub(super) fn global_average_pool(job: PoolJob<'_>) {
     generic::pool::run(Neon, job);
 }

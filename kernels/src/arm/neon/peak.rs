@@ -5,22 +5,25 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::Neon;
-use crate::generic::peak::{self, Peak};
+use crate::generic::peak::{self, PeakBits, PeakBytes};
 use crate::types::Arithmetic;
 
-pub(super) fn peak(arithmetic: Arithmetic, rounds: u64) -> u64 {
+pub(in crate::arm) fn peak(arithmetic: Arithmetic, rounds: u64) -> u64 {
     match arithmetic {
         Arithmetic::Binary => peak::binary::<Neon, 8>(Neon, rounds),
         Arithmetic::Int8 => peak::int8::<Neon, 2>(Neon, rounds),
     }
 }
 
-impl Peak for Neon {
+impl PeakBits for Neon {
     #[inline(always)]
     fn veiled_bits(self, weights: uint8x16_t) -> uint8x16_t {
         // SAFETY: the target has NEON.
         unsafe { veiled(weights) }
     }
+}
+
+impl PeakBytes for Neon {
     #[inline(always)]
     fn veiled_bytes(self, weights: [[int16x8_t; 2]; 4]) -> [[int16x8_t; 2]; 4] {
         let mut weights = weights;
@@ -35,7 +38,7 @@ impl Peak for Neon {
 /// The same value in the same register.
 #[inline]
 #[target_feature(enable = "neon")]
-fn veiled(value: uint8x16_t) -> uint8x16_t {
+pub(in crate::arm) fn veiled(value: uint8x16_t) -> uint8x16_t {
     let mut value = value;
     // SAFETY: no instructions.
     unsafe {

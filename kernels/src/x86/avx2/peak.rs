@@ -5,7 +5,7 @@ use core::arch::asm;
 use core::arch::x86_64::*;
 
 use super::Avx2;
-use crate::generic::peak::{self, Peak};
+use crate::generic::peak::{self, PeakBits, PeakBytes};
 use crate::types::Arithmetic;
 
 #[target_feature(enable = "avx2")]
@@ -16,12 +16,15 @@ pub(super) fn peak(arithmetic: Arithmetic, rounds: u64) -> u64 {
     }
 }
 
-impl Peak for Avx2 {
+impl PeakBits for Avx2 {
     #[inline(always)]
     fn veiled_bits(self, [low, high]: [__m256i; 2]) -> [__m256i; 2] {
         // SAFETY: `self` proves AVX2.
         unsafe { [veiled(low), veiled(high)] }
     }
+}
+
+impl PeakBytes for Avx2 {
     #[inline(always)]
     fn veiled_bytes(self, [[a, b], [c, d]]: [[__m256i; 2]; 2]) -> [[__m256i; 2]; 2] {
         // SAFETY: `self` proves AVX2.

@@ -4,7 +4,7 @@ use core::arch::asm;
 use core::arch::x86_64::*;
 
 use super::Avx512;
-use crate::generic::peak::{self, Peak};
+use crate::generic::peak::{self, PeakBits, PeakBytes};
 use crate::types::Arithmetic;
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
@@ -15,12 +15,15 @@ pub(super) fn peak(arithmetic: Arithmetic, rounds: u64) -> u64 {
     }
 }
 
-impl Peak for Avx512 {
+impl PeakBits for Avx512 {
     #[inline(always)]
     fn veiled_bits(self, weights: __m512i) -> __m512i {
         // SAFETY: `self` proves AVX-512 F.
         unsafe { veiled(weights) }
     }
+}
+
+impl PeakBytes for Avx512 {
     #[inline(always)]
     fn veiled_bytes(self, weights: __m512i) -> __m512i {
         // SAFETY: `self` proves AVX-512 F.

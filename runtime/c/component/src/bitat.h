@@ -186,6 +186,10 @@ enum bitat_isa
      * Plain code without vectors, everywhere. Small: for microcontrollers.
      */
     BITAT_ISA_SCALAR = 5,
+    /**
+     * AArch64 with Advanced SIMD and FEAT_DotProd.
+     */
+    BITAT_ISA_NEON_DOTPROD = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
