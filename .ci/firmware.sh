@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds the example firmware of runtime/examples/firmware, runs every board
 # under its emulator, and compares the scores of all pictures byte for byte with
-# those of the host; on one also what is said about wrong files and calls. Prints
+# those of the host; on one also what is said about wrong files and calls. On those
+# with Cortex-M looks whether a run of the network can reach a panic. Prints
 # what each board takes, as a table, and fails where code, stack or instructions, of
 # a picture or a layer, are more than 3 % off what is recorded for `bitat footprint`.
 #
@@ -10,7 +11,7 @@
 #
 # Nothing but core is built for a board: what needs std or an allocator fails.
 #
-# Needs qemu-system-arm, qemu-system-aarch64 and qemu-system-riscv32, and the
+# Needs python3, qemu-system-arm, qemu-system-aarch64 and qemu-system-riscv32, and the
 # toolchain of .ci/no_std.sh (BITAT_CARGO, BITAT_LLVM as there).
 set -eu
 cd "$(dirname "$0")/.."
@@ -103,6 +104,12 @@ for board; do
         echo "firmware $board: $(wc -l <"$out.scores") pictures of $network score as on the host"
 
         program=$CARGO_TARGET_DIR/$target/release/$program
+        case $board in
+        cortex-m*)
+            printf 'firmware %s: %s: ' "$board" "$network"
+            "$root/.ci/no_panic.py" "$llvm" "$program" firmware::device::score
+            ;;
+        esac
         "$llvm/llvm-objcopy" -O binary "$program" "$program.bin"
         flash=$(wc -c <"$program.bin")
         ram=$("$llvm/llvm-size" -A "$program" | awk '/^\.(data|bss|uninit) / { n += $2 } END { print n }')

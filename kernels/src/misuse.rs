@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-/// Why a kernel refused to run. Always the caller's fault, never the data's;
-/// nothing has been written when it is returned.
+/// Why a kernel refused to run. Always the caller's fault, never the data's, and
+/// nothing has been written when it is returned; but for [`Misuse::Internal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Misuse {
@@ -49,6 +49,9 @@ pub enum Misuse {
     Bits,
     /// `scores` has the wrong length, or the output is not 1×1.
     Scores,
+    /// A bug of this crate: a kernel met a slice that is shorter than was checked,
+    /// and stopped. Part of the output has been written.
+    Internal,
 }
 
 impl fmt::Display for Misuse {
@@ -73,6 +76,7 @@ impl fmt::Display for Misuse {
             Misuse::Stream => "the stream written has the wrong length",
             Misuse::Bits => "the bits written have the wrong length",
             Misuse::Scores => "the scores have the wrong length or place",
+            Misuse::Internal => "a bug of the kernels: a slice is shorter than was checked",
         })
     }
 }

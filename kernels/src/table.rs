@@ -17,13 +17,16 @@ use crate::{portable, scalar};
 /// # Safety of the entries
 /// Each needs only that the CPU has the table's instruction set; every index
 /// inside is checked.
+///
+/// `None`: a slice was shorter than `check` has made sure, which is a bug of this
+/// crate. The scalar set says so in place of a panic; the others panic.
 pub(crate) struct Table {
     pub(crate) isa: Isa,
-    pub(crate) binary_conv: for<'a> unsafe fn(BinaryJob<'a>),
-    pub(crate) binary_depthwise: for<'a> unsafe fn(BinaryJob<'a>),
-    pub(crate) int8_conv: for<'a> unsafe fn(Int8Job<'a>),
-    pub(crate) int8_depthwise: for<'a> unsafe fn(Int8DepthwiseJob<'a>),
-    pub(crate) global_average_pool: for<'a> unsafe fn(PoolJob<'a>),
+    pub(crate) binary_conv: for<'a> unsafe fn(BinaryJob<'a>) -> Option<()>,
+    pub(crate) binary_depthwise: for<'a> unsafe fn(BinaryJob<'a>) -> Option<()>,
+    pub(crate) int8_conv: for<'a> unsafe fn(Int8Job<'a>) -> Option<()>,
+    pub(crate) int8_depthwise: for<'a> unsafe fn(Int8DepthwiseJob<'a>) -> Option<()>,
+    pub(crate) global_average_pool: for<'a> unsafe fn(PoolJob<'a>) -> Option<()>,
     #[cfg(feature = "std")]
     pub(crate) peak: unsafe fn(Arithmetic, u64) -> u64,
 }
@@ -98,8 +101,7 @@ impl Kernels {
         check::binary_conv(conv, input, weights, &rows, &epilogue, scratch)?;
         let job = BinaryJob { conv: *conv, padding, input, weights, rows, epilogue, scratch };
         // SAFETY: `self` exists, so the CPU has the instruction set of its table.
-        unsafe { (self.table.binary_conv)(job.flattened()) };
-        Ok(())
+        unsafe { (self.table.binary_conv)(job.flattened()) }.ok_or(Misuse::Internal)
     }
 
     /// Convolution of ±1 by ±1, each channel by itself. Accumulator, slices and
@@ -121,8 +123,7 @@ impl Kernels {
         check::binary_depthwise(conv, input, weights, &rows, &epilogue, scratch)?;
         let job = BinaryJob { conv: *conv, padding, input, weights, rows, epilogue, scratch };
         // SAFETY: `self` exists, so the CPU has the instruction set of its table.
-        unsafe { (self.table.binary_depthwise)(job) };
-        Ok(())
+        unsafe { (self.table.binary_depthwise)(job) }.ok_or(Misuse::Internal)
     }
 
     /// 8-bit convolution over all input channels. The accumulator is Σ w·x over
@@ -143,8 +144,7 @@ impl Kernels {
         check::int8_conv(conv, &input, weights, &rows, &epilogue, scratch)?;
         let job = Int8Job { conv: *conv, input, weights, rows, epilogue, scratch };
         // SAFETY: `self` exists, so the CPU has the instruction set of its table.
-        unsafe { (self.table.int8_conv)(job.flattened()) };
-        Ok(())
+        unsafe { (self.table.int8_conv)(job.flattened()) }.ok_or(Misuse::Internal)
     }
 
     /// 8-bit convolution of a stream, each channel by itself; the input enters
@@ -167,8 +167,7 @@ impl Kernels {
         check::int8_depthwise(conv, input, narrow, weights, &rows, &epilogue, scratch)?;
         let job = Int8DepthwiseJob { conv: *conv, input, narrow, weights, rows, epilogue };
         // SAFETY: `self` exists, so the CPU has the instruction set of its table.
-        unsafe { (self.table.int8_depthwise)(job) };
-        Ok(())
+        unsafe { (self.table.int8_depthwise)(job) }.ok_or(Misuse::Internal)
     }
 
     /// Mean over all pixels, `sat(rdiv(Σ x · 2^shift, h·w))` per channel, with
@@ -186,8 +185,7 @@ impl Kernels {
         check::global_average_pool(shape, shift, input, output)?;
         let job = PoolJob { shape, shift, input, output };
         // SAFETY: `self` exists, so the CPU has the instruction set of its table.
-        unsafe { (self.table.global_average_pool)(job) };
-        Ok(())
+        unsafe { (self.table.global_average_pool)(job) }.ok_or(Misuse::Internal)
     }
 
     /// Does the innermost operations of the kernels on operands that stay in

@@ -4,6 +4,7 @@ use bitat_format::View;
 use bitat_kernels::Kernels;
 
 use crate::arena::Arena;
+use crate::error::Error;
 use crate::execute::Network;
 use crate::plan::Plan;
 
@@ -63,13 +64,35 @@ impl<const IMAGE: usize, const CLASSES: usize, const ARENA: usize, const TENSORS
     /// Scores one image: pixels 0–255 in the order row, column, channel.
     /// Preprocessing is part of the network. What the arena contains does not
     /// matter.
+    ///
+    /// # Panics
+    /// On an error of [`Embedded::try_run`], which means a bug of this crate.
     pub fn run(&self, image: &[u8; IMAGE], arena: &mut Arena<ARENA>) -> [i32; CLASSES] {
-        let mut scores = [0; CLASSES];
-        match self.network.run(image, arena, &mut scores) {
-            Ok(()) => scores,
+        match self.try_run(image, arena) {
+            Ok(scores) => scores,
             // Not with the error's text, which would take its place in flash.
             Err(_) => unreachable!("the lengths are those of the plan"),
         }
+    }
+
+    /// [`Embedded::run`] without a path to a panic, for a device that has something
+    /// better to do with a bug than to stop.
+    ///
+    /// On the scalar kernels (microcontrollers) none of the code that a release build
+    /// of this calls refers to a panic: `.ci/no_panic.py` looks at every instruction of
+    /// the linked examples for Cortex-M. Vector kernels (x86, NEON) do have panics.
+    ///
+    /// # Errors
+    /// [`Error::Internal`], for a reason that is a bug of this crate: never one in
+    /// the file, which the compiler has checked, nor in the image.
+    pub fn try_run(
+        &self,
+        image: &[u8; IMAGE],
+        arena: &mut Arena<ARENA>,
+    ) -> Result<[i32; CLASSES], Error> {
+        let mut scores = [0; CLASSES];
+        self.network.run(image, arena, &mut scores)?;
+        Ok(scores)
     }
 
     /// The network as one whose lengths are checked in each run: to look into

@@ -180,8 +180,9 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         mut observer: impl FnMut(Step<'_>),
     ) -> Result<(), Error> {
         let (arena, scores) = self.check(image, arena, scores)?;
-        for (index, layer) in self.view.layers().enumerate() {
+        for index in 0..self.view.layer_count() {
             let internal = |misuse| Error::Internal { layer: index, misuse };
+            let layer = self.view.get_layer(index).ok_or(internal(None))?;
             self.layer(index, &layer, image, arena, scores, crew).map_err(internal)?;
             self.observe(index, &layer, arena, scores, &mut observer).ok_or(internal(None))?;
         }
@@ -195,11 +196,14 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         arena: &'s mut [u8],
         scores: &'s mut [i32],
     ) -> Result<(&'s mut [u8], &'s mut [i32]), Error> {
-        let expected = self.view.tensor(0).bytes();
+        let internal = Error::Internal { layer: 0, misuse: None };
+        let tensor = |id| self.view.get_tensor(id).ok_or(internal);
+        let expected = tensor(0)?.bytes();
         if image.len() != expected {
             return Err(Error::Image { expected, found: image.len() });
         }
-        let (expected, found) = (self.view.class_count(), scores.len());
+        let classes = tensor(self.view.scores())?.channels;
+        let (expected, found) = (usize::from(classes), scores.len());
         let scores = scores.get_mut(..expected).ok_or(Error::Scores { expected, found })?;
         if !arena.as_ptr().addr().is_multiple_of(ARENA_ALIGN) {
             return Err(Error::ArenaAlignment);
@@ -229,14 +233,14 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         let shortcut = match layer.operation.epilogue() {
             Some(EpilogueView::Stream { shortcut: Some(from), .. }) => Some(Shortcut {
                 values: cast(shortcut)?,
-                shape: geometry::shape(&self.view.tensor(from.tensor)),
+                shape: geometry::shape(&self.view.get_tensor(from.tensor).ok_or(None)?),
                 pool: from.pool.into(),
                 shift: from.shift,
             }),
             _ => None,
         };
         let input = match layer.input {
-            0 => Input::Image { pixels: image, zero: self.view.input().zero },
+            0 => Input::Image { pixels: image, zero: self.view.get_input().ok_or(None)?.zero },
             _ => Input::Arena(input),
         };
         let (operation, rows) = (layer.operation, 0..conv.output.h);
@@ -253,7 +257,7 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         let OperationView::GlobalAveragePool { shift, .. } = layer.operation else {
             return Err(None);
         };
-        let shape = geometry::shape(&self.view.tensor(layer.input));
+        let shape = geometry::shape(&self.view.get_tensor(layer.input).ok_or(None)?);
         let done = self.kernels.global_average_pool(shape, shift, cast(input)?, output);
         done.map_err(Some)
     }
@@ -269,7 +273,8 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         let place = |id| self.plan.tensor(&self.view, id).unwrap_or(NOWHERE);
         let of_kind = |kind| {
             let mut writes = layer.writes();
-            writes.find(|&id| self.view.tensor(id).kind == kind).map_or(NOWHERE, place)
+            let is_of = |id| self.view.get_tensor(id).is_some_and(|tensor| tensor.kind == kind);
+            writes.find(|&id| is_of(id)).map_or(NOWHERE, place)
         };
         // A shortcut may start from the input; it then needs no slice of its own.
         let input = place(layer.input);
@@ -297,7 +302,7 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         let mut count = 0;
         for (output, id) in outputs.iter_mut().zip(layer.writes()) {
             let bytes = || arena.get(self.plan.tensor(&self.view, id)?);
-            let values = match self.view.tensor(id).kind {
+            let values = match self.view.get_tensor(id)?.kind {
                 Kind::Stream => Values::Stream(try_cast_slice(bytes()?).ok()?),
                 Kind::Bits => Values::Bits(bytes()?),
                 Kind::Scores => Values::Scores(scores),

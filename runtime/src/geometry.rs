@@ -49,8 +49,8 @@ pub(crate) fn convolution(view: &View<'_>, layer: &LayerView<'_>) -> Option<(Ope
     };
     let output = layer.writes().next()?;
     let conv = Conv {
-        input: shape(&view.tensor(layer.input)),
-        output: shape(&view.tensor(output)),
+        input: shape(&view.get_tensor(layer.input)?),
+        output: shape(&view.get_tensor(output)?),
         window: window(layer.operation.window()?),
         groups,
     };

@@ -126,10 +126,7 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     /// which lie elsewhere, and for an id the network does not have.
     /// `view` is the network that was planned.
     pub fn tensor(&self, view: &View<'_>, id: TensorId) -> Option<Range<usize>> {
-        if usize::from(id) >= view.tensor_count() {
-            return None;
-        }
-        let bytes = arena_tensor_bytes(&view.tensor(id));
+        let bytes = arena_tensor_bytes(&view.get_tensor(id)?);
         if bytes == 0 { None } else { range(&self.tensors, id.into(), bytes) }
     }
 
@@ -137,11 +134,8 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     /// none or the network does not have it. `view` is the network that was
     /// planned.
     pub fn scratch(&self, view: &View<'_>, layer: usize) -> Option<Range<usize>> {
-        if layer >= view.layer_count() {
-            return None;
-        }
         let index = layer;
-        let layer = view.layer(index);
+        let layer = view.get_layer(index)?;
         let convolution = geometry::convolution(view, &layer);
         self.scratch_range(view, index, &layer, convolution).filter(|range| !range.is_empty())
     }

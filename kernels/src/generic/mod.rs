@@ -81,19 +81,21 @@ fn joins(conv: &Conv, epilogue: &Epilogue<'_>) -> bool {
 }
 
 /// The geometry and shortcut of the joined rows. Slices of the input are the
-/// caller's business.
-fn join(conv: &mut Conv, rows: &mut Range<usize>, epilogue: &mut Epilogue<'_>) {
+/// caller's business. `None`, and nothing is joined, if the shortcut is too short.
+fn join(conv: &mut Conv, rows: &mut Range<usize>, epilogue: &mut Epilogue<'_>) -> Option<()> {
     let width = conv.output.w;
     let pixels = rows.len() * width;
     if let Epilogue::Stream { shortcut: Some(taken), .. } = epilogue {
         let channels = taken.shape.c;
-        taken.values = &taken.values[rows.start * width * channels..rows.end * width * channels];
+        taken.values =
+            taken.values.get(rows.start * width * channels..rows.end * width * channels)?;
         taken.shape = Shape { h: 1, w: pixels, c: channels };
     }
     for shape in [&mut conv.input, &mut conv.output] {
         *shape = Shape { h: 1, w: pixels, c: shape.c };
     }
     *rows = 0..1;
+    Some(())
 }
 
 impl BinaryJob<'_> {
@@ -101,8 +103,11 @@ impl BinaryJob<'_> {
     pub(crate) fn flattened(mut self) -> Self {
         if joins(&self.conv, &self.epilogue) {
             let row = self.conv.input.w * pixel_bytes(self.conv.input.c);
-            self.input = &self.input[self.rows.start * row..self.rows.end * row];
-            join(&mut self.conv, &mut self.rows, &mut self.epilogue);
+            if let Some(input) = self.input.get(self.rows.start * row..self.rows.end * row)
+                && join(&mut self.conv, &mut self.rows, &mut self.epilogue).is_some()
+            {
+                self.input = input;
+            }
         }
         self
     }
@@ -114,11 +119,19 @@ impl Int8Job<'_> {
         if joins(&self.conv, &self.epilogue) {
             let row = self.conv.input.w * self.conv.input.c;
             let part = self.rows.start * row..self.rows.end * row;
-            match &mut self.input {
-                Int8Input::Image { pixels, .. } => *pixels = &pixels[part],
-                Int8Input::Stream { values, .. } => *values = &values[part],
+            let input = match self.input {
+                Int8Input::Image { pixels, zero } => {
+                    pixels.get(part).map(|pixels| Int8Input::Image { pixels, zero })
+                }
+                Int8Input::Stream { values, narrow } => {
+                    values.get(part).map(|values| Int8Input::Stream { values, narrow })
+                }
+            };
+            if let Some(input) = input
+                && join(&mut self.conv, &mut self.rows, &mut self.epilogue).is_some()
+            {
+                self.input = input;
             }
-            join(&mut self.conv, &mut self.rows, &mut self.epilogue);
         }
         self
     }

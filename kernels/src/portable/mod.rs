@@ -36,22 +36,27 @@ pub(crate) static TABLE: Table = Table {
     peak: peak::peak,
 };
 
-fn binary_conv(job: BinaryJob<'_>) {
+fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     generic::binary_conv::run::<Portable, 1>(Portable, job);
+    Some(())
 }
 
-fn binary_depthwise(job: BinaryJob<'_>) {
+fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
     generic::binary_depthwise::run(Portable, Portable, Word, Word, job);
+    Some(())
 }
 
-fn int8_conv(job: Int8Job<'_>) {
+fn int8_conv(job: Int8Job<'_>) -> Option<()> {
     generic::int8_conv::run::<_, 4>(Portable, job);
+    Some(())
 }
 
-fn int8_depthwise(job: Int8DepthwiseJob<'_>) {
+fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
     generic::int8_depthwise::run(Portable, job);
+    Some(())
 }
 
-fn global_average_pool(job: PoolJob<'_>) {
+fn global_average_pool(job: PoolJob<'_>) -> Option<()> {
     generic::pool::run(Portable, job);
+    Some(())
 }

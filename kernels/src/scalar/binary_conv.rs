@@ -11,6 +11,7 @@
 //! load and a multiplication, 1 load, 1 xor, 11 operations to count and add.
 
 use super::epilogue::Sink;
+use super::positive;
 use crate::generic::BinaryJob;
 use crate::layout::{binary_group_bytes, binary_lanes, binary_offset, binary_steps, pixel_bytes};
 use crate::types::{Conv, Padding};
@@ -25,19 +26,20 @@ pub(super) const STEPS_PER_BYTE: usize = 31;
 pub(super) const ALL: u32 = 0x0101_0101;
 
 /// The whole operation.
-pub(super) fn run(job: BinaryJob<'_>) {
+pub(super) fn run(job: BinaryJob<'_>) -> Option<()> {
     let BinaryJob { conv, padding, input, weights, rows, epilogue, .. } = job;
     let window = conv.window;
-    let (inputs, outputs) = (conv.input.c / conv.groups, conv.output.c / conv.groups);
+    let groups = positive(conv.groups)?;
+    let (inputs, outputs) = (conv.input.c / groups, conv.output.c / groups);
     let layer = Layer {
         conv: &conv,
         padding,
         input,
         steps: inputs.div_ceil(8),
-        pixel: pixel_bytes(conv.input.c),
+        pixel: positive(pixel_bytes(conv.input.c))?,
     };
     let steps = binary_steps(window.kernel_h, window.kernel_w, inputs);
-    let group_bytes = binary_group_bytes(steps, outputs);
+    let group_bytes = positive(binary_group_bytes(steps, outputs))?;
     // Each input pixel makes the output pixel in its place, in one round of counting.
     let one_tap = (window.kernel_h, window.kernel_w) == (1, 1)
         && (window.stride_h, window.stride_w) == (1, 1)
@@ -51,38 +53,40 @@ pub(super) fn run(job: BinaryJob<'_>) {
             for (group, weights) in weights.chunks_exact(group_bytes).enumerate() {
                 for channel in (0..outputs).step_by(CHANNELS) {
                     let eight = Eight {
-                        weights: &weights[binary_offset(steps, outputs, channel, 0)..],
+                        weights: weights.get(binary_offset(steps, outputs, channel, 0)..)?,
                         stride: binary_lanes(channel / 64 * 64, outputs),
                         byte: group * inputs / 8,
                     };
                     if one_tap {
                         let first = (row * conv.input.w + column) * layer.pixel;
-                        let bytes = &input[first + eight.byte..];
+                        let bytes = input.get(first + eight.byte..)?;
                         for (p, bytes) in bytes.chunks(layer.pixel).take(pixels).enumerate() {
-                            let bytes = &bytes[..layer.steps];
+                            let bytes = bytes.get(..layer.steps)?;
                             let counts = compare(bytes, ALL, eight.weights, eight.stride);
                             for (i, sums) in sums.iter_mut().enumerate() {
-                                sums[p] = [2 * i, 2 * i + 1]
+                                *sums.get_mut(p)? = [2 * i, 2 * i + 1]
                                     .map(|channel| inputs as i32 - 2 * of_byte(counts, channel));
                             }
                         }
                     } else {
                         for p in 0..pixels {
-                            let (differing, taps) = layer.count(&eight, row, column + p);
+                            let (differing, taps) = layer.count(&eight, row, column + p)?;
                             let terms = (taps * inputs) as i32;
                             for (sums, differing) in sums.iter_mut().zip(differing) {
-                                sums[p] = differing.map(|differing| terms - 2 * differing);
+                                *sums.get_mut(p)? =
+                                    differing.map(|differing| terms - 2 * differing);
                             }
                         }
                     }
                     for (channel, sums) in (channel..outputs).step_by(2).zip(&mut sums) {
                         let (first, two) = (group * outputs + channel, (outputs - channel).min(2));
-                        sink.put(row, column, first, two, &mut sums[..pixels]);
+                        sink.put(row, column, first, two, sums.get_mut(..pixels)?)?;
                     }
                 }
             }
         }
     }
+    Some(())
 }
 
 /// What stays the same for all of a layer.
@@ -115,10 +119,11 @@ impl Layer<'_> {
         eight: &Eight<'_>,
         row: usize,
         column: usize,
-    ) -> ([[i32; 2]; CHANNELS / 2], usize) {
+    ) -> Option<([[i32; 2]; CHANNELS / 2], usize)> {
         let Conv { input, window, .. } = *self.conv;
         let mut differing = [[0; 2]; CHANNELS / 2];
         let mut taps = 0;
+        let part = positive(STEPS_PER_BYTE * eight.stride)?;
         for ky in 0..window.kernel_h {
             // Above or left of the input this wraps, to more than any side.
             let y = (row * window.stride_h + ky).wrapping_sub(window.pad_top);
@@ -131,9 +136,9 @@ impl Layer<'_> {
                     Padding::One => (0, 0),
                 };
                 taps += 1;
-                let bytes = &self.input[pixel * self.pixel + eight.byte..][..self.steps];
+                let bytes = self.input.get(pixel * self.pixel + eight.byte..)?.get(..self.steps)?;
                 let first = (ky * window.kernel_w + kx) * self.steps * eight.stride;
-                let parts = eight.weights[first..].chunks(STEPS_PER_BYTE * eight.stride);
+                let parts = eight.weights.get(first..)?.chunks(part);
                 for (bytes, weights) in bytes.chunks(STEPS_PER_BYTE).zip(parts) {
                     let counts = compare(bytes, all, weights, eight.stride);
                     for (channel, differing) in differing.iter_mut().flatten().enumerate() {
@@ -142,7 +147,7 @@ impl Layer<'_> {
                 }
             }
         }
-        (differing, taps)
+        Some((differing, taps))
     }
 }
 

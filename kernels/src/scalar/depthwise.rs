@@ -8,10 +8,12 @@
 //! of fetching: 1 load, 1 store and 5 operations per value of the input.
 
 use core::ops::Range;
+use core::slice::ChunksExact;
 
 #[cfg(arm_dsp)]
 use super::dsp;
 use super::epilogue::Sink;
+use super::positive;
 use crate::types::{Conv, Epilogue};
 
 /// Taps per side of the window that is fast.
@@ -24,35 +26,55 @@ const LINES: usize = 8;
 const PLACES: usize = 64;
 const LINE: usize = PLACES + TAPS - 1;
 
-/// Where values come from.
+/// Where values come from; `None` where there is no such value.
 pub(super) trait Source {
     /// Of one tap of the window.
-    fn weight(&self, tap: usize, channel: usize) -> i32;
+    fn weight(&self, tap: usize, channel: usize) -> Option<i32>;
     /// Of one pixel of the input; it fits 16 bits.
-    fn pixel(&self, pixel: usize, channel: usize) -> i32;
+    fn pixel(&self, pixel: usize, channel: usize) -> Option<i32>;
+    /// Of neighbouring pixels of the input, from `first` on.
+    fn pixels(&self, first: usize, channel: usize, to: &mut [i16]) -> Option<()>;
     /// What is read outside the input; it fits 16 bits.
     fn outside(&self) -> i32;
 }
 
+/// `count` pixels of `step` elements each, from the pixel `first` on.
+#[inline(always)]
+pub(super) fn pixels<T>(
+    elements: &[T],
+    step: usize,
+    first: usize,
+    count: usize,
+) -> Option<ChunksExact<'_, T>> {
+    let step = positive(step)?;
+    Some(elements.get(first * step..(first + count) * step)?.chunks_exact(step))
+}
+
 /// The whole operation.
 #[inline(always)]
-pub(super) fn run(source: &impl Source, conv: &Conv, rows: Range<usize>, epilogue: Epilogue<'_>) {
+pub(super) fn run(
+    source: &impl Source,
+    conv: &Conv,
+    rows: Range<usize>,
+    epilogue: Epilogue<'_>,
+) -> Option<()> {
     let (output, window) = (conv.output, conv.window);
     let fast = (window.kernel_h, window.kernel_w) == (TAPS, TAPS);
-    let columns = output.w.min(RUN).min((PLACES - 1) / window.stride_w + 1);
+    let columns = output.w.min(RUN).min((PLACES - 1) / positive(window.stride_w)? + 1);
+    let columns = positive(columns)?;
     let together = match columns == output.w {
-        true => (RUN / columns).min((LINES - TAPS) / window.stride_h + 1),
+        true => (RUN / columns).min((LINES - TAPS) / positive(window.stride_h)? + 1),
         false => 1,
     };
     let mut sink = Sink::new(epilogue, output, &rows);
     let mut lines = [[0; LINE]; LINES];
     let mut sums = [[0; 2]; RUN];
-    for row in rows.clone().step_by(together) {
+    for row in rows.clone().step_by(positive(together)?) {
         let height = together.min(rows.end - row);
         for column in (0..output.w).step_by(columns) {
             let width = columns.min(output.w - column);
-            let sums = &mut sums[..height * width];
-            let lines = &mut lines[..(height - 1) * window.stride_h + TAPS];
+            let sums = sums.get_mut(..height * width)?;
+            let lines = lines.get_mut(..(height - 1) * window.stride_h + TAPS)?;
             // What lies outside the input does so for every channel.
             lines.as_flattened_mut().fill(source.outside() as i16);
             for channel in (0..output.c).step_by(2) {
@@ -60,16 +82,17 @@ pub(super) fn run(source: &impl Source, conv: &Conv, rows: Range<usize>, epilogu
                 for i in 0..two {
                     let part = Part { source, conv, row, column, width, channel: channel + i };
                     if fast {
-                        part.fetch(lines);
-                        part.window(lines, sums, i);
+                        part.fetch(lines)?;
+                        part.window(lines, sums, i)?;
                     } else {
-                        part.any_window(sums, i);
+                        part.any_window(sums, i)?;
                     }
                 }
-                sink.put(row, column, channel, two, sums);
+                sink.put(row, column, channel, two, sums)?;
             }
         }
     }
+    Some(())
 }
 
 /// Outputs of one channel in the making.
@@ -87,7 +110,7 @@ struct Part<'a, S> {
 impl<S: Source> Part<'_, S> {
     /// The lines that the windows read, as far as they lie inside the input.
     #[inline(always)]
-    fn fetch(&self, lines: &mut [[i16; LINE]]) {
+    fn fetch(&self, lines: &mut [[i16; LINE]]) -> Option<()> {
         let Part { source, conv, channel, .. } = *self;
         let (input, window) = (conv.input, conv.window);
         let length = (self.width - 1) * window.stride_w + TAPS;
@@ -97,51 +120,52 @@ impl<S: Source> Part<'_, S> {
         for (below, line) in (self.row * window.stride_h..).zip(lines) {
             // Above the input this wraps, to more than its height.
             let y = below.wrapping_sub(window.pad_top);
-            if y < input.h {
+            if y < input.h && from < until {
                 let pixel = (y * input.w + first + from).wrapping_sub(window.pad_left);
-                for (pixel, value) in (pixel..).zip(&mut line[from..until]) {
-                    *value = source.pixel(pixel, channel) as i16;
-                }
+                source.pixels(pixel, channel, line.get_mut(from..until)?)?;
             }
         }
+        Some(())
     }
 
     /// Σ w·x of a 3×3 window over the lines, to index `i`.
     #[inline(always)]
-    fn window(&self, lines: &[[i16; LINE]], sums: &mut [[i32; 2]], i: usize) {
+    fn window(&self, lines: &[[i16; LINE]], sums: &mut [[i32; 2]], i: usize) -> Option<()> {
         let window = self.conv.window;
         let mut weights = [[0; TAPS]; TAPS];
         for (tap, weight) in weights.iter_mut().flatten().enumerate() {
-            *weight = self.source.weight(tap, self.channel);
+            *weight = self.source.weight(tap, self.channel)?;
         }
-        for (row, sums) in sums.chunks_mut(self.width).enumerate() {
-            if let Some(lines) = lines[row * window.stride_h..].first_chunk() {
-                multiply(lines, window.stride_w, &weights, sums, i);
-            }
+        for (row, sums) in sums.chunks_mut(positive(self.width)?).enumerate() {
+            let lines = lines.get(row * window.stride_h..)?.first_chunk()?;
+            multiply(lines, window.stride_w, &weights, sums, i);
         }
+        Some(())
     }
 
     /// Σ w·x of any window, to index `i`.
     #[inline(never)]
-    fn any_window(&self, sums: &mut [[i32; 2]], i: usize) {
+    fn any_window(&self, sums: &mut [[i32; 2]], i: usize) -> Option<()> {
         let Part { source, conv, channel, .. } = *self;
         let (input, window) = (conv.input, conv.window);
+        let (width, kernel_w) = (positive(self.width)?, positive(window.kernel_w)?);
         for (p, sums) in sums.iter_mut().enumerate() {
-            let (row, column) = (self.row + p / self.width, self.column + p % self.width);
+            let (row, column) = (self.row + p / width, self.column + p % width);
             let mut sum = 0i32;
-            for tap in 0..window.kernel_h * window.kernel_w {
+            for tap in 0..window.kernel_h * kernel_w {
                 // Above or left of the input this wraps, to more than any side.
-                let y = row * window.stride_h + tap / window.kernel_w;
-                let x = column * window.stride_w + tap % window.kernel_w;
+                let y = row * window.stride_h + tap / kernel_w;
+                let x = column * window.stride_w + tap % kernel_w;
                 let (y, x) = (y.wrapping_sub(window.pad_top), x.wrapping_sub(window.pad_left));
                 let value = match y < input.h && x < input.w {
-                    true => source.pixel(y * input.w + x, channel),
+                    true => source.pixel(y * input.w + x, channel)?,
                     false => source.outside(),
                 };
-                sum = sum.wrapping_add(source.weight(tap, channel) * value);
+                sum = sum.wrapping_add(source.weight(tap, channel)? * value);
             }
             sums[i % 2] = sum;
         }
+        Some(())
     }
 }
 

@@ -11,6 +11,7 @@ use core::ops::Range;
 #[cfg(arm_dsp)]
 use super::dsp;
 use super::pool::rdiv;
+use super::positive;
 use crate::layout::pixel_bytes;
 use crate::types::{Epilogue, Prelu, Shape, Shortcut, Sign};
 
@@ -42,14 +43,15 @@ impl<'a> Sink<'a> {
         channel: usize,
         channels: usize,
         run: &mut [[i32; 2]],
-    ) {
+    ) -> Option<()> {
         #[cfg(arm_dsp)]
         if channels == 2 && self.put_both(row, column, channel, run).is_some() {
-            return;
+            return Some(());
         }
         for i in 0..channels.min(2) {
-            self.put_one(row, column, channel + i, i, run);
+            self.put_one(row, column, channel + i, i, run)?;
         }
+        Some(())
     }
 
     /// Takes the accumulators of two channels if that is what most layers want.
@@ -77,7 +79,7 @@ impl<'a> Sink<'a> {
             Some(Shortcut { values, shape, pool: 1, shift })
                 if shape.w == w && shape.c <= c && shape.c.is_multiple_of(2) =>
             {
-                let at = ((row * w + column) * shape.c + channel % shape.c) / 2;
+                let at = ((row * w + column) * shape.c + channel.checked_rem(shape.c)?) / 2;
                 let from = dsp::Pixels { all: values.as_chunks().0, at, step: shape.c / 2 };
                 Some(dsp::Shortcut { from, shift: Shift::new(*shift) })
             }
@@ -100,56 +102,62 @@ impl<'a> Sink<'a> {
         channel: usize,
         i: usize,
         run: &mut [[i32; 2]],
-    ) {
+    ) -> Option<()> {
         let Shape { w, c, .. } = self.shape;
         let pixel = (row - self.first_row) * w + column;
         // Which says to the compiler that no pixel has to be asked.
         let i = i % 2;
         match &mut self.epilogue {
             Epilogue::Threshold { thresholds, bits } => {
-                let threshold = thresholds[channel];
+                let threshold = *thresholds.get(channel)?;
                 let mut bits = Bits::new(bits, c, pixel, channel);
                 for &accumulator in run.iter().map(|two| &two[i]) {
-                    bits.put(accumulator < threshold);
+                    bits.put(accumulator < threshold)?;
                 }
             }
             Epilogue::Stream { shift, multiplier, bias, shortcut, prelu, stream, sign } => {
                 let shift = Shift::new(*shift);
-                let (multiplier, bias) = (multiplier[channel], i32::from(bias[channel]));
+                let (multiplier, bias) =
+                    (*multiplier.get(channel)?, i32::from(*bias.get(channel)?));
                 for value in run.iter_mut().map(|two| &mut two[i]) {
                     *value = saturate(mulr(shift.apply(*value), multiplier) + bias);
                 }
                 if let Some(taken) = shortcut {
                     let run = run.iter_mut().map(|two| &mut two[i]);
-                    add_shortcut(taken, self.shape, row, column, channel, run);
+                    add_shortcut(taken, self.shape, row, column, channel, run)?;
                 }
-                let activation = prelu.as_ref().map(|prelu| Activation::new(prelu, channel));
+                let activation = match prelu {
+                    Some(prelu) => Some(Activation::new(prelu, channel)?),
+                    None => None,
+                };
                 let mut at = pixel * c + channel;
                 for value in run.iter_mut().map(|two| &mut two[i]) {
                     if let Some(activation) = &activation {
                         *value = activation.apply(*value);
                     }
                     if let Some(stream) = stream {
-                        stream[at] = *value as i16;
+                        *stream.get_mut(at)? = *value as i16;
                     }
                     at += c;
                 }
                 if let Some(Sign { thresholds, bits }) = sign {
-                    let threshold = i32::from(thresholds[channel]);
+                    let threshold = i32::from(*thresholds.get(channel)?);
                     let mut bits = Bits::new(bits, c, pixel, channel);
                     for &value in run.iter().map(|two| &two[i]) {
-                        bits.put(value < threshold);
+                        bits.put(value < threshold)?;
                     }
                 }
             }
             Epilogue::Scores { multiplier, bias, scores } => {
+                let (multiplier, bias) = (multiplier.get(channel)?, bias.get(channel)?);
+                let to = scores.get_mut(channel)?;
                 for &value in run.iter().map(|two| &two[i]) {
-                    let score = i64::from(value) * i64::from(multiplier[channel])
-                        + i64::from(bias[channel]);
-                    scores[channel] = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+                    let score = i64::from(value) * i64::from(*multiplier) + i64::from(*bias);
+                    *to = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
                 }
             }
         }
+        Some(())
     }
 }
 
@@ -169,11 +177,12 @@ impl<'b> Bits<'b> {
     }
 
     #[inline(always)]
-    fn put(&mut self, below: bool) {
+    fn put(&mut self, below: bool) -> Option<()> {
         if below {
-            self.bits[self.at] |= self.mask;
+            *self.bits.get_mut(self.at)? |= self.mask;
         }
         self.at += self.step;
+        Some(())
     }
 }
 
@@ -231,12 +240,12 @@ struct Activation {
 }
 
 impl Activation {
-    fn new(prelu: &Prelu<'_>, channel: usize) -> Self {
-        Activation {
-            before: prelu.before[channel].into(),
-            slope: prelu.slope[channel],
-            after: prelu.after[channel].into(),
-        }
+    fn new(prelu: &Prelu<'_>, channel: usize) -> Option<Self> {
+        Some(Activation {
+            before: i32::from(*prelu.before.get(channel)?),
+            slope: *prelu.slope.get(channel)?,
+            after: i32::from(*prelu.after.get(channel)?),
+        })
     }
 
     #[inline(always)]
@@ -255,25 +264,25 @@ fn add_shortcut<'r>(
     mut column: usize,
     channel: usize,
     run: impl Iterator<Item = &'r mut i32>,
-) {
+) -> Option<()> {
     let Shortcut { values, shape, pool, shift } = *taken;
     let shift = Shift::new(shift);
-    let first = channel % shape.c;
+    let first = channel.checked_rem(shape.c)?;
     if pool == 1 && shape.w == output.w && shape.c <= output.c {
         let mut at = (row * shape.w + column) * shape.c + first;
         for value in run {
-            *value = saturate(*value + shift.apply(values[at].into()));
+            *value = saturate(*value + shift.apply(i32::from(*values.get(at)?)));
             at += shape.c;
         }
-        return;
+        return Some(());
     }
     // With fewer channels in than out, the first is the only one.
     let four = pool == 2 && shape.c <= output.c;
     for value in run {
         let corner = (row * pool * shape.w + column * pool) * shape.c + first;
         let mean = match row * 2 + 1 < shape.h && column * 2 + 1 < shape.w {
-            true if four => mean_of_four(&values[corner..], shape),
-            _ => mean(taken, output.c, row, column, first),
+            true if four => mean_of_four(values.get(corner..)?, shape)?,
+            _ => mean(taken, output.c, row, column, first)?,
         };
         *value = saturate(*value + shift.apply(mean));
         column += 1;
@@ -281,30 +290,40 @@ fn add_shortcut<'r>(
             (row, column) = (row + 1, 0);
         }
     }
+    Some(())
 }
 
 /// The mean of two by two pixels' first channel.
 #[inline(always)]
-fn mean_of_four(values: &[i16], shape: Shape) -> i32 {
+fn mean_of_four(values: &[i16], shape: Shape) -> Option<i32> {
     let (right, below) = (shape.c, shape.w * shape.c);
-    let sum: i32 = [0, right, below, below + right].iter().map(|&at| i32::from(values[at])).sum();
-    (sum + 2) >> 2
+    let mut sum = 0;
+    for at in [0, right, below, below + right] {
+        sum += i32::from(*values.get(at)?);
+    }
+    Some((sum + 2) >> 2)
 }
 
 /// The mean of `pool × pool` pixels, as far as there are any, and of the channels
 /// `first`, `first + channels`, ….
 #[inline(never)]
-fn mean(taken: &Shortcut<'_>, channels: usize, row: usize, column: usize, first: usize) -> i32 {
+fn mean(
+    taken: &Shortcut<'_>,
+    channels: usize,
+    row: usize,
+    column: usize,
+    first: usize,
+) -> Option<i32> {
     let Shortcut { values, shape, pool, .. } = *taken;
     let (mut sum, mut elements) = (0i64, 0);
     for row in row * pool..(row * pool + pool).min(shape.h) {
         for column in column * pool..(column * pool + pool).min(shape.w) {
-            let pixel = &values[(row * shape.w + column) * shape.c..][..shape.c];
-            for &element in pixel[first..].iter().step_by(channels) {
+            let pixel = values.get((row * shape.w + column) * shape.c..)?.get(..shape.c)?;
+            for &element in pixel.get(first..)?.iter().step_by(positive(channels)?) {
                 sum += i64::from(element);
                 elements += 1;
             }
         }
     }
-    rdiv(sum, elements) as i32
+    rdiv(sum, elements).map(|mean| mean as i32)
 }

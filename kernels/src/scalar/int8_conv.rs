@@ -12,7 +12,7 @@
 #[cfg(arm_dsp)]
 use super::dsp;
 use super::epilogue::Sink;
-use super::narrow;
+use super::{narrow, positive};
 use crate::generic::Int8Job;
 use crate::layout::{INT8_GROUP, INT8_LANES, int8_depth, int8_lanes, int8_offset};
 use crate::types::{Conv, Int8Input};
@@ -21,12 +21,12 @@ use crate::types::{Conv, Int8Input};
 const RUN: usize = 32;
 
 /// The whole operation.
-pub(super) fn run(job: Int8Job<'_>) {
+pub(super) fn run(job: Int8Job<'_>) -> Option<()> {
     let Int8Job { conv, input, weights, rows, epilogue, scratch } = job;
     let outputs = conv.output.c;
-    let depth = int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
+    let depth = positive(int8_depth(conv.window.kernel_h, conv.window.kernel_w, conv.input.c))?;
     let most = (scratch.len() / depth).saturating_sub(1).clamp(1, RUN);
-    let part = depth.min(scratch.len() / (most + 1) / INT8_GROUP * INT8_GROUP);
+    let part = positive(depth.min(scratch.len() / (most + 1) / INT8_GROUP * INT8_GROUP))?;
     let mut sums = [[0i32; 2]; RUN];
     let mut sink = Sink::new(epilogue, conv.output, &rows);
     for row in rows {
@@ -36,30 +36,32 @@ pub(super) fn run(job: Int8Job<'_>) {
                 // Two channels' weights lie side by side, but for an odd last one.
                 let two = (outputs - channel).min(2);
                 let stride = INT8_GROUP * int8_lanes(channel / INT8_LANES * INT8_LANES, outputs);
-                let sums = &mut sums[..pixels];
+                let sums = sums.get_mut(..pixels)?;
                 sums.fill([0; 2]);
                 for from in (0..depth).step_by(part) {
                     let length = part.min(depth - from);
                     if channel == 0 || part < depth {
                         let columns = (0..pixels).map(|p| Some(column + p)).chain([None]);
                         for (column, to) in columns.zip(scratch.chunks_exact_mut(part)) {
-                            lay_out(&conv, &input, row, column, from, &mut to[..length]);
+                            lay_out(&conv, &input, row, column, from, to.get_mut(..length)?)?;
                         }
                     }
-                    let weights = &weights[int8_offset(depth, outputs, channel, from)..];
-                    let dots =
-                        |p: usize| dots(weights, stride, two, &scratch[p * part..][..length]);
-                    let zeros = dots(pixels);
+                    let weights = weights.get(int8_offset(depth, outputs, channel, from)..)?;
+                    let dots = |p: usize| {
+                        dots(weights, stride, two, scratch.get(p * part..)?.get(..length)?)
+                    };
+                    let zeros = dots(pixels)?;
                     for (p, sums) in sums.iter_mut().enumerate() {
-                        for ((sum, dot), zero) in sums.iter_mut().zip(dots(p)).zip(zeros) {
+                        for ((sum, dot), zero) in sums.iter_mut().zip(dots(p)?).zip(zeros) {
                             *sum = sum.wrapping_add(dot).wrapping_sub(zero);
                         }
                     }
                 }
-                sink.put(row, column, channel, two, sums);
+                sink.put(row, column, channel, two, sums)?;
             }
         }
     }
+    Some(())
 }
 
 /// Lays out a part of the window of one output pixel, or of an input of zeros:
@@ -72,27 +74,28 @@ fn lay_out(
     column: Option<usize>,
     from: usize,
     mut to: &mut [u8],
-) {
+) -> Option<()> {
     let (shape, window) = (conv.input, conv.window);
-    let mut first = from % shape.c;
-    for tap in from / shape.c..window.kernel_h * window.kernel_w {
-        let (now, rest) = to.split_at_mut((shape.c - first).min(to.len()));
+    let (channels, kernel_w) = (positive(shape.c)?, positive(window.kernel_w)?);
+    let mut first = from % channels;
+    for tap in from / channels..window.kernel_h * kernel_w {
+        let (now, rest) = to.split_at_mut((channels - first).min(to.len()));
         to = rest;
         // Above or left of the input this wraps, to more than any side.
-        let y = (row * window.stride_h + tap / window.kernel_w).wrapping_sub(window.pad_top);
+        let y = (row * window.stride_h + tap / kernel_w).wrapping_sub(window.pad_top);
         let x = column.map_or(usize::MAX, |column| {
-            (column * window.stride_w + tap % window.kernel_w).wrapping_sub(window.pad_left)
+            (column * window.stride_w + tap % kernel_w).wrapping_sub(window.pad_left)
         });
-        let inside = (y < shape.h && x < shape.w).then(|| (y * shape.w + x) * shape.c + first);
+        let inside = (y < shape.h && x < shape.w).then(|| (y * shape.w + x) * channels + first);
         match (*input, inside) {
             (Int8Input::Image { pixels, .. }, Some(at)) => {
-                now.copy_from_slice(&pixels[at..at + now.len()]);
+                now.copy_from_slice(pixels.get(at..)?.get(..now.len())?);
             }
             (Int8Input::Image { zero, .. }, None) => {
-                now.copy_from_slice(&zero[first..first + now.len()]);
+                now.copy_from_slice(zero.get(first..)?.get(..now.len())?);
             }
             (Int8Input::Stream { values, narrow: count }, Some(at)) => {
-                for (to, &value) in now.iter_mut().zip(&values[at..]) {
+                for (to, &value) in now.iter_mut().zip(values.get(at..)?) {
                     *to = (narrow(value, count) + 128) as u8;
                 }
             }
@@ -100,29 +103,30 @@ fn lay_out(
         }
         first = 0;
     }
+    Some(())
 }
 
 /// Σ w·x over the laid-out values `x`, for one or two channels; the weights of
 /// their next four positions follow `stride` bytes further on.
 #[inline(always)]
-fn dots(weights: &[i8], stride: usize, channels: usize, x: &[u8]) -> [i32; 2] {
+fn dots(weights: &[i8], stride: usize, channels: usize, x: &[u8]) -> Option<[i32; 2]> {
     #[cfg(arm_dsp)]
     if channels == 2 {
-        return dsp::dots(weights, stride, x);
+        return Some(dsp::dots(weights, stride, x));
     }
-    let second = if channels == 2 { dot(&weights[INT8_GROUP..], stride, x) } else { 0 };
-    [dot(weights, stride, x), second]
+    let second = if channels == 2 { dot(weights.get(INT8_GROUP..)?, stride, x)? } else { 0 };
+    Some([dot(weights, stride, x)?, second])
 }
 
 /// The same for one channel.
 #[inline(never)]
-fn dot(weights: &[i8], stride: usize, x: &[u8]) -> i32 {
+fn dot(weights: &[i8], stride: usize, x: &[u8]) -> Option<i32> {
     let mut sum = 0i32;
-    for (weights, x) in weights.chunks(stride).zip(x.as_chunks::<INT8_GROUP>().0) {
-        let Some(weights) = weights.first_chunk::<INT8_GROUP>() else { break };
+    for (weights, x) in weights.chunks(positive(stride)?).zip(x.as_chunks::<INT8_GROUP>().0) {
+        let weights = weights.first_chunk::<INT8_GROUP>()?;
         for k in 0..INT8_GROUP {
             sum = sum.wrapping_add(i32::from(weights[k]) * i32::from(x[k]));
         }
     }
-    sum
+    Some(sum)
 }

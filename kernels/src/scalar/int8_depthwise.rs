@@ -13,12 +13,21 @@ struct Stream<'a> {
 
 impl Source for Stream<'_> {
     #[inline(always)]
-    fn weight(&self, tap: usize, channel: usize) -> i32 {
-        self.weights[tap * self.channels + channel].into()
+    fn weight(&self, tap: usize, channel: usize) -> Option<i32> {
+        self.weights.get(tap * self.channels + channel).map(|&weight| weight.into())
     }
     #[inline(always)]
-    fn pixel(&self, pixel: usize, channel: usize) -> i32 {
-        narrow(self.values[pixel * self.channels + channel], self.narrow)
+    fn pixel(&self, pixel: usize, channel: usize) -> Option<i32> {
+        let value = self.values.get(pixel * self.channels + channel)?;
+        Some(narrow(*value, self.narrow))
+    }
+    #[inline(always)]
+    fn pixels(&self, first: usize, channel: usize, to: &mut [i16]) -> Option<()> {
+        let pixels = depthwise::pixels(self.values, self.channels, first, to.len())?;
+        for (to, pixel) in to.iter_mut().zip(pixels) {
+            *to = narrow(*pixel.get(channel)?, self.narrow) as i16;
+        }
+        Some(())
     }
     #[inline(always)]
     fn outside(&self) -> i32 {
@@ -27,8 +36,8 @@ impl Source for Stream<'_> {
 }
 
 /// The whole operation.
-pub(super) fn run(job: Int8DepthwiseJob<'_>) {
+pub(super) fn run(job: Int8DepthwiseJob<'_>) -> Option<()> {
     let Int8DepthwiseJob { conv, input: values, narrow, weights, rows, epilogue } = job;
     let source = Stream { channels: conv.input.c, values, narrow, weights };
-    depthwise::run(&source, &conv, rows, epilogue);
+    depthwise::run(&source, &conv, rows, epilogue)
 }

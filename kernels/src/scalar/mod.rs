@@ -4,6 +4,10 @@
 //! Nothing of `generic/` is in it but the jobs. A kernel adds up the accumulators
 //! of two output channels for a run of neighbouring pixels and gives them to the
 //! one epilogue of them all ([`epilogue::Sink::put`]), which is compiled once.
+//!
+//! No function here panics. Where a slice is shorter than what was checked before,
+//! which is a bug, a kernel stops and returns `None`; a few innermost loops end
+//! instead. `.ci/no_panic.py` looks at what is linked on a device.
 
 mod binary_conv;
 mod binary_depthwise;
@@ -31,7 +35,62 @@ pub(crate) static TABLE: Table = Table {
     peak: peak::peak,
 };
 
+/// What divides, or is a step: `None` for 0.
+#[inline(always)]
+fn positive(number: usize) -> Option<usize> {
+    (number > 0).then_some(number)
+}
+
 /// `clamp(rshr(value, count), −128, 127)`; `count` 0..=8.
 fn narrow(value: i16, count: u8) -> i32 {
     ((i32::from(value) + (1 << count >> 1)) >> count).clamp(-128, 127)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::int8_depthwise;
+    use crate::generic::Int8DepthwiseJob;
+    use crate::types::{Conv, Epilogue, Shape, Window};
+
+    /// Lengths of input, weights, bias and stream that the checks make sure of.
+    const LENGTHS: [usize; 4] = [24, 18, 2, 24];
+
+    fn run(lengths: [usize; 4], kernel_w: usize) -> Option<()> {
+        let shape = Shape { h: 3, w: 4, c: 2 };
+        let window =
+            Window { kernel_h: 3, kernel_w, stride_h: 1, stride_w: 1, pad_top: 1, pad_left: 1 };
+        let conv = Conv { input: shape, output: shape, window, groups: 1 };
+        let [input, weights, bias, stream] = lengths;
+        let epilogue = Epilogue::Stream {
+            shift: 0,
+            multiplier: &[1; 2],
+            bias: &[0; 2][..bias],
+            shortcut: None,
+            prelu: None,
+            stream: Some(&mut [0; 24][..stream]),
+            sign: None,
+        };
+        int8_depthwise::run(Int8DepthwiseJob {
+            conv,
+            input: &[0; 24][..input],
+            narrow: 0,
+            weights: &[0; 18][..weights],
+            rows: 0..3,
+            epilogue,
+        })
+    }
+
+    #[test]
+    fn a_slice_shorter_than_was_checked_is_an_answer_and_no_panic() {
+        for kernel_w in [3, 2] {
+            assert_eq!(run(LENGTHS, kernel_w), Some(()));
+            let short = if kernel_w == 3 { 17 } else { 11 };
+            for (which, length) in [(0, 23), (1, short), (2, 1), (3, 23), (0, 0)] {
+                let mut lengths = LENGTHS;
+                lengths[which] = length;
+                assert_eq!(run(lengths, kernel_w), None, "{which}: {length}");
+            }
+        }
+        assert_eq!(run(LENGTHS, 0), None);
+    }
 }

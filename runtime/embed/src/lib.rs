@@ -50,6 +50,27 @@ use syn::{Error, LitStr, parse_macro_input};
 /// let scores: [i32; 11] = model::network().run(&[0; model::INPUT_BYTES], &mut model::Arena::new());
 /// ```
 ///
+/// # No panic
+/// `run` gives scores and nothing else, and panics on a bug of the runtime. `try_run`
+/// gives that bug as an error, so that it has no path to a panic:
+///
+/// ```
+/// # mod model { bitat_embed::include_model!("../../models/fashion-mnist/mobilenet_v1_0.25.bitat"); }
+/// # let (network, mut arena) = (model::network(), model::Arena::new());
+/// # let pixels = [0; model::INPUT_BYTES];
+/// match network.try_run(&pixels, &mut arena) {
+///     Ok(scores) => assert_eq!(scores.len(), model::CLASSES),
+///     Err(_) => { /* the device's safe state */ }
+/// }
+/// ```
+///
+/// That is looked up in the machine code of the example firmware for Cortex-M, in
+/// each run of CI: no function that `try_run` reaches, kernels included, refers to
+/// a panic. It is shown of release builds of the scalar kernels by the compiler
+/// that CI names. It is not shown of `network()`, which reads the file's header once
+/// at the start, of debug builds, which check sums for overflow, nor of the vector
+/// kernels (NEON, x86), which panic where the scalar ones return an error.
+///
 /// # What the module has
 /// | item | what it is |
 /// | --- | --- |

@@ -1,6 +1,8 @@
 //! How a record and the tensors it names fit together (FORMAT.md, S and B):
 //! kinds, shapes, and the bounds that keep every integer within 32 bits.
 
+use core::num::NonZeroU16;
+
 use crate::error::{Error, ErrorKind};
 use crate::header::Header;
 use crate::record::{self, Op, Record, Tail};
@@ -146,7 +148,10 @@ impl Layer<'_> {
     /// The largest |accumulator|, within its bounds.
     fn accumulator(&self, input: &Tensor) -> Result<u64, Error> {
         let Record { op, tail, groups, shift, window, .. } = *self.record;
-        let per_tap = if op.is_depthwise() { 1 } else { input.channels / groups };
+        let Some(per_group) = input.channels.checked_div(groups) else {
+            return self.fail(ErrorKind::Shape, record::at::GROUPS);
+        };
+        let per_tap = if op.is_depthwise() { 1 } else { per_group };
         let k = window.taps() as u64 * u64::from(per_tap);
         let product = match input.kind {
             Kind::Image => limits::IMAGE_PRODUCT,
@@ -171,7 +176,10 @@ impl Layer<'_> {
         }
         let rows = u64::from(from.height.min(pool.into()));
         let columns = u64::from(from.width.min(pool.into()));
-        let channels = u64::from(from.channels.div_ceil(output.channels));
+        let Some(outputs) = NonZeroU16::new(output.channels) else {
+            return self.fail(ErrorKind::Shape, record::at::SHORTCUT);
+        };
+        let channels = u64::from(from.channels.div_ceil(outputs.get()));
         if rows * columns * channels > limits::MEAN_ELEMENTS {
             return self.fail(ErrorKind::Overflow, record::at::SHORTCUT_POOL);
         }

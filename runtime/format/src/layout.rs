@@ -41,15 +41,19 @@ pub const fn binary_conv_group_bytes(steps: usize, out_per_group: usize) -> usiz
     steps * out_per_group.next_multiple_of(8)
 }
 
-/// Bytes of all weights of a binary convolution.
+/// Bytes of all weights of a binary convolution; none for no groups.
 pub const fn binary_conv_bytes(
     taps: usize,
     in_channels: usize,
     out_channels: usize,
     groups: usize,
 ) -> usize {
-    let steps = binary_conv_steps(taps, in_channels / groups);
-    groups * binary_conv_group_bytes(steps, out_channels / groups)
+    match (in_channels.checked_div(groups), out_channels.checked_div(groups)) {
+        (Some(inputs), Some(outputs)) => {
+            groups * binary_conv_group_bytes(binary_conv_steps(taps, inputs), outputs)
+        }
+        _ => 0,
+    }
 }
 
 /// Lanes (bytes per K step) of the block that holds output channel `channel`

@@ -83,6 +83,11 @@ impl<'a> View<'a> {
         parsed(input(self.bytes, &self.header)).0
     }
 
+    /// [`View::input`] without a path to a panic: `None` would be a bug of this crate.
+    pub fn get_input(&self) -> Option<InputView<'a>> {
+        input(self.bytes, &self.header).ok().map(|(input, _)| input)
+    }
+
     /// Scores of the network.
     pub fn class_count(&self) -> usize {
         usize::from(self.tensor(self.scores).channels)
@@ -107,8 +112,18 @@ impl<'a> View<'a> {
     /// If `id` is not below [`View::tensor_count`]. Every id that the view
     /// hands out is.
     pub fn tensor(&self, id: TensorId) -> Tensor {
-        assert!(id < self.header.tensors, "no tensor {id}");
-        parsed(tensor_table::read(self.bytes, &self.header, id))
+        match self.get_tensor(id) {
+            Some(tensor) => tensor,
+            None => panic!("no tensor {id}"),
+        }
+    }
+
+    /// [`View::tensor`] without a path to a panic: `None` if there is no such tensor.
+    pub fn get_tensor(&self, id: TensorId) -> Option<Tensor> {
+        if id >= self.header.tensors {
+            return None;
+        }
+        tensor_table::read(self.bytes, &self.header, id).ok()
     }
 
     /// All tensors, by id.
@@ -131,13 +146,23 @@ impl<'a> View<'a> {
     /// # Panics
     /// If `i` is not below [`View::layer_count`].
     pub fn layer(&self, i: usize) -> LayerView<'a> {
-        assert!(i < self.layer_count(), "no layer {i}");
-        let decoded = parsed(layer::decode(self.bytes, &self.header, i as u16));
-        LayerView {
-            name: parsed(names::read(self.bytes, &self.header, 1 + i)),
+        match self.get_layer(i) {
+            Some(layer) => layer,
+            None => panic!("no layer {i}"),
+        }
+    }
+
+    /// [`View::layer`] without a path to a panic: `None` if there is no such layer.
+    pub fn get_layer(&self, i: usize) -> Option<LayerView<'a>> {
+        if i >= self.layer_count() {
+            return None;
+        }
+        let decoded = layer::decode(self.bytes, &self.header, i as u16).ok()?;
+        Some(LayerView {
+            name: names::read(self.bytes, &self.header, 1 + i).ok()?,
             input: decoded.record.input,
             operation: decoded.operation,
-        }
+        })
     }
 
     /// All layers in execution order.
