@@ -346,15 +346,6 @@ impl<S: Dot> Block<'_, S> {
     }
 }
 
-/// Fewer channels' weights, and zeros.
-#[cold]
-#[inline(never)]
-fn completed(from: &[i8]) -> [i8; INT8_LANES * INT8_GROUP] {
-    let mut buffer = [0; INT8_LANES * INT8_GROUP];
-    buffer[..from.len()].copy_from_slice(from);
-    buffer
-}
-
 /// Adds `count` channels' weights times P windows, each at least as long.
 #[inline(always)]
 fn products<S: Dot, const P: usize>(
@@ -411,7 +402,7 @@ fn grouped<S: Dot, const P: usize, const B: usize>(
             let from = match weights[k * step..].first_chunk() {
                 Some(whole) => whole,
                 None => {
-                    last = completed(from);
+                    last = padded(from);
                     &last
                 }
             };
