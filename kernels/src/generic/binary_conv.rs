@@ -19,8 +19,8 @@
 //!
 //! The columns of a row at which taps leave the input are done pixel by pixel, so
 //! that a tile has none. A tap outside is skipped (it adds 0, and n is smaller), or
-//! compared with 0 bits when it reads +1; whole rows of those once per row of the
-//! output.
+//! compared with 0 bits when it reads +1; whole rows of those once for the tiles of
+//! a row of the output, and once for either of its edges.
 //!
 //! Cost per step and 64 channels (512 binary multiply-accumulates) of one
 //! pixel: [`Popcount::input`] once, shared by the blocks, and [`Popcount::count`]
@@ -495,6 +495,8 @@ impl<S: Popcount, const N: usize, const G: usize> Work for Edges<'_, '_, '_, S, 
         let lanes = isa.lanes();
         let window = layer.conv.window;
         let parameters = parameters::<S, G>(isa, &block, &line.sink.row(row));
+        // Where taps outside read +1 it does not depend on the column.
+        let all = line.terms::<N, G>(window.kernel_w);
         for column in columns {
             let width = layer.conv.input.w;
             let beside =
@@ -517,7 +519,10 @@ impl<S: Popcount, const N: usize, const G: usize> Work for Edges<'_, '_, '_, S, 
                     }
                 }
             }
-            let terms = line.terms::<N, G>(beside.len());
+            let terms = match layer.padding {
+                Padding::One => all,
+                Padding::Zero => line.terms::<N, G>(beside.len()),
+            };
             let mut out = line.sink.row(row);
             for g in 0..G {
                 let accumulators = accumulators(lanes, &terms[g], counter.sums(isa, 0, g));
