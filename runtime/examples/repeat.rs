@@ -10,7 +10,7 @@ use std::error::Error;
 
 use bitat_format::{FileBuffer, View};
 use bitat_kernels::Kernels;
-use bitat_runtime::{ARENA_ALIGN, Network, aligned, top_k};
+use bitat_runtime::{ARENA_LINE, Network, aligned, top_k};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let pixels = input.height * input.width * input.channels;
     // Pixels of every size, the same every time.
     let image: Vec<u8> = (0..pixels).map(|i| (i * 37 % 251) as u8).collect();
-    let mut arena = vec![0; network.arena_bytes() + ARENA_ALIGN];
+    let mut arena = vec![0; network.arena_bytes() + ARENA_LINE];
     let mut scores = vec![0; view.class_count()];
     for _ in 0..runs {
         network.run(&image, aligned(&mut arena), &mut scores)?;

@@ -5,9 +5,17 @@ use core::ops::{Deref, DerefMut, Range};
 /// The arena starts at a multiple of this in memory, and so does every tensor in it.
 pub const ARENA_ALIGN: usize = 16;
 
+/// Where an arena had better start, a multiple of this: a vector of 64 bytes
+/// then lies in one cache line. On AVX-512, MobileNetV1 1.0 at 224x224 takes
+/// 1.16 ms so and 1.25 ms from 16 bytes further on, which is where a large
+/// `Vec` tends to start; vectors of 16 bytes do not care.
+pub const ARENA_LINE: usize = 64;
+
 /// `N` bytes with the arena's alignment, for the stack or a static.
 #[derive(Clone, Debug)]
-#[repr(C, align(16))]
+#[repr(C)]
+#[cfg_attr(any(target_arch = "x86", target_arch = "x86_64"), repr(align(64)))]
+#[cfg_attr(not(any(target_arch = "x86", target_arch = "x86_64")), repr(align(16)))]
 pub struct Arena<const N: usize>([u8; N]);
 
 impl<const N: usize> Arena<N> {
@@ -37,10 +45,10 @@ impl<const N: usize> DerefMut for Arena<N> {
     }
 }
 
-/// `memory` without its first bytes, at most [`ARENA_ALIGN`]` − 1` of them, so
-/// that it is aligned. Empty if nothing remains.
+/// `memory` without its first bytes, at most [`ARENA_LINE`]` − 1` of them, so
+/// that it starts at a multiple of [`ARENA_LINE`]. Empty if nothing remains.
 pub fn aligned(memory: &mut [u8]) -> &mut [u8] {
-    let skip = memory.as_ptr().align_offset(ARENA_ALIGN);
+    let skip = memory.as_ptr().align_offset(ARENA_LINE);
     memory.get_mut(skip..).unwrap_or_default()
 }
 
@@ -62,14 +70,17 @@ mod tests {
 
     #[test]
     fn an_arena_is_aligned_and_so_is_what_aligned_returns() {
-        let mut arena = Arena::<100>::new();
+        let mut arena = Arena::<200>::new();
         assert_eq!(arena.as_ptr().addr() % ARENA_ALIGN, 0);
-        for skip in 0..ARENA_ALIGN {
+        let start = arena.as_ptr().addr();
+        for skip in 0..ARENA_LINE {
             let rest = aligned(&mut arena[skip..]);
-            assert_eq!(rest.as_ptr().addr() % ARENA_ALIGN, 0);
-            assert_eq!(rest.len(), 100 - skip.next_multiple_of(ARENA_ALIGN));
+            assert_eq!(rest.as_ptr().addr() % ARENA_LINE, 0);
+            let skipped = (start + skip).next_multiple_of(ARENA_LINE) - start;
+            assert_eq!(rest.len(), 200 - skipped);
         }
-        assert!(aligned(&mut arena[1..9]).is_empty());
+        let first = start.next_multiple_of(ARENA_LINE) - start;
+        assert!(aligned(&mut arena[first + 1..first + 9]).is_empty());
     }
 
     #[test]

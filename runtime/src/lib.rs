@@ -20,7 +20,7 @@
 //!
 //! let view = View::parse(file)?; // every fault of the file shows here
 //! let network = Network::new(view, Kernels::best());
-//! let mut memory = vec![0; network.arena_bytes() + bitat_runtime::ARENA_ALIGN - 1];
+//! let mut memory = vec![0; network.arena_bytes() + bitat_runtime::ARENA_LINE - 1];
 //! let mut scores = vec![0; view.class_count()];
 //! network.run(&[7], aligned(&mut memory), &mut scores)?;
 //!
@@ -67,7 +67,7 @@ mod rank;
 #[cfg(feature = "threads")]
 mod split;
 
-pub use arena::{ARENA_ALIGN, Arena, aligned};
+pub use arena::{ARENA_ALIGN, ARENA_LINE, Arena, aligned};
 pub use embedded::Embedded;
 pub use error::{Error, Fault};
 pub use execute::{Network, Step, Values};

@@ -31,12 +31,12 @@ const LOOKS: u32 = 20_000;
 /// ```
 /// # use bitat_format::View;
 /// # use bitat_kernels::Kernels;
-/// # use bitat_runtime::{ARENA_ALIGN, Network, Pool, Threads, aligned};
+/// # use bitat_runtime::{ARENA_LINE, Network, Pool, Threads, aligned};
 /// # fn score(file: &[u8], image: &[u8]) -> Result<Vec<i32>, Box<dyn std::error::Error>> {
 /// let view = View::parse(file)?;
 /// let pool = Pool::new(2)?;
 /// let network = Network::new(view, Kernels::best()).for_threads(Threads::new(pool.threads()));
-/// let mut memory = vec![0; network.arena_bytes() + ARENA_ALIGN - 1];
+/// let mut memory = vec![0; network.arena_bytes() + ARENA_LINE - 1];
 /// let mut scores = vec![0; view.class_count()];
 /// network.run_on(&pool, image, aligned(&mut memory), &mut scores)?;
 /// # Ok(scores)

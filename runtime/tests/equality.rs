@@ -13,7 +13,7 @@ use bitat_format::model::{Epilogue, Kind, Model, Operation, Padding};
 use bitat_format::{FileBuffer, View};
 use bitat_kernels::{Isa, Kernels};
 use bitat_reference::{Trace, Values as Expected};
-use bitat_runtime::{ARENA_ALIGN, Network, Pool, Step, Threads, Values, aligned};
+use bitat_runtime::{ARENA_ALIGN, ARENA_LINE, Network, Pool, Step, Threads, Values, aligned};
 
 use common::random::Random;
 use common::{generate, mobilenet, mutate};
@@ -115,7 +115,7 @@ fn check(case: &Case, kernels: Kernels) {
     let classes = view.class_count();
     let needed = network.arena_bytes();
 
-    let mut memory = vec![GARBAGE; needed + GUARD + ARENA_ALIGN];
+    let mut memory = vec![GARBAGE; needed + GUARD + ARENA_LINE];
     let mut scores = vec![i32::MIN; classes + 3];
     // Twice over the images in one arena: what a run leaves must not matter.
     for (image, trace) in case.runs.iter().chain(&case.runs) {
@@ -137,9 +137,9 @@ fn check(case: &Case, kernels: Kernels) {
         assert_eq!(scores[classes..], [i32::MIN; 3], "{whose}: wrote past the scores");
     }
 
-    // A fresh arena of exactly the size promised.
-    let mut memory = vec![GARBAGE; needed + ARENA_ALIGN - 1];
-    let arena = &mut aligned(&mut memory)[..needed];
+    // A fresh arena of exactly the size promised, no better aligned than it must be.
+    let mut memory = vec![GARBAGE; needed + ARENA_LINE + ARENA_ALIGN - 1];
+    let arena = &mut aligned(&mut memory)[ARENA_ALIGN..][..needed];
     network.run(&case.runs[0].0, arena, &mut scores[..classes]).unwrap();
     assert_eq!(&scores[..classes], case.runs[0].1.scores(), "{whose}");
 }
@@ -152,7 +152,7 @@ fn check_on(case: &Case, kernels: Kernels, pool: &Pool) {
     let network = Network::new(view, kernels).for_threads(Threads { count: threads, part_ns: 0 });
     let needed = network.arena_bytes();
 
-    let mut memory = vec![GARBAGE; needed + GUARD + ARENA_ALIGN];
+    let mut memory = vec![GARBAGE; needed + GUARD + ARENA_LINE];
     let mut scores = vec![i32::MIN; view.class_count() + 3];
     let (scores, beyond) = scores.split_at_mut(view.class_count());
     for (image, trace) in &case.runs {

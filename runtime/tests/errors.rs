@@ -4,7 +4,9 @@ mod common;
 
 use bitat_format::View;
 use bitat_kernels::Kernels;
-use bitat_runtime::{ARENA_ALIGN, Arena, Error, Fault, Network, Pool, Threads, aligned};
+use bitat_runtime::{
+    ARENA_ALIGN, ARENA_LINE, Arena, Error, Fault, Network, Pool, Threads, aligned,
+};
 
 use common::mobilenet;
 
@@ -19,7 +21,7 @@ fn each_wrong_argument_has_its_error_and_touches_nothing() {
     let needed = network.arena_bytes();
     let image = [9; PIXELS + 1];
 
-    let mut memory = vec![0xA5; needed + 2 * ARENA_ALIGN];
+    let mut memory = vec![0xA5; needed + ARENA_LINE + ARENA_ALIGN];
     let arena = &mut aligned(&mut memory)[..needed];
     let mut scores = [77; CLASSES];
     let refuses = |image: &[u8], arena: &mut [u8], scores: &mut [i32], expected: Error| {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bitat_data::{Dataset, Fit};
 use bitat_format::{FileBuffer, View};
 use bitat_kernels::{Isa, Kernels};
-use bitat_runtime::{ARENA_ALIGN, Network, Pool, Step, Threads, aligned};
+use bitat_runtime::{ARENA_LINE, Network, Pool, Step, Threads, aligned};
 use rayon::prelude::*;
 
 use crate::Error;
@@ -123,7 +123,7 @@ impl Packed {
     /// As [`Packed::runner`].
     pub fn runner_on(&self, kernels: Kernels, pool: Arc<Pool>) -> Result<Runner<'_>, Error> {
         let network = Network::new(self.view(), kernels).for_threads(Threads::new(pool.threads()));
-        let memory = vec![0; network.arena_bytes() + ARENA_ALIGN - 1];
+        let memory = vec![0; network.arena_bytes() + ARENA_LINE - 1];
         let scores = vec![0; self.view().class_count()];
         Ok(Runner { network, pool, memory, scores })
     }

@@ -38,7 +38,8 @@
 #define BITAT_NETWORK_WORDS (BITAT_TENSORS + 12)
 
 /**
- * The arena starts at a multiple of this many bytes.
+ * The arena starts at a multiple of this many bytes; 64 makes it faster where
+ * vectors have 64 bytes (AVX-512).
  */
 #define BITAT_ARENA_ALIGN 16
 

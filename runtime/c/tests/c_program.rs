@@ -16,7 +16,7 @@ use std::{env, fs};
 use bitat_format::model::{Epilogue, Input, Layer, Model, Operation};
 use bitat_format::{FileBuffer, Kind, Tensor, View, Window};
 use bitat_kernels::{Isa, Kernels};
-use bitat_runtime::{ARENA_ALIGN, Network, aligned, top_k};
+use bitat_runtime::{ARENA_LINE, Network, aligned, top_k};
 
 use common::{archive, compiler, folder, here, pictures, succeed, write};
 
@@ -121,7 +121,7 @@ fn expected(file: &[u8], images: &[u8]) -> String {
     for class in 0..classes {
         writeln!(text, "class {}", view.class_name(class).expect("a name")).unwrap();
     }
-    let mut memory = vec![0; arena + ARENA_ALIGN - 1];
+    let mut memory = vec![0; arena + ARENA_LINE - 1];
     let mut scores = vec![0; classes];
     for image in images.chunks(pixels) {
         network.run(image, aligned(&mut memory), &mut scores).expect("an image");

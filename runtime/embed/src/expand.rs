@@ -5,7 +5,7 @@ use std::path::Path;
 use std::{fs, path};
 
 use bitat_format::View;
-use bitat_runtime::{ARENA_ALIGN, Plan, aligned};
+use bitat_runtime::{ARENA_LINE, Plan, aligned};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -16,7 +16,7 @@ pub(crate) fn file(path: &Path) -> Result<TokenStream, String> {
     let bytes = fs::read(path).map_err(|e| {
         fault(format!("{e}; the path starts from the folder of the crate's Cargo.toml"))
     })?;
-    let mut memory = vec![0; bytes.len() + ARENA_ALIGN - 1];
+    let mut memory = vec![0; bytes.len() + ARENA_LINE - 1];
     let copy = &mut aligned(&mut memory)[..bytes.len()];
     copy.copy_from_slice(&bytes);
     let view = View::parse(copy).map_err(|e| fault(e.to_string()))?;

@@ -31,14 +31,16 @@ static void require(const char *what, bitat_status status) {
         fail(what, bitat_status_string(status));
 }
 
-/* Memory at a multiple of BITAT_ARENA_ALIGN, which malloc does not promise. It
-   is kept until the program ends. */
+/* A multiple of BITAT_ARENA_ALIGN at which every vector lies in one cache line. */
+#define LINE 64
+
+/* Memory at a multiple of LINE, which malloc does not promise. It is kept until
+   the program ends. */
 static uint8_t *allocate(size_t bytes) {
-    uint8_t *memory = malloc(bytes + BITAT_ARENA_ALIGN - 1);
+    uint8_t *memory = malloc(bytes + LINE - 1);
     if (memory == NULL)
         fail("memory", "not enough");
-    return memory + (BITAT_ARENA_ALIGN - (uintptr_t)memory % BITAT_ARENA_ALIGN) %
-                        BITAT_ARENA_ALIGN;
+    return memory + (LINE - (uintptr_t)memory % LINE) % LINE;
 }
 
 static uint8_t *read_file(const char *path, size_t *bytes) {

@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use bitat_format::{Aligned, FileBuffer, View};
 use bitat_kernels::Kernels;
-use bitat_runtime::{ARENA_ALIGN, Network, aligned};
+use bitat_runtime::{ARENA_LINE, Network, aligned};
 use firmware::fashion_mnist::{self, model};
 use firmware::{Line, refusals, vww};
 
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let file = FileBuffer::new(&fs::read(path)?);
     let network = Network::new(View::parse(&file)?, Kernels::best());
-    let mut memory = vec![0; network.arena_bytes() + ARENA_ALIGN - 1];
+    let mut memory = vec![0; network.arena_bytes() + ARENA_LINE - 1];
     let mut scores = vec![0; network.view().class_count()];
     let mut show = |picture, pixels: &[u8], label| -> Result<(), bitat_runtime::Error> {
         network.run(pixels, aligned(&mut memory), &mut scores)?;
