@@ -449,7 +449,7 @@ impl<L: Lanes<N>, const N: usize> Parameters<L, N> {
 
     /// Multiplier and bias.
     #[inline(always)]
-    fn scale(&self, lanes: L, value: L::I16) -> L::I16 {
+    pub(super) fn scale(&self, lanes: L, value: L::I16) -> L::I16 {
         lanes.adds16(lanes.mulr16(value, self.multiplier), self.bias)
     }
 

@@ -73,6 +73,11 @@ pub(crate) trait Dot: Outline {
     }
     /// The accumulators as the epilogue takes them.
     fn sum(self, sum: Self::Sum) -> <Self::L as Lanes>::I32;
+    /// The same after the shift to 16 bits ([`Lanes::shift_to_16`]).
+    #[inline(always)]
+    fn shifted(self, sum: Self::Sum, shift: i8) -> <Self::L as Lanes>::I16 {
+        self.lanes().shift_to_16(self.sum(sum), shift)
+    }
     /// Lays out 16 values, pixel − zero or narrowed, in the first 16 times
     /// [`Dot::BYTES`] of `to`, which has them.
     fn put(self, value: <Self::L as Lanes>::I16, to: &mut [u8]);
@@ -85,7 +90,7 @@ enum Source<'a, L: Lanes> {
         zero: &'a [u8],
         /// `zero` repeated, from which any 16 consecutive channels can be
         /// read; in use for fewer than 16 channels.
-        cycle: [i16; 2 * LANES],
+        cycle: [u8; 2 * LANES],
     },
     Stream {
         values: &'a [i16],
@@ -105,25 +110,27 @@ impl<L: Lanes> Source<'_, L> {
     #[inline(always)]
     fn zero(&self, lanes: L, phase: usize, channels: usize) -> L::I16 {
         match self {
-            Source::Image { cycle, .. } if channels < LANES => {
-                load16_padded(lanes, &cycle[phase..])
+            Source::Image { zero, cycle, .. } => {
+                lanes.load_u8(&sixteen(zero, cycle, phase, channels))
             }
-            Source::Image { zero, .. } => lanes.load_u8(&around(zero, phase)),
             Source::Stream { .. } => lanes.splat16(0),
         }
     }
 
-    /// Lays out what stands outside the input, from channel `phase` on.
+    /// Lays out `count` values that stand outside the input, the first of them of
+    /// channel `phase`; up to 15 more of `to` are touched.
     #[inline(always)]
-    fn outside<S: Dot>(&self, phase: usize, to: &mut [u8]) {
+    fn outside<S: Dot>(&self, phase: usize, count: usize, to: &mut [u8]) {
         match self {
-            _ if S::BYTES > 1 => to.fill(0),
-            Source::Image { zero, .. } => {
-                for (to, &zero) in to.iter_mut().zip(zero.iter().cycle().skip(phase)) {
-                    *to = zero ^ S::FLIP;
+            _ if S::BYTES > 1 => to[..S::BYTES * count].fill(0),
+            Source::Image { zero, cycle, .. } => {
+                let (mut channel, channels) = (phase, zero.len());
+                for to in to[..count.next_multiple_of(LANES)].as_chunks_mut().0 {
+                    *to = flipped::<S>(&sixteen(zero, cycle, channel, channels));
+                    channel = (channel + LANES) % channels;
                 }
             }
-            Source::Stream { .. } => to.fill(128 ^ S::FLIP),
+            Source::Stream { .. } => to[..count].fill(128 ^ S::FLIP),
         }
     }
 }
@@ -140,7 +147,7 @@ pub(crate) fn run<S: Dot, const P: usize>(isa: S, job: Int8Job<'_>) {
             cycle: {
                 let mut cycle = [0; 2 * LANES];
                 for (value, &zero) in cycle.iter_mut().zip(zero.iter().cycle()) {
-                    *value = i16::from(zero);
+                    *value = zero;
                 }
                 cycle
             },
@@ -189,7 +196,7 @@ impl<S: Dot, const P: usize> Work for Line<'_, '_, S, P> {
 
 impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
     /// Runs of pixels, whose windows are laid out whole, in tiles of P windows. The
-    /// window of an input of zeros goes ahead of them, where it is to be taken off.
+    /// window of an input of zeros lies ahead of them, where it is to be taken off.
     #[inline(always)]
     fn tiles(self, depth: usize) {
         let Line { isa, conv, source, weights, windows, mut out, row } = self;
@@ -202,38 +209,52 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
         let room = if room < P { room } else { room / P * P };
         let run = (room - neutral).min(INT8_RUN);
         if neutral > 0 {
-            source.outside::<S>(0, &mut windows[..depth]);
+            source.outside::<S>(0, depth, windows);
         }
+        let (zeros, windows) = windows.split_at_mut(neutral * stride);
         let mut values = [[0; LANES]; INT8_RUN];
         for column in (0..width).step_by(run) {
             let pixels = (width - column).min(run);
-            let places = &mut windows[neutral * stride..];
-            let inside = inside(conv, row, column..column + pixels);
-            for (p, to) in places.chunks_exact_mut(stride).take(pixels).enumerate() {
-                if !inside.contains(&(column + p)) {
-                    window(isa, conv, source, row, column + p, 0, depth, to);
+            let inside = whole_columns(
+                column..column + pixels,
+                conv.window.stride_w,
+                conv.window.pad_left,
+                conv.window.kernel_w,
+                conv.input.w,
+            );
+            for edge in [column..inside.start, inside.end..column + pixels] {
+                for edge in edge {
+                    let to = &mut windows[(edge - column) * stride..][..stride];
+                    window(isa, conv, source, row, edge, 0, depth, to);
                 }
             }
             if !inside.is_empty() {
-                let places = &mut places[(inside.start - column) * stride..];
+                let places = &mut windows[(inside.start - column) * stride..];
                 whole_windows(isa, conv, source, row, inside, places, stride);
             }
             for first in (0..channels).step_by(INT8_LANES) {
                 let count = int8_lanes(first, channels);
                 let at = At { column, channel: first, count };
+                let weights = &weights[first * depth..(first + count) * depth];
+                let mut start = isa.zero();
+                if neutral > 0 {
+                    let mut sums = [start];
+                    products(isa, &mut sums, weights, count, [&zeros[..depth * S::BYTES]]);
+                    start = isa.difference(start, sums[0]);
+                }
                 let block = Block {
                     isa,
-                    weights: &weights[first * depth..(first + count) * depth],
+                    weights,
                     depth,
-                    windows: &windows[..(neutral + pixels) * stride],
+                    windows: &windows[..pixels * stride],
                     stride,
-                    neutral,
+                    start,
                     parameters: out.parameters(lanes, first),
                     at,
                 };
-                if neutral + pixels >= P {
+                if pixels >= P {
                     block.tiles::<P>(&mut out, &mut values);
-                } else if P > 4 && neutral + pixels >= 4 {
+                } else if P > 4 && pixels >= 4 {
                     block.tiles::<4>(&mut out, &mut values);
                 } else {
                     block.tiles::<1>(&mut out, &mut values);
@@ -268,7 +289,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                     let weights = &block[part * count..][..length * count];
                     if source.biased::<S>() {
                         if fresh {
-                            source.outside::<S>(part % conv.input.c, &mut zeros[..length]);
+                            source.outside::<S>(part % conv.input.c, length, zeros);
                         }
                         products(isa, &mut sums, weights, count, [own, zeros]);
                     } else {
@@ -299,12 +320,12 @@ struct Block<'b, S: Dot> {
     isa: S,
     weights: &'b [i8],
     depth: usize,
-    /// All that are laid out, those of an input of zeros first.
+    /// All that are laid out.
     windows: &'b [u8],
     /// Bytes from one to the next.
     stride: usize,
-    /// Windows of an input of zeros: 1, or 0 where nothing is taken off.
-    neutral: usize,
+    /// What sums start from: less those of an input of zeros.
+    start: S::Sum,
     parameters: Parameters<S::L>,
     at: At,
 }
@@ -315,31 +336,26 @@ impl<S: Dot> Block<'_, S> {
     /// are no multiple of P: the same values are written twice.
     #[inline(always)]
     fn tiles<const P: usize>(&self, out: &mut Row<'_>, values: &mut [[i16; LANES]; INT8_RUN]) {
-        let Block { isa, weights, depth, windows, stride, neutral, ref parameters, at } = *self;
+        let Block { isa, weights, depth, windows, stride, start, ref parameters, at } = *self;
         let lanes = isa.lanes();
         let all = windows.len() / stride;
         let shift = out.shift();
-        let mut zeros = isa.zero();
         for first in (0..all).step_by(P) {
             let first = first.min(all - P);
             let mut inputs = [&[][..]; P];
             for (p, input) in inputs.iter_mut().enumerate() {
                 *input = &windows[(first + p) * stride..][..depth * S::BYTES];
             }
-            let mut sums = [isa.zero(); P];
+            let mut sums = [start; P];
             products(isa, &mut sums, weights, at.count, inputs);
-            if first == 0 && neutral > 0 {
-                zeros = sums[0];
-            }
-            for (p, &sum) in sums.iter().enumerate() {
-                let Some(pixel) = (first + p).checked_sub(neutral) else { continue };
-                let sum = isa.sum(if neutral > 0 { isa.difference(sum, zeros) } else { sum });
-                match shift {
-                    Some(shift) => {
-                        let value = parameters.scale32(lanes, sum, shift);
-                        lanes.store16(value, &mut values[pixel]);
-                    }
-                    None => out.emit32(lanes, parameters, at.pixel(pixel), sum),
+            if let Some(shift) = shift {
+                for (&sum, to) in sums.iter().zip(&mut values[first..first + P]) {
+                    let value = parameters.scale(lanes, isa.shifted(sum, shift));
+                    lanes.store16(value, to);
+                }
+            } else {
+                for (p, &sum) in sums.iter().enumerate() {
+                    out.emit32(lanes, parameters, at.pixel(first + p), isa.sum(sum));
                 }
             }
         }
@@ -415,21 +431,10 @@ fn grouped<S: Dot, const P: usize, const B: usize>(
     *sums = running;
 }
 
-/// Those of some columns whose windows lie inside the input.
-#[inline(always)]
-fn inside(conv: &Conv, row: usize, columns: Range<usize>) -> Range<usize> {
-    let Conv { input, window, .. } = *conv;
-    let rows = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, input.h);
-    if rows.len() < window.kernel_h {
-        return columns.start..columns.start;
-    }
-    whole_columns(columns, window.stride_w, window.pad_left, window.kernel_w, input.w)
-}
-
-/// Lays out whole windows, all inside the input, `stride` bytes apart: piece by
-/// piece of 16 elements, so that what depends on the channel is had once for all
-/// of them. A piece that ends a row of the window spills over the next row,
-/// which is laid out after.
+/// Lays out windows of whose columns all are inside the input, `stride` bytes
+/// apart: piece by piece of 16 elements, so that what depends on the channel is had
+/// once for all of them. A piece that ends a row of the window spills over the next
+/// row, which is laid out after.
 #[inline(always)]
 fn whole_windows<S: Dot>(
     isa: S,
@@ -442,27 +447,43 @@ fn whole_windows<S: Dot>(
 ) {
     let lanes = isa.lanes();
     let Conv { input: shape, window, .. } = *conv;
+    let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, shape.h);
     let x = columns.start * window.stride_w - window.pad_left;
-    let y = row * window.stride_h - window.pad_top;
+    // Wraps above the input.
+    let y = (row * window.stride_h).wrapping_sub(window.pad_top);
     let kernel_row = window.kernel_w * shape.c;
     let step = window.stride_w * shape.c;
     for ky in 0..window.kernel_h {
-        let element = ((y + ky) * shape.w + x) * shape.c;
+        let element =
+            (y.wrapping_add(ky).wrapping_mul(shape.w).wrapping_add(x)).wrapping_mul(shape.c);
         for piece in (0..kernel_row).step_by(LANES) {
             let to = S::BYTES * (ky * kernel_row + piece);
             let places = windows.chunks_exact_mut(stride).take(columns.len());
             let mut at = element + piece;
             match source {
-                Source::Image { pixels, .. } if S::BYTES == 1 => {
+                _ if !inside.contains(&ky) => {
                     for place in places {
-                        let place = &mut place[to..to + LANES];
-                        match pixels[at..].first_chunk() {
-                            Some(whole) => place.copy_from_slice(&flipped::<S>(whole)),
-                            None => {
-                                place.copy_from_slice(&flipped::<S>(&padded(&pixels[at..])));
+                        source.outside::<S>(piece % shape.c, LANES, &mut place[to..]);
+                    }
+                }
+                Source::Image { pixels, .. } if S::BYTES == 1 => {
+                    // Apart from what may reach past the image's end, so that the loop
+                    // is a load and a store.
+                    let last = at + (columns.len() - 1) * step;
+                    if let Some(pixels) = pixels.get(at..last + LANES) {
+                        for (p, place) in places.enumerate() {
+                            if let (Some(to), Some(from)) =
+                                (place[to..].first_chunk_mut(), pixels[p * step..].first_chunk())
+                            {
+                                *to = flipped::<S>(from);
                             }
                         }
-                        at += step;
+                    } else {
+                        for place in places {
+                            let from = flipped::<S>(&padded(&pixels[at..]));
+                            place[to..to + LANES].copy_from_slice(&from);
+                            at += step;
+                        }
                     }
                 }
                 Source::Image { pixels, .. } => {
@@ -519,24 +540,27 @@ fn window<S: Dot>(
             break;
         }
         let (from, until) = (start.max(first), (start + kernel_row).min(end));
-        let row = &mut to[S::BYTES * (from - first)..S::BYTES * (until - first)];
-        source.outside::<S>((from - start) % shape.c, row);
+        let skipped = from - start;
+        let row = &mut to[S::BYTES * (from - first)..];
+        source.outside::<S>(phase(skipped, 0, shape.c).1, until - from, row);
         // Positions of this row inside the input: one run of elements.
-        let from = from.max(start + inside_x.start * shape.c);
+        let before = (inside_x.start * shape.c).saturating_sub(skipped);
+        let from = from + before;
         let until = until.min(start + inside_x.end * shape.c);
         if inside_y.contains(&ky) && from < until {
-            let offset = from - start;
-            let pixel = y.wrapping_add(ky) * shape.w + x.wrapping_add(offset / shape.c);
-            let phase = offset % shape.c;
-            let element = pixel * shape.c + phase;
+            let (tap, channel) = phase(from - start, inside_x.start, shape.c);
+            let pixel = y.wrapping_add(ky) * shape.w + x.wrapping_add(tap);
+            let element = pixel * shape.c + channel;
             // The vectors that end the run spill over what follows it; that is
             // laid out after.
-            let to = &mut to[S::BYTES * (from - first)..];
-            run_of(isa, source, element, until - from, phase, shape.c, to);
-            let outside = start + kernel_row - until;
-            let outside = outside.min(end - until).min(LANES);
-            let to = &mut to[S::BYTES * (until - from)..][..S::BYTES * outside];
-            source.outside::<S>((until - start) % shape.c, to);
+            let to = &mut row[S::BYTES * before..];
+            run_of(isa, source, element, until - from, channel, shape.c, to);
+            let outside = (start + kernel_row).min(end) - until;
+            if outside > 0 {
+                let channel = phase(until - start, inside_x.end, shape.c).1;
+                let to = &mut to[S::BYTES * (until - from)..];
+                source.outside::<S>(channel, outside.min(LANES), to);
+            }
         }
     }
 }
@@ -577,14 +601,27 @@ fn run_of<S: Dot>(
     }
 }
 
+/// The tap of a window's row and its channel that lie at an offset. Most often
+/// that is the start of tap `guess`, which takes no division.
+#[inline(always)]
+fn phase(offset: usize, guess: usize, channels: usize) -> (usize, usize) {
+    if offset == guess * channels { (guess, 0) } else { (offset / channels, offset % channels) }
+}
+
 /// 16 pixels as laid-out bytes.
 #[inline(always)]
 fn flipped<S: Dot>(pixels: &[u8; LANES]) -> [u8; LANES] {
     (u128::from_ne_bytes(*pixels) ^ u128::from_ne_bytes([S::FLIP; LANES])).to_ne_bytes()
 }
 
-/// 16 consecutive channels from `channel` on, starting over at the end; for
-/// images of many channels, which are rare.
+/// What stands for 0 in 16 consecutive channels from `phase` on, starting over at
+/// the end.
+#[inline(always)]
+fn sixteen(zero: &[u8], cycle: &[u8; 2 * LANES], phase: usize, channels: usize) -> [u8; LANES] {
+    if channels < LANES { padded(&cycle[phase..]) } else { around(zero, phase) }
+}
+
+/// [`sixteen`] for images of many channels, which are rare.
 #[inline(never)]
 fn around(zero: &[u8], channel: usize) -> [u8; LANES] {
     let mut around = [0; LANES];

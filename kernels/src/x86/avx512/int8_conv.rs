@@ -46,6 +46,19 @@ impl Dot for Avx512 {
         self.avx2.regrouped(halves)
     }
     #[inline(always)]
+    fn shifted(self, sum: __m512i, shift: i8) -> __m256i {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe {
+            let count = _mm_cvtsi32_si128(shift.unsigned_abs().into());
+            _mm512_cvtsepi32_epi16(if shift < 0 {
+                let half = _mm512_set1_epi32(1 << (shift.unsigned_abs() - 1));
+                _mm512_sra_epi32(_mm512_add_epi32(sum, half), count)
+            } else {
+                _mm512_sll_epi32(sum, count)
+            })
+        }
+    }
+    #[inline(always)]
     fn put(self, value: __m256i, to: &mut [u8]) {
         let to: &mut [u8; 16] = to.first_chunk_mut().expect("16 values");
         // SAFETY: `self` proves AVX-512 BW and VL; the array is the 16 bytes
