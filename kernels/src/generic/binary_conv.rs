@@ -393,11 +393,16 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
                     waiting.column = column;
                 }
                 for p in 0..P {
-                    let mut accumulators = accumulators(lanes, &terms[0], counter.sums(isa, p, 0));
-                    for (sum, parameters) in accumulators.iter_mut().zip(&parameters[0]) {
-                        *sum = parameters.scale16(lanes, *sum, waiting.shift);
+                    let sums = counter.sums(isa, p, 0);
+                    for group in 0..GROUPS {
+                        if group * LANES >= block.count {
+                            break;
+                        }
+                        let sum = accumulator(lanes, terms[0][group], sums[group]);
+                        let value = parameters[0][group].scale16(lanes, sum, waiting.shift);
+                        waiting.put(lanes, group, value);
                     }
-                    waiting.push(lanes, accumulators);
+                    waiting.pixels += 1;
                 }
                 continue;
             }
@@ -424,9 +429,14 @@ fn accumulators<L: Lanes>(
 ) -> [L::I16; GROUPS] {
     let mut accumulators = sums;
     for (sum, &terms) in accumulators.iter_mut().zip(terms) {
-        *sum = lanes.sub16(terms, lanes.add16(*sum, *sum));
+        *sum = accumulator(lanes, terms, *sum);
     }
     accumulators
+}
+
+#[inline(always)]
+fn accumulator<L: Lanes>(lanes: L, terms: L::I16, sum: L::I16) -> L::I16 {
+    lanes.sub16(terms, lanes.add16(sum, sum))
 }
 
 /// Pixels of a block that is not full, on their way to the epilogue.
@@ -452,13 +462,10 @@ impl Waiting {
         column == self.column + self.pixels && self.pixels + count <= RUN
     }
 
-    /// One more pixel.
+    /// A group of the next pixel.
     #[inline(always)]
-    fn push<L: Lanes>(&mut self, lanes: L, scaled: [L::I16; GROUPS]) {
-        for (values, &scaled) in self.values.iter_mut().zip(&scaled) {
-            lanes.store16(scaled, &mut values[self.pixels]);
-        }
-        self.pixels += 1;
+    fn put<L: Lanes>(&mut self, lanes: L, group: usize, scaled: L::I16) {
+        lanes.store16(scaled, &mut self.values[group][self.pixels]);
     }
 
     /// Hands over what there is.

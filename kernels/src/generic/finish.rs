@@ -44,6 +44,9 @@ impl<L: Lanes<N>, const N: usize> Work for Finish<'_, '_, L, N> {
             if let Some(means) = taken.means(lanes, channels, at, source, values.len()) {
                 return to.put(lanes, parameters, values, means);
             }
+            if let Some(means) = taken.channel_means(lanes, channels, at) {
+                return to.put(lanes, parameters, values, means);
+            }
             let taken = *taken;
             lanes.outline(Added { lanes, taken, channels, at, source, values: &mut *values });
             return to.put(lanes, parameters, values, Nothing);

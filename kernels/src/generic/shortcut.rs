@@ -166,6 +166,26 @@ impl<'a> RowShortcut<'a> {
         }
     }
 
+    /// The same of means over channels, if all at `at` are over as many.
+    #[inline(always)]
+    pub(super) fn channel_means<L: Lanes<N>, const N: usize>(
+        &self,
+        lanes: L,
+        channels: usize,
+        at: At,
+    ) -> Option<ChannelMeans<'a, L, N>> {
+        let step = self.taken.shape.c;
+        match self.way {
+            Way::Channels(line) if self.whole::<N>(channels, at) => Some(ChannelMeans {
+                mean: Mean::new(lanes, mean_terms(step, channels, at)?, channels),
+                line: &line[at.column * step + at.channel..],
+                step,
+                scale: self.scale(lanes),
+            }),
+            _ => None,
+        }
+    }
+
     /// Adds to each pixel's values, from the one at `at` on, what the shortcut
     /// has for these N of the `channels` channels.
     #[inline(always)]
@@ -183,15 +203,10 @@ impl<'a> RowShortcut<'a> {
         }
         let mut done = 0;
         if self.whole::<N>(channels, at) {
-            let scale = self.scale(lanes);
             match self.way {
-                Way::Channels(line) => {
-                    if let Some(mean) = mean_terms(shape.c, channels, at) {
-                        for (p, value) in values.iter_mut().enumerate() {
-                            let pixel = &line[(at.column + p) * shape.c + at.channel..];
-                            let extra = scale.apply(lanes, mean.of(lanes, pixel, channels));
-                            add_to(lanes, value, extra);
-                        }
+                Way::Channels(_) => {
+                    if let Some(means) = self.channel_means(lanes, channels, at) {
+                        add_all(lanes, &means, values);
                         done = values.len();
                     }
                 }
@@ -202,6 +217,7 @@ impl<'a> RowShortcut<'a> {
                         let [extra] = self.values::<L, N, 1>(lanes, channels, at, [source]);
                         add_to(lanes, &mut values[0], extra);
                     }
+                    let scale = self.scale(lanes);
                     for (p, value) in values.iter_mut().enumerate().skip(from) {
                         let both = wrapped(lanes, line, at.column + p, source, shape.c);
                         add_to(lanes, value, scale.apply(lanes, both));
@@ -269,6 +285,16 @@ pub(super) struct Means<'a, L: Lanes<N>, const N: usize> {
     scale: Scale<L, N>,
 }
 
+/// See [`RowShortcut::channel_means`].
+pub(super) struct ChannelMeans<'a, L: Lanes<N>, const N: usize> {
+    mean: Mean<L, N>,
+    /// From the first pixel's first channel on.
+    line: &'a [i16],
+    /// Elements per pixel.
+    step: usize,
+    scale: Scale<L, N>,
+}
+
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for Nothing {
     #[inline(always)]
     fn add(&self, _: L, _: usize, y: L::I16) -> L::I16 {
@@ -290,6 +316,14 @@ impl<L: Lanes<N>, const N: usize> Extra<L, N> for Means<'_, L, N> {
         let first = 2 * p * self.channels;
         let pixels = [&self.lines[0][first..], &self.lines[1][first..]];
         let mean = mean_of_four(lanes, pixels, self.source, self.channels);
+        lanes.adds16(y, self.scale.apply(lanes, mean))
+    }
+}
+
+impl<L: Lanes<N>, const N: usize> Extra<L, N> for ChannelMeans<'_, L, N> {
+    #[inline(always)]
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
+        let mean = self.mean.of(lanes, &self.line[p * self.step..]);
         lanes.adds16(y, self.scale.apply(lanes, mean))
     }
 }
@@ -331,9 +365,18 @@ impl<L: Lanes<N>, const N: usize> Scale<L, N> {
     }
 }
 
-/// A mean over so many channels, at most [`MEAN_TERMS`].
+/// A mean over so many channels, at most [`MEAN_TERMS`], `step` from one to the
+/// next; and its constants.
 #[derive(Clone, Copy)]
-struct Mean(usize);
+struct Mean<L: Lanes<N>, const N: usize> {
+    terms: usize,
+    step: usize,
+    /// 2^15 / r, rounded.
+    factor: L::I16,
+    r: L::I16,
+    least: L::I16,
+    reciprocal: L::I16,
+}
 
 /// As many as [`Mean::of`] is exact for.
 const MEAN_TERMS: usize = 7;
@@ -342,16 +385,31 @@ const MEAN_TERMS: usize = 7;
 /// of fewer `channels`, have in common, if it is the same number for all of them
 /// and not too large.
 #[inline(always)]
-fn mean_terms(from: usize, channels: usize, at: At) -> Option<Mean> {
+fn mean_terms(from: usize, channels: usize, at: At) -> Option<usize> {
     if from <= channels {
         return None;
     }
     let terms = |channel: usize| (from - channel).div_ceil(channels);
     let count = terms(at.channel);
-    (count == terms(at.channel + at.count - 1) && count <= MEAN_TERMS).then_some(Mean(count))
+    (count == terms(at.channel + at.count - 1) && count <= MEAN_TERMS).then_some(count)
 }
 
-impl Mean {
+impl<L: Lanes<N>, const N: usize> Mean<L, N> {
+    /// Divides, so once for many pixels.
+    #[inline(always)]
+    fn new(lanes: L, terms: usize, step: usize) -> Self {
+        let factor = ((1 << 15) + terms / 2) / terms;
+        let least = terms + 2 * terms * terms;
+        Mean {
+            terms,
+            step,
+            factor: lanes.splat16(factor as i16),
+            r: lanes.splat16(terms as i16),
+            least: lanes.splat16(least as i16),
+            reciprocal: lanes.splat16(1024usize.div_ceil(terms) as i16),
+        }
+    }
+
     /// `rdiv(Σ x, r)` over the r channels `0, step, 2·step, …` of a pixel, for 16
     /// of them; all in 16 bits that wrap.
     ///
@@ -362,23 +420,20 @@ impl Mean {
     /// Rounding that factor up adds too little to reach the next integer, at
     /// most 0.99/2r (r = 7); a test goes through every u.
     #[inline(always)]
-    fn of<L: Lanes<N>, const N: usize>(self, lanes: L, pixel: &[i16], step: usize) -> L::I16 {
-        let terms = self.0;
+    fn of(&self, lanes: L, pixel: &[i16]) -> L::I16 {
+        let Mean { terms, step, factor, r, least, reciprocal } = *self;
+        let mut sum = load16_padded(lanes, pixel);
         if terms == 1 {
-            return load16_padded(lanes, pixel);
+            return sum;
         }
-        let factor = lanes.splat16((((1 << 15) + terms / 2) / terms) as i16);
-        let (r, least) = (lanes.splat16(terms as i16), terms + 2 * terms * terms);
-        let mut sum = lanes.splat16(0);
-        let mut quotient = sum;
-        for term in 0..terms {
+        let mut quotient = lanes.mulr16(sum, factor);
+        for term in 1..terms {
             let x = load16_padded(lanes, &pixel[term * step..]);
             sum = lanes.add16(sum, x);
             quotient = lanes.add16(quotient, lanes.mulr16(x, factor));
         }
         let rest = lanes.sub16(sum, lanes.mul16(quotient, r));
-        let u = lanes.add16(lanes.add16(rest, rest), lanes.splat16(least as i16));
-        let reciprocal = lanes.splat16(1024usize.div_ceil(terms) as i16);
+        let u = lanes.add16(lanes.add16(rest, rest), least);
         let quotient = lanes.sub16(quotient, r);
         lanes.add16(quotient, lanes.shr16(lanes.mul16(u, reciprocal), 11))
     }
@@ -449,10 +504,11 @@ impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
         let columns = at.column * pool..(at.column * pool + pool).min(shape.w);
         for (group, means) in means.iter_mut().enumerate() {
             let Some(at) = at.group(group, N) else { break };
-            if let (1, Some(mean)) = (pool, mean_terms(shape.c, channels, at)) {
+            if let (1, Some(terms)) = (pool, mean_terms(shape.c, channels, at)) {
                 let pixel = (row * shape.w + at.column) * shape.c;
                 let values = &taken.values[pixel + at.channel..];
-                lanes.store16(mean.of(lanes, values, channels), means);
+                let mean = Mean::new(lanes, terms, channels);
+                lanes.store16(mean.of(lanes, values), means);
                 continue;
             }
             let first = at.channel % shape.c;
@@ -534,7 +590,7 @@ mod tests {
                         pixel[..LANES].fill(first);
                         pixel[LANES * (terms - 1)..].fill(others.saturating_add(last));
                         let sum: i64 = (0..terms).map(|term| i64::from(pixel[term * LANES])).sum();
-                        let found = Mean(terms).of(Portable, &pixel, LANES);
+                        let found = Mean::new(Portable, terms, LANES).of(Portable, &pixel);
                         assert_eq!(
                             i64::from(found[0]),
                             rdiv(sum, terms as i64),
