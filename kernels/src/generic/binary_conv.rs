@@ -35,6 +35,7 @@ use core::ops::Range;
 use super::binary_counter::{Counter, GROUPS, STEPS_PER_BYTE, Wide};
 use super::epilogue::{At, Parameters, Row, Shift16, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
+use super::tile::Accumulators;
 use super::{BinaryJob, taps_inside, whole_columns};
 use crate::layout::{BINARY_LANES, binary_group_bytes, binary_lanes, binary_steps, pixel_bytes};
 use crate::types::{Conv, Padding};
@@ -52,6 +53,8 @@ pub(crate) trait Popcount: Outline {
     type Weights: Copy;
     /// One byte of a pixel, ready to be compared with any weights.
     type Input: Copy;
+    /// See [`Popcount::full`].
+    type Full: Copy;
     /// Byte counters in one register: 16, 32 or 64.
     const VECTOR: usize;
     /// Full blocks that share an input, at most: 1, or 2 where a register holds a
@@ -85,6 +88,62 @@ pub(crate) trait Popcount: Outline {
     ) -> Self::Counts;
     /// Counters `16·part..16·part + 16`, zero-extended.
     fn widen(self, counts: Self::Counts, part: usize) -> <Self::L as Lanes>::I16;
+
+    /// What [`Popcount::emit`] needs of a full block's channels.
+    fn full(self, out: &Row<'_>, channel: usize) -> Self::Full;
+    /// Hands a tile's full block over, if that is better done at once than pixel
+    /// by pixel; `false` otherwise.
+    #[inline(always)]
+    fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
+        self,
+        _out: &mut Row<'_>,
+        _full: &Self::Full,
+        _at: At,
+        _tile: &TileCounts<'_, Self, P, N, G, W>,
+    ) -> bool {
+        false
+    }
+}
+
+/// The counts of a tile for one of its blocks, and the terms from which twice as
+/// much is taken.
+pub(crate) struct TileCounts<
+    't,
+    S: Popcount,
+    const P: usize,
+    const N: usize,
+    const G: usize,
+    const W: usize,
+> {
+    isa: S,
+    counter: &'t Counter<S, P, N, G, W>,
+    terms: &'t Wide<S>,
+    g: usize,
+}
+
+impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize>
+    TileCounts<'_, S, P, N, G, W>
+{
+    /// What is counted in bytes for pixel `p`, and what in 16 bits.
+    #[inline(always)]
+    pub(crate) fn parts(&self, p: usize) -> ([S::Counts; N], Option<Wide<S>>) {
+        self.counter.parts(p, self.g)
+    }
+
+    /// See [`TileCounts`].
+    #[inline(always)]
+    pub(crate) fn terms(&self) -> &Wide<S> {
+        self.terms
+    }
+}
+
+impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize>
+    Accumulators<S::L, LANES, GROUPS> for TileCounts<'_, S, P, N, G, W>
+{
+    #[inline(always)]
+    fn of(&self, lanes: S::L, pixel: usize) -> Wide<S> {
+        accumulators(lanes, self.terms, self.counter.sums(self.isa, pixel, self.g))
+    }
 }
 
 /// What stays the same for all of a layer.
@@ -359,6 +418,12 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
         let terms = line.terms::<N, G>(layer.conv.window.kernel_w);
         let mut out = line.sink.row(row);
         let parameters = parameters::<S, G>(isa, &block, &out);
+        let mut full = [None; G];
+        if FULL {
+            for (g, full) in full.iter_mut().enumerate() {
+                *full = Some(isa.full(&out, block.at::<G>(0, g).channel));
+            }
+        }
         let lanes = isa.lanes();
         let window = layer.conv.window;
         let width = layer.conv.input.w;
@@ -407,10 +472,15 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
                 continue;
             }
             for g in 0..G {
+                let at = block.at::<G>(column, g);
+                let tile = TileCounts { isa, counter: &counter, terms: &terms[g], g };
+                if let Some(full) = &full[g]
+                    && isa.emit(&mut out, full, at, &tile)
+                {
+                    continue;
+                }
                 for p in 0..P {
-                    let accumulators = accumulators(lanes, &terms[g], counter.sums(isa, p, g));
-                    let at = block.at::<G>(column + p, g);
-                    out.emit16(lanes, &parameters[g], at, accumulators);
+                    out.emit16(lanes, &parameters[g], at.pixel(p), tile.of(lanes, p));
                 }
             }
         }

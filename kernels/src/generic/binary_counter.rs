@@ -13,14 +13,14 @@ use crate::layout::BINARY_LANES;
 pub(super) const STEPS_PER_BYTE: usize = 31;
 
 /// Groups of 16 channels in a full block.
-pub(super) const GROUPS: usize = BINARY_LANES / LANES;
+pub(crate) const GROUPS: usize = BINARY_LANES / LANES;
 
 /// The counters of a block, in 16 bits.
-pub(super) type Wide<S> = [<<S as Popcount>::L as Lanes>::I16; GROUPS];
+pub(crate) type Wide<S> = [<<S as Popcount>::L as Lanes>::I16; GROUPS];
 
 /// The counters of a tile: per pixel, N registers of bytes for each of G blocks,
 /// widened into 16 bits in time.
-pub(super) struct Counter<
+pub(crate) struct Counter<
     S: Popcount,
     const P: usize,
     const N: usize,
@@ -58,6 +58,12 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
                 if W == 1 { lanes.add16(self.wide[0][p][g][group], bytes) } else { bytes };
         }
         sums
+    }
+
+    /// The same in two parts: the bytes, and what was widened before.
+    #[inline(always)]
+    pub(crate) fn parts(&self, p: usize, g: usize) -> ([S::Counts; N], Option<Wide<S>>) {
+        (self.bytes[p][g], if W == 1 { Some(self.wide[0][p][g]) } else { None })
     }
 
     /// How many of `left` steps may be taken at once; empties the byte counters

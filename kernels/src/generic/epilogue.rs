@@ -48,6 +48,12 @@ impl At {
         Some(At { channel: self.channel + group * lanes, count: count.min(lanes), ..self })
     }
 
+    /// The `lanes` channels of group `group`, all of which exist.
+    #[inline(always)]
+    pub(super) fn part(self, group: usize, lanes: usize) -> At {
+        At { channel: self.channel + group * lanes, count: lanes, ..self }
+    }
+
     /// The same channels of the pixel `p` columns further on.
     #[inline(always)]
     pub(crate) fn pixel(self, p: usize) -> At {
@@ -182,6 +188,12 @@ pub(crate) struct Shift16 {
 }
 
 impl Shift16 {
+    /// By how much, if it is to the left and cannot saturate.
+    #[inline(always)]
+    pub(super) fn exact(self) -> Option<u32> {
+        (self.exact && self.shift >= 0).then_some(self.shift as u32)
+    }
+
     #[inline(always)]
     fn apply<L: Lanes<N>, const N: usize>(self, lanes: L, value: L::I16) -> L::I16 {
         let Shift16 { shift, exact } = self;

@@ -9,7 +9,7 @@
 //! its own is compiled without the instructions, and then each is a call.
 
 pub(crate) mod binary_conv;
-mod binary_counter;
+pub(crate) mod binary_counter;
 pub(crate) mod binary_depthwise;
 pub(crate) mod epilogue;
 mod finish;
@@ -20,6 +20,7 @@ pub(crate) mod lanes;
 pub(crate) mod peak;
 pub(crate) mod pool;
 mod shortcut;
+pub(crate) mod tile;
 
 use core::ops::Range;
 

@@ -166,6 +166,12 @@ impl<'a> RowShortcut<'a> {
         }
     }
 
+    /// Whether it is a mean over channels.
+    #[inline(always)]
+    pub(super) fn averages(&self) -> bool {
+        matches!(self.way, Way::Channels(_))
+    }
+
     /// The same of means over channels, if all at `at` are over as many.
     #[inline(always)]
     pub(super) fn channel_means<L: Lanes<N>, const N: usize>(
@@ -244,7 +250,8 @@ impl<'a> RowShortcut<'a> {
     /// groups of a grouped convolution start anywhere.
     #[inline(always)]
     fn whole<const N: usize>(&self, channels: usize, at: At) -> bool {
-        self.taken.shape.c == channels || (N == LANES && at.channel.is_multiple_of(N))
+        let own = self.taken.shape.c;
+        own == channels || (at.channel.is_multiple_of(N) && (N == LANES || own.is_multiple_of(N)))
     }
 
     #[inline(always)]
@@ -268,6 +275,7 @@ pub(super) trait Extra<L: Lanes<N>, const N: usize> {
 pub(super) struct Nothing;
 
 /// See [`RowShortcut::loads`].
+#[derive(Clone, Copy)]
 pub(super) struct Loads<'a, L: Lanes<N>, const N: usize> {
     /// From the first pixel's first channel on.
     line: &'a [i16],
@@ -286,6 +294,7 @@ pub(super) struct Means<'a, L: Lanes<N>, const N: usize> {
 }
 
 /// See [`RowShortcut::channel_means`].
+#[derive(Clone, Copy)]
 pub(super) struct ChannelMeans<'a, L: Lanes<N>, const N: usize> {
     mean: Mean<L, N>,
     /// From the first pixel's first channel on.
@@ -307,6 +316,17 @@ impl<L: Lanes<N>, const N: usize> Extra<L, N> for Loads<'_, L, N> {
     fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
         let extra = load16_padded(lanes, &self.line[p * self.step..]);
         lanes.adds16(y, self.scale.apply(lanes, extra))
+    }
+}
+
+/// Where there is one; [`Nothing`] otherwise.
+impl<L: Lanes<N>, const N: usize, E: Extra<L, N>> Extra<L, N> for Option<E> {
+    #[inline(always)]
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
+        match self {
+            Some(extra) => extra.add(lanes, p, y),
+            None => y,
+        }
     }
 }
 

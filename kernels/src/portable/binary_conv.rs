@@ -2,6 +2,7 @@
 
 use super::Portable;
 use crate::generic::binary_conv::Popcount;
+use crate::generic::epilogue::Row;
 
 /// The popcount of every byte (the usual halving: pairs, nibbles, bytes).
 #[inline(always)]
@@ -26,6 +27,7 @@ impl Popcount for Portable {
     type Counts = [u64; 2];
     type Weights = [u64; 2];
     type Input = u64;
+    type Full = ();
     const VECTOR: usize = 16;
     const CASES: bool = false;
 
@@ -33,6 +35,8 @@ impl Popcount for Portable {
     fn lanes(self) -> Portable {
         self
     }
+    #[inline(always)]
+    fn full(self, _: &Row<'_>, _: usize) {}
     #[inline(always)]
     fn zero(self) -> [u64; 2] {
         [0; 2]

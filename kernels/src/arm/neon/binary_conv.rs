@@ -6,6 +6,7 @@ use core::arch::aarch64::*;
 use super::Neon;
 use super::memory::vld1q_u8;
 use crate::generic::binary_conv::Popcount;
+use crate::generic::epilogue::Row;
 
 impl Popcount for Neon {
     type L = Neon;
@@ -13,12 +14,15 @@ impl Popcount for Neon {
     type Weights = uint8x16_t;
     /// The byte in all lanes.
     type Input = uint8x16_t;
+    type Full = ();
     const VECTOR: usize = 16;
 
     #[inline(always)]
     fn lanes(self) -> Neon {
         self
     }
+    #[inline(always)]
+    fn full(self, _: &Row<'_>, _: usize) {}
     #[inline(always)]
     fn zero(self) -> uint8x16_t {
         // SAFETY: the target has NEON.

@@ -10,7 +10,10 @@
 use core::arch::x86_64::*;
 
 use super::Avx2;
-use crate::generic::binary_conv::Popcount;
+use crate::generic::binary_conv::{Popcount, TileCounts};
+use crate::generic::binary_counter::GROUPS;
+use crate::generic::epilogue::{At, Parameters, Row};
+use crate::generic::lanes::LANES;
 
 /// Per input nibble its row, twice: a plain load is cheaper than one that
 /// broadcasts on some CPUs, and no dearer on the others.
@@ -38,6 +41,7 @@ impl Popcount for Avx2 {
     type Weights = [__m256i; 2];
     /// The rows of the low and high nibble, in both halves.
     type Input = [__m256i; 2];
+    type Full = [Parameters<Avx2>; GROUPS];
     const VECTOR: usize = 32;
 
     #[inline(always)]
@@ -85,5 +89,23 @@ impl Popcount for Avx2 {
                 _ => _mm256_extracti128_si256::<1>(counts),
             })
         }
+    }
+    #[inline(always)]
+    fn full(self, out: &Row<'_>, channel: usize) -> Self::Full {
+        let mut full = [out.parameters(self, channel); GROUPS];
+        for (group, full) in full.iter_mut().enumerate().skip(1) {
+            *full = out.parameters(self, channel + group * LANES);
+        }
+        full
+    }
+    #[inline(always)]
+    fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
+        self,
+        out: &mut Row<'_>,
+        full: &Self::Full,
+        at: At,
+        tile: &TileCounts<'_, Self, P, N, G, W>,
+    ) -> bool {
+        out.emit_tile::<Avx2, LANES, GROUPS, P>(self, full, at, tile)
     }
 }

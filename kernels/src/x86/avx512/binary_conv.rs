@@ -4,7 +4,10 @@
 use core::arch::x86_64::*;
 
 use super::Avx512;
-use crate::generic::binary_conv::Popcount;
+use crate::generic::binary_conv::{Popcount, TileCounts};
+use crate::generic::epilogue::{At, Parameters, Row};
+use crate::generic::lanes::{Lanes, WIDE};
+use crate::generic::tile::Accumulators;
 use crate::x86::avx2::Avx2;
 
 impl Popcount for Avx512 {
@@ -13,6 +16,8 @@ impl Popcount for Avx512 {
     type Weights = __m512i;
     /// The byte in all lanes.
     type Input = __m512i;
+    /// Two groups of 32 channels.
+    type Full = [Parameters<Avx512, WIDE>; 2];
     const VECTOR: usize = 64;
     const BLOCKS: usize = 2;
 
@@ -61,5 +66,57 @@ impl Popcount for Avx512 {
                 _ => _mm512_extracti32x4_epi32::<3>(counts),
             })
         }
+    }
+    #[inline(always)]
+    fn full(self, out: &Row<'_>, channel: usize) -> Self::Full {
+        [out.parameters(self, channel), out.parameters(self, channel + WIDE)]
+    }
+    #[inline(always)]
+    fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
+        self,
+        out: &mut Row<'_>,
+        full: &Self::Full,
+        at: At,
+        tile: &TileCounts<'_, Self, P, N, G, W>,
+    ) -> bool {
+        out.emit_tile::<Avx512, WIDE, 2, P>(self, full, at, tile)
+    }
+}
+
+impl<const P: usize, const N: usize, const G: usize, const W: usize> Accumulators<Avx512, WIDE, 2>
+    for TileCounts<'_, Avx512, P, N, G, W>
+{
+    #[inline(always)]
+    fn of(&self, isa: Avx512, pixel: usize) -> [__m512i; 2] {
+        let (bytes, wide) = self.parts(pixel);
+        // SAFETY: `isa` proves AVX-512 F and BW.
+        let mut sums = unsafe {
+            [
+                _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes[0])),
+                _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(bytes[0])),
+            ]
+        };
+        let terms = joined(isa, self.terms());
+        if let Some(wide) = wide {
+            for (sum, wide) in sums.iter_mut().zip(joined(isa, &wide)) {
+                *sum = isa.add16(*sum, wide);
+            }
+        }
+        for (sum, terms) in sums.iter_mut().zip(terms) {
+            *sum = isa.sub16(terms, isa.add16(*sum, *sum));
+        }
+        sums
+    }
+}
+
+/// Groups of 16 as groups of 32.
+#[inline(always)]
+fn joined(_: Avx512, [a, b, c, d]: &[__m256i; 4]) -> [__m512i; 2] {
+    // SAFETY: an `Avx512` proves AVX-512 F.
+    unsafe {
+        [
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(*a), *b),
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(*c), *d),
+        ]
     }
 }
