@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Whether a function of a linked Arm program can reach a panic.
+"""Whether a function of a linked Cortex-M or RISC-V program (32 bits) can reach a panic.
 
 Follows the calls of the program's instructions from the function. Fails, with their
 number by function, if one of the functions reached calls a panic: what is in
-core and from which the panic handler can be reached, or the instruction that traps.
+core and from which the panic handler can be reached, or an instruction that traps.
+Fails too where it reads no calls, for then it has not looked.
 
 A call through a register may go to any function whose address lies in the program's
-constants and data (that is how the kernels of an instruction set are called), but
-for those that print: a panic's message is all that could.
+constants and data (that is how the kernels of an instruction set are called) or is
+made by its instructions, but for those that print (a panic's message is all that could)
+and those of the start and of exceptions, which the processor calls.
 
     .ci/no_panic.py LLVM PROGRAM FUNCTION
 
@@ -15,61 +17,134 @@ LLVM: the folder of llvm-objdump and llvm-nm. FUNCTION: how its name begins.
 """
 
 import collections
+import itertools
 import re
 import subprocess
 import sys
 
 HANDLER = "rust_begin_unwind"
-PRINTS = re.compile(r"<?(core::fmt|semihosting)::|__stext")
+PRINTS = r"<?(core::fmt|semihosting)::|<.* as core::fmt::"
+# A number can be the address of one too: that of the first instruction is 0 or 2^31.
+STARTS = r"(__stext|_(abs_)?start(_rust|_trap)?|abort)$"
+NOT_CALLED = re.compile(f"{PRINTS}|{STARTS}")
+FORMAT = re.compile(r"file format (\S+)$", re.MULTILINE)
+SECTION = re.compile(r"^ *\d+ (\S+) .* DATA *$", re.MULTILINE)
+# The functions in it are called by the processor alone.
+VECTORS = ".vector_table"
 FUNCTION = re.compile(r"^([0-9a-f]+) <(.*)>:$")
-INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*)$")
-TARGET = re.compile(r"0x[0-9a-f]+ <(.*?)(?:\+0x[0-9a-f]+)?>\s*(?:@.*)?$")
-# Branches with or without a condition and a width, and those that compare.
-CONDITION = "eq|ne|hs|cs|lo|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
-BRANCH = re.compile(rf"^(b(l|lx|x)?({CONDITION})?|cbn?z)(\.[nw])?$")
+INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\s+((\S+)\s*(.*))$")
+TARGET = re.compile(r"0x[0-9a-f]+(?:\(\w+\))? <(.*?)(?:\+0x[0-9a-f]+)?>\s*(?:@.*)?$")
+NUMBER = r"(-?0x[0-9a-f]+|-?\d+)"
+
+
+class Arm:
+    """Thumb. As a value, a function's address is odd."""
+
+    odd = 1
+    condition = "eq|ne|hs|cs|lo|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
+    # With or without a condition and a width, and those that compare.
+    branch = re.compile(rf"(b(l|lx|x)?({condition})?|cbn?z)(\.[nw])?$")
+    to_register = re.compile(r"(ldr|mov|add)\S*\s+pc\b")
+    back = "lr"
+    trap = re.compile(r"udf")
+    part = re.compile(rf"mov([wt])\S*\s+(\w+), #{NUMBER}")
+    whole = re.compile(rf".*\s\.word\s+{NUMBER}")
+
+    @classmethod
+    def addresses(cls, function):
+        """What two halves of one register can be together, and words amid the code."""
+        made, halves = set(), collections.defaultdict(set)
+        for _, text in function:
+            if found := cls.part.match(text):
+                halves[found[1], found[2]].add(int(found[3], 0))
+            elif found := cls.whole.match(text):
+                made.add(int(found[1], 0))
+        for (half, register), lows in halves.items():
+            highs = halves.get(("t", register), ()) if half == "w" else ()
+            made |= {high << 16 | low for high, low in itertools.product(highs, lows)}
+        return made
+
+
+class RiscV:
+    """RV32, compressed instructions too."""
+
+    odd = 0
+    branch = re.compile(r"(j|jal|jr|jalr|b(eq|ne|lt|ge|gt|le)u?z?)$")
+    to_register = re.compile(r"(?!)")
+    back = "ra"
+    trap = re.compile(r"unimp|c\.unimp|ebreak")
+    high = re.compile(rf"(lui|auipc)\s+(\w+), {NUMBER}")
+    low = re.compile(rf"addi\s+\w+, (\w+), {NUMBER}")
+
+    @classmethod
+    def addresses(cls, function):
+        """What upper parts in a register, and numbers added to it, can be together."""
+        highs, lows = collections.defaultdict(set), collections.defaultdict(set)
+        for at, text in function:
+            if found := cls.high.match(text):
+                base = at if found[1] == "auipc" else 0
+                highs[found[2]].add(base + (int(found[3], 0) << 12))
+            elif found := cls.low.match(text):
+                lows[found[1]].add(int(found[2], 0))
+        pairs = (itertools.product(highs[register], lows[register]) for register in [*highs])
+        return {high + low & 0xFFFF_FFFF for high, low in itertools.chain(*pairs)}
+
+
+MACHINES = {"elf32-littlearm": Arm, "elf32-littleriscv": RiscV}
 
 
 def output(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def pointers_of(llvm, program):
-    """The functions whose addresses lie in constants and data."""
+def words_of(llvm, program):
+    """The words of constants and data."""
+    sections = SECTION.findall(output(f"{llvm}/llvm-objdump", "-h", program))
+    sections = [f"--section={name}" for name in sections if name != VECTORS]
+    words = set()
+    for line in output(f"{llvm}/llvm-objdump", "-s", *sections, program).splitlines():
+        if found := re.match(r" [0-9a-f]+ ((?:[0-9a-f]{8} )+)", line):
+            words |= {int.from_bytes(bytes.fromhex(word), "little") for word in found[1].split()}
+    return words
+
+
+def named(llvm, program, odd, addresses):
+    """The functions that have one of the addresses and may be called by it."""
     functions = {}
     for line in output(f"{llvm}/llvm-nm", "-C", program).splitlines():
         address, kind, name = line.split(" ", 2)
         if kind in "tTwW":
-            functions[int(address, 16) | 1] = name
-    found = set()
-    dump = output(f"{llvm}/llvm-objdump", "-s", "-j", ".rodata", "-j", ".data", program)
-    for line in dump.splitlines():
-        if words := re.match(r" [0-9a-f]+ ((?:[0-9a-f]{8} )+)", line):
-            for word in words[1].split():
-                found.add(functions.get(int.from_bytes(bytes.fromhex(word), "little")))
-    return {name for name in found if name and not PRINTS.match(name)}
+            functions[int(address, 16) | odd] = name
+    found = {functions[address] for address in addresses & functions.keys()}
+    return {name for name in found if not NOT_CALLED.match(name)}
 
 
-def calls_of(llvm, program):
-    """By function: each call's target, `None` where a register says it."""
-    text = output(f"{llvm}/llvm-objdump", "-d", "-C", "--no-show-raw-insn", program)
-    calls, here = {}, None
+def functions_of(text):
+    """By function, its instructions with their addresses."""
+    functions, here = {}, None
     for line in text.splitlines():
         if found := FUNCTION.match(line):
-            here = found[2]
-            calls.setdefault(here, [])
-        elif here and (found := INSTRUCTION.match(line)):
-            name, operands = found[2], found[3]
-            if name.startswith("udf"):
-                calls[here].append("udf")
-            elif BRANCH.match(name):
-                target = TARGET.search(operands)
-                if target and target[1] != here:
-                    calls[here].append(target[1])
-                elif not target and not operands.startswith("lr"):
-                    calls[here].append(None)
-            elif re.match(r"(ldr|mov|add)\S*$", name) and re.match(r"pc\b", operands):
-                calls[here].append(None)
-    return calls
+            here = functions.setdefault(found[2], [])
+        elif here is not None and (found := INSTRUCTION.match(line)):
+            here.append((int(found[1], 16), found[2]))
+    return functions
+
+
+def calls_of(machine, name, instructions):
+    """Each call's target, `None` where a register says it; a trap is one too."""
+    for _, text in instructions:
+        operation, _, operands = text.replace("\t", " ").partition(" ")
+        operands = operands.strip()
+        if machine.trap.match(operation):
+            yield operation
+        elif machine.branch.match(operation):
+            target = TARGET.search(operands)
+            if target and target[1] != name:
+                yield target[1]
+            elif not target and operands != machine.back:
+                yield None
+        elif machine.to_register.match(text):
+            yield None
 
 
 def closure(edges, start):
@@ -83,7 +158,13 @@ def closure(edges, start):
 
 
 def main(llvm, program, function):
-    calls = calls_of(llvm, program)
+    text = output(f"{llvm}/llvm-objdump", "-d", "-C", "--no-show-raw-insn", program)
+    form = FORMAT.search(text)
+    machine = MACHINES.get(form and form[1])
+    if not machine:
+        sys.exit(f"{program}: {form and form[1]} is none of {', '.join(MACHINES)}")
+    functions = functions_of(text)
+    calls = {name: [*calls_of(machine, name, code)] for name, code in functions.items()}
     handlers = [name for name in calls if HANDLER in name]
     roots = [name for name in calls if name.startswith(function)]
     if not handlers or not roots:
@@ -92,11 +173,12 @@ def main(llvm, program, function):
     for caller, targets in calls.items():
         for target in targets:
             callers[target].add(caller)
-    panics = {name for name in closure(callers, handlers) if name.startswith("core::")}
-    panics |= {*handlers, "udf"}
+    panics = {name for name in closure(callers, handlers) if name and name.startswith("core::")}
+    panics |= {*handlers} | {name for name in callers if name and machine.trap.fullmatch(name)}
 
+    made = set().union(*map(machine.addresses, functions.values()))
     follow = {name: set() if name in panics else set(to) for name, to in calls.items()}
-    follow[None] = pointers_of(llvm, program)
+    follow[None] = named(llvm, program, machine.odd, words_of(llvm, program) | made)
     reached = closure(follow, roots)
     if None in reached and not follow[None]:
         sys.exit(f"{program}: a call through a register, and no pointer that it could take")
@@ -112,7 +194,14 @@ def main(llvm, program, function):
             what = ", ".join(f"{count} {target}" for target, count in sorted(found.items()))
             print(f"  {name}: {what}", file=sys.stderr)
         sys.exit(1)
-    print(f"{len(reached)} functions from {function} on: none refers to a panic")
+    unread = [name for name in reached if not functions.get(name)]
+    if unread or reached == {*roots}:
+        sys.exit(f"{program}: nothing read of {', '.join(unread) or 'what ' + function + ' calls'}")
+    instructions = sum(len(functions[name]) for name in reached)
+    print(
+        f"{len(reached)} functions, {instructions} instructions from {function} on: "
+        "none refers to a panic"
+    )
 
 
 if __name__ == "__main__":

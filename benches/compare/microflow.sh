@@ -43,7 +43,6 @@ version = "0.0.0"
 edition = "2024"
 
 [dependencies]
-cortex-m = "0.7"
 cortex-m-rt = "0.7"
 firmware = { path = "$firmware/common" }
 microflow = "=$version"

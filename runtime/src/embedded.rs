@@ -80,7 +80,7 @@ impl<const IMAGE: usize, const CLASSES: usize, const ARENA: usize, const TENSORS
     ///
     /// On the scalar kernels (microcontrollers) none of the code that a release build
     /// of this calls refers to a panic: `.ci/no_panic.py` looks at every instruction of
-    /// the linked examples for Cortex-M. Vector kernels (x86, NEON) do have panics.
+    /// the linked examples for Cortex-M and RISC-V. Vector kernels (x86, NEON) panic.
     ///
     /// # Errors
     /// [`Error::Internal`], for a reason that is a bug of this crate: never one in

@@ -13,7 +13,9 @@
 use super::epilogue::Sink;
 use super::positive;
 use crate::generic::BinaryJob;
-use crate::layout::{binary_group_bytes, binary_lanes, binary_offset, binary_steps, pixel_bytes};
+use crate::layout::{
+    BINARY_LANES, binary_group_bytes, binary_lanes, binary_offset, binary_steps, pixel_bytes,
+};
 use crate::types::{Conv, Padding};
 
 /// Output channels that are counted together; the layout has whole ones of them.
@@ -52,9 +54,11 @@ pub(super) fn run(job: BinaryJob<'_>) -> Option<()> {
             let pixels = (conv.output.w - column).min(RUN);
             for (group, weights) in weights.chunks_exact(group_bytes).enumerate() {
                 for channel in (0..outputs).step_by(CHANNELS) {
+                    let block = channel / BINARY_LANES * BINARY_LANES;
                     let eight = Eight {
-                        weights: weights.get(binary_offset(steps, outputs, channel, 0)..)?,
-                        stride: binary_lanes(channel / 64 * 64, outputs),
+                        block: weights.get(binary_offset(steps, outputs, block, 0)..)?,
+                        stride: positive(binary_lanes(block, outputs))?,
+                        lane: channel - block,
                         byte: group * inputs / 8,
                     };
                     if one_tap {
@@ -62,7 +66,7 @@ pub(super) fn run(job: BinaryJob<'_>) -> Option<()> {
                         let bytes = input.get(first + eight.byte..)?;
                         for (p, bytes) in bytes.chunks(layer.pixel).take(pixels).enumerate() {
                             let bytes = bytes.get(..layer.steps)?;
-                            let counts = compare(bytes, ALL, eight.weights, eight.stride);
+                            let counts = compare(bytes, ALL, &eight, eight.block);
                             for (i, sums) in sums.iter_mut().enumerate() {
                                 *sums.get_mut(p)? = [2 * i, 2 * i + 1]
                                     .map(|channel| inputs as i32 - 2 * of_byte(counts, channel));
@@ -102,10 +106,12 @@ struct Layer<'a> {
 
 /// Eight output channels.
 struct Eight<'a> {
-    /// From the first step of the first of them on.
-    weights: &'a [u8],
-    /// Bytes per step in `weights`.
+    /// Weights of the block that they are in.
+    block: &'a [u8],
+    /// Bytes per step in it.
     stride: usize,
+    /// In a step, the first of them.
+    lane: usize,
     /// First byte of the input pixel that the group reads.
     byte: usize,
 }
@@ -138,9 +144,9 @@ impl Layer<'_> {
                 taps += 1;
                 let bytes = self.input.get(pixel * self.pixel + eight.byte..)?.get(..self.steps)?;
                 let first = (ky * window.kernel_w + kx) * self.steps * eight.stride;
-                let parts = eight.weights.get(first..)?.chunks(part);
+                let parts = eight.block.get(first..)?.chunks(part);
                 for (bytes, weights) in bytes.chunks(STEPS_PER_BYTE).zip(parts) {
-                    let counts = compare(bytes, all, weights, eight.stride);
+                    let counts = compare(bytes, all, eight, weights);
                     for (channel, differing) in differing.iter_mut().flatten().enumerate() {
                         *differing += of_byte(counts, channel);
                     }
@@ -152,21 +158,17 @@ impl Layer<'_> {
 }
 
 /// The bits in which each of 8 output channels differs from some bytes of a pixel,
-/// at most [`STEPS_PER_BYTE`]; their weights are `stride` apart.
+/// at most [`STEPS_PER_BYTE`]; `block` are their block's weights for these.
 #[inline(never)]
-fn compare(bytes: &[u8], all: u32, weights: &[u8], stride: usize) -> [u32; 2] {
+fn compare(bytes: &[u8], all: u32, eight: &Eight<'_>, block: &[u8]) -> [u32; 2] {
     let (mut low, mut high) = (0, 0);
-    let mut at = 0;
-    for &byte in bytes {
-        let Some(&[a, b, c, d, e, f, g, h]) =
-            weights.get(at..at + CHANNELS).and_then(<[u8]>::first_chunk)
-        else {
+    for (&byte, step) in bytes.iter().zip(block.chunks_exact(eight.stride)) {
+        let Some(&[a, b, c, d, e, f, g, h]) = step.get(eight.lane..eight.lane + CHANNELS) else {
             break;
         };
         let byte = u32::from(byte) * all;
         low += popcounts(u32::from_le_bytes([a, b, c, d]) ^ byte);
         high += popcounts(u32::from_le_bytes([e, f, g, h]) ^ byte);
-        at += stride;
     }
     [low, high]
 }

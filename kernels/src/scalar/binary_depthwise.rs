@@ -1,6 +1,7 @@
 //! Depthwise convolution of ±1 by ±1: bits become numbers as they are read.
 
 use super::depthwise::{self, Source};
+use super::pixels;
 use crate::generic::BinaryJob;
 use crate::layout::pixel_bytes;
 use crate::types::Padding;
@@ -38,7 +39,7 @@ impl Source for Signs<'_> {
     }
     #[inline(always)]
     fn pixels(&self, first: usize, channel: usize, to: &mut [i16]) -> Option<()> {
-        let pixels = depthwise::pixels(self.bits, self.pixel, first, to.len())?;
+        let pixels = pixels(self.bits, self.pixel, first, to.len())?;
         for (to, pixel) in to.iter_mut().zip(pixels) {
             *to = sign(*pixel.get(channel / 8)?, channel) as i16;
         }

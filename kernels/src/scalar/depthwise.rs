@@ -8,10 +8,9 @@
 //! of fetching: 1 load, 1 store and 5 operations per value of the input.
 
 use core::ops::Range;
-use core::slice::ChunksExact;
 
 #[cfg(arm_dsp)]
-use super::dsp;
+use super::dsp::Weights;
 use super::epilogue::Sink;
 use super::positive;
 use crate::types::{Conv, Epilogue};
@@ -36,18 +35,6 @@ pub(super) trait Source {
     fn pixels(&self, first: usize, channel: usize, to: &mut [i16]) -> Option<()>;
     /// What is read outside the input; it fits 16 bits.
     fn outside(&self) -> i32;
-}
-
-/// `count` pixels of `step` elements each, from the pixel `first` on.
-#[inline(always)]
-pub(super) fn pixels<T>(
-    elements: &[T],
-    step: usize,
-    first: usize,
-    count: usize,
-) -> Option<ChunksExact<'_, T>> {
-    let step = positive(step)?;
-    Some(elements.get(first * step..(first + count) * step)?.chunks_exact(step))
 }
 
 /// The whole operation.
@@ -178,26 +165,37 @@ fn multiply(
     sums: &mut [[i32; 2]],
     i: usize,
 ) {
-    #[cfg(arm_dsp)]
-    let weights = dsp::weights(weights);
+    let weights = weights.map(Weights::new);
+    // All lines as one array: one address, from which each value is a constant away.
+    let Some(all) = lines.as_flattened().first_chunk::<{ TAPS * LINE }>() else { return };
     let mut place = 0;
     for sums in sums {
-        // The remainder says to the compiler that the window lies in the lines.
-        let x = place % PLACES;
-        let window = lines.each_ref().map(|line| [line[x], line[x + 1], line[x + 2]]);
-        #[cfg(arm_dsp)]
-        let sum = dsp::window(&window, &weights);
-        #[cfg(not(arm_dsp))]
-        let sum = sum_of(&window, weights);
+        let mut sum = 0;
+        for (line, weights) in weights.iter().enumerate() {
+            // The remainder says to the compiler that the window lies in the lines.
+            let x = place % PLACES + line * LINE;
+            sum = weights.add([all[x], all[x + 1], all[x + 2]], sum);
+        }
         sums[i % 2] = sum;
         place += stride;
     }
 }
 
-/// Σ w·x of one window.
+/// Those of one line of a 3×3 window.
 #[cfg(not(arm_dsp))]
-#[inline(always)]
-fn sum_of(window: &[[i16; TAPS]; TAPS], weights: &[[i32; TAPS]; TAPS]) -> i32 {
-    let products = window.iter().flatten().zip(weights.as_flattened());
-    products.fold(0, |sum: i32, (&x, w)| sum.wrapping_add(w * i32::from(x)))
+#[derive(Clone, Copy)]
+struct Weights([i32; TAPS]);
+
+#[cfg(not(arm_dsp))]
+impl Weights {
+    fn new(weights: [i32; TAPS]) -> Weights {
+        Weights(weights)
+    }
+
+    /// Adds the products.
+    #[inline(always)]
+    fn add(&self, x: [i16; TAPS], sum: i32) -> i32 {
+        let products = self.0.iter().zip(x).map(|(w, x)| w * i32::from(x));
+        products.fold(sum, i32::wrapping_add)
+    }
 }

@@ -2,16 +2,18 @@
 //!
 //! What belongs to a channel is fetched once for a run of pixels; then the run
 //! is scaled, the shortcut added, and the rest done in a loop each, so that a
-//! loop's values fit the registers of a small CPU. Where there are instructions
-//! for two 16-bit values at once, most layers have both channels in each loop
-//! (`dsp.rs`).
+//! loop's values fit the registers of a small CPU. A loop goes over whole pixels of
+//! a tensor, which needs no check for each, and is there twice where a shift has a
+//! direction. Where there are instructions for two 16-bit values at once, most
+//! layers have both channels in each loop (`dsp.rs`).
 
 use core::ops::Range;
+use core::slice::ChunksExact;
 
 #[cfg(arm_dsp)]
 use super::dsp;
 use super::pool::rdiv;
-use super::positive;
+use super::{pixels, pixels_mut, positive};
 use crate::layout::pixel_bytes;
 use crate::types::{Epilogue, Prelu, Shape, Shortcut, Sign};
 
@@ -36,6 +38,7 @@ impl<'a> Sink<'a> {
     /// Takes the accumulators of `channel` and, if there are `channels` = 2, of the
     /// next, of the pixels from `column` of `row` on: a row goes on in the next.
     /// They are scratch afterwards.
+    #[inline(never)]
     pub(super) fn put(
         &mut self,
         row: usize,
@@ -45,8 +48,8 @@ impl<'a> Sink<'a> {
         run: &mut [[i32; 2]],
     ) -> Option<()> {
         #[cfg(arm_dsp)]
-        if channels == 2 && self.put_both(row, column, channel, run).is_some() {
-            return Some(());
+        if channels == 2 && self.takes_both(channel) {
+            return self.put_both(row, column, channel, run);
         }
         for i in 0..channels.min(2) {
             self.put_one(row, column, channel + i, i, run)?;
@@ -54,8 +57,23 @@ impl<'a> Sink<'a> {
         Some(())
     }
 
-    /// Takes the accumulators of two channels if that is what most layers want.
+    /// Whether the epilogue is one for [`Sink::put_both`], which most are.
     #[cfg(arm_dsp)]
+    fn takes_both(&self, channel: usize) -> bool {
+        let even = |shape: Shape| shape.c.is_multiple_of(2);
+        match &self.epilogue {
+            Epilogue::Stream { shortcut, prelu: Some(_), stream: Some(_), .. } => {
+                channel.is_multiple_of(2)
+                    && even(self.shape)
+                    && shortcut.as_ref().is_none_or(|taken| even(taken.shape))
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes the accumulators of two channels, if [`Sink::takes_both`].
+    #[cfg(arm_dsp)]
+    #[inline(never)]
     fn put_both(
         &mut self,
         row: usize,
@@ -63,33 +81,54 @@ impl<'a> Sink<'a> {
         channel: usize,
         run: &mut [[i32; 2]],
     ) -> Option<()> {
-        let Shape { w, c, .. } = self.shape;
+        let Shape { h, w, c } = self.shape;
         let pixel = (row - self.first_row) * w + column;
         let Epilogue::Stream { shift, multiplier, bias, shortcut, prelu, stream, sign } =
             &mut self.epilogue
         else {
             return None;
         };
-        let (Some(prelu), Some(stream)) = (prelu, stream) else { return None };
-        if !(channel.is_multiple_of(2) && c.is_multiple_of(2)) {
-            return None;
+        let two = dsp::Two::new(multiplier, bias, prelu.as_ref()?, channel);
+        let shift = Shift::new(*shift);
+        match shift.is_left() {
+            true => two.scale(run, |value| shift.apply_left(value)),
+            false => two.scale(run, |value| shift.apply_right(value)),
         }
-        let shortcut = match shortcut {
-            None => None,
-            Some(Shortcut { values, shape, pool: 1, shift })
-                if shape.w == w && shape.c <= c && shape.c.is_multiple_of(2) =>
-            {
-                let at = ((row * w + column) * shape.c + channel.checked_rem(shape.c)?) / 2;
-                let from = dsp::Pixels { all: values.as_chunks().0, at, step: shape.c / 2 };
-                Some(dsp::Shortcut { from, shift: Shift::new(*shift) })
+        if let Some(taken) = shortcut {
+            let shift = Shift::new(taken.shift);
+            let first = channel.checked_rem(taken.shape.c)?;
+            let values = Values {
+                all: taken.values.as_chunks().0,
+                input: Shape { c: taken.shape.c / 2, ..taken.shape },
+                output: Shape { h, w, c: c / 2 },
+                pool: taken.pool,
+                first: first / 2,
+            };
+            if let Some(pixels) = values.of_pixels(row, column, run.len()) {
+                match shift.is_left() {
+                    true => dsp::add(run, pixels, first / 2, |value| shift.apply(value))?,
+                    false => dsp::add(run, pixels, first / 2, |value| shift.right(value))?,
+                }
+            } else {
+                values.means(row, column, run, |run, row, column, four| {
+                    let means = match four {
+                        Some(four) => [0, 1].map(|i| mean_of_four(four.map(|pair| pair[i]))),
+                        None => [
+                            mean(taken, c, row, column, first)?,
+                            mean(taken, c, row, column, first + 1)?,
+                        ],
+                    };
+                    run[0] = dsp::plus(run[0], means.map(|mean| shift.apply(mean)));
+                    Some(())
+                })?;
             }
-            Some(_) => return None,
-        };
-        let two = dsp::Two::new(Shift::new(*shift), multiplier, bias, prelu, channel);
-        let all = stream.as_chunks_mut().0;
-        let stream = dsp::Pixels { all, at: (pixel * c + channel) / 2, step: c / 2 };
-        let signs = sign.as_mut().map(|sign| dsp::Signs::new(sign, channel, pixel, pixel_bytes(c)));
-        dsp::put(&two, run, shortcut, stream, signs);
+        }
+        let stream = stream.as_mut()?.as_chunks_mut().0;
+        two.activate(run, pixels_mut(stream, c / 2, pixel, run.len())?, channel / 2)?;
+        if let Some(Sign { thresholds, bits }) = sign {
+            let bits = pixels_mut(bits, pixel_bytes(c), pixel, run.len())?;
+            dsp::sign(run, thresholds, channel, bits)?;
+        }
         Some(())
     }
 
@@ -105,53 +144,44 @@ impl<'a> Sink<'a> {
     ) -> Option<()> {
         let Shape { w, c, .. } = self.shape;
         let pixel = (row - self.first_row) * w + column;
-        // Which says to the compiler that no pixel has to be asked.
-        let i = i % 2;
         match &mut self.epilogue {
             Epilogue::Threshold { thresholds, bits } => {
-                let threshold = *thresholds.get(channel)?;
-                let mut bits = Bits::new(bits, c, pixel, channel);
-                for &accumulator in run.iter().map(|two| &two[i]) {
-                    bits.put(accumulator < threshold)?;
-                }
+                set_bits(bits, c, pixel, channel, run, i, *thresholds.get(channel)?)?;
             }
             Epilogue::Stream { shift, multiplier, bias, shortcut, prelu, stream, sign } => {
                 let shift = Shift::new(*shift);
-                let (multiplier, bias) =
-                    (*multiplier.get(channel)?, i32::from(*bias.get(channel)?));
-                for value in run.iter_mut().map(|two| &mut two[i]) {
-                    *value = saturate(mulr(shift.apply(*value), multiplier) + bias);
+                let factor = Factor::new(*multiplier.get(channel)?, *bias.get(channel)?);
+                match shift.is_left() {
+                    true => each(run, i, |value| factor.apply(shift.apply_left(value))),
+                    false => each(run, i, |value| factor.apply(shift.apply_right(value))),
                 }
                 if let Some(taken) = shortcut {
-                    let run = run.iter_mut().map(|two| &mut two[i]);
-                    add_shortcut(taken, self.shape, row, column, channel, run)?;
+                    add_shortcut(taken, self.shape, row, column, channel, run, i)?;
                 }
                 let activation = match prelu {
-                    Some(prelu) => Some(Activation::new(prelu, channel)?),
-                    None => None,
+                    Some(prelu) => Activation::new(prelu, channel)?,
+                    None => Activation::NONE,
                 };
-                let mut at = pixel * c + channel;
-                for value in run.iter_mut().map(|two| &mut two[i]) {
-                    if let Some(activation) = &activation {
-                        *value = activation.apply(*value);
+                match stream {
+                    Some(stream) => {
+                        let pixels = pixels_mut(stream, c, pixel, run.len())?;
+                        for (two, pixel) in run.iter_mut().zip(pixels) {
+                            let value = activation.apply(two[i % 2]);
+                            two[i % 2] = value;
+                            *pixel.get_mut(channel)? = value as i16;
+                        }
                     }
-                    if let Some(stream) = stream {
-                        *stream.get_mut(at)? = *value as i16;
-                    }
-                    at += c;
+                    None => each(run, i, |value| activation.apply(value)),
                 }
                 if let Some(Sign { thresholds, bits }) = sign {
                     let threshold = i32::from(*thresholds.get(channel)?);
-                    let mut bits = Bits::new(bits, c, pixel, channel);
-                    for &value in run.iter().map(|two| &two[i]) {
-                        bits.put(value < threshold)?;
-                    }
+                    set_bits(bits, c, pixel, channel, run, i, threshold)?;
                 }
             }
             Epilogue::Scores { multiplier, bias, scores } => {
                 let (multiplier, bias) = (multiplier.get(channel)?, bias.get(channel)?);
                 let to = scores.get_mut(channel)?;
-                for &value in run.iter().map(|two| &two[i]) {
+                for &value in run.iter().map(|two| &two[i % 2]) {
                     let score = i64::from(value) * i64::from(*multiplier) + i64::from(*bias);
                     *to = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
                 }
@@ -161,29 +191,33 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// One channel's bits, pixel by pixel.
-struct Bits<'b> {
-    bits: &'b mut [u8],
-    at: usize,
-    /// Bytes per pixel.
-    step: usize,
-    mask: u8,
+/// Changes each value of a run, those of index `i`.
+#[inline(always)]
+fn each(run: &mut [[i32; 2]], i: usize, change: impl Fn(i32) -> i32) {
+    for two in run {
+        two[i % 2] = change(two[i % 2]);
+    }
 }
 
-impl<'b> Bits<'b> {
-    fn new(bits: &'b mut [u8], channels: usize, pixel: usize, channel: usize) -> Self {
-        let step = pixel_bytes(channels);
-        Bits { bits, at: pixel * step + channel / 8, step, mask: 1 << (channel % 8) }
-    }
-
-    #[inline(always)]
-    fn put(&mut self, below: bool) -> Option<()> {
-        if below {
-            *self.bits.get_mut(self.at)? |= self.mask;
+/// Sets the bit of `channel` of the pixels from `pixel` on where the value of the run is
+/// below the threshold.
+#[inline(always)]
+fn set_bits(
+    bits: &mut [u8],
+    channels: usize,
+    pixel: usize,
+    channel: usize,
+    run: &[[i32; 2]],
+    i: usize,
+    threshold: i32,
+) -> Option<()> {
+    let pixels = pixels_mut(bits, pixel_bytes(channels), pixel, run.len())?;
+    for (two, pixel) in run.iter().zip(pixels) {
+        if two[i % 2] < threshold {
+            *pixel.get_mut(channel / 8)? |= 1 << (channel % 8);
         }
-        self.at += self.step;
-        Some(())
     }
+    Some(())
 }
 
 #[inline(always)]
@@ -191,10 +225,29 @@ fn saturate(value: i32) -> i32 {
     value.clamp(i16::MIN.into(), i16::MAX.into())
 }
 
-/// `(value·factor + 2^14) >> 15` of 16-bit values; `factor` is not −32768.
-#[inline(always)]
-fn mulr(value: i32, factor: i16) -> i32 {
-    (value * i32::from(factor) + (1 << 14)) >> 15
+/// What 16-bit values are multiplied by, over 2^15, and what is added then.
+struct Factor {
+    factor: i32,
+    /// Over 2^15, and half for rounding: no product added to it leaves 32 bits.
+    addend: i32,
+}
+
+impl Factor {
+    #[inline(always)]
+    fn new(factor: i16, addend: i16) -> Self {
+        Factor { factor: factor.into(), addend: (i32::from(addend) << 15) + (1 << 14) }
+    }
+
+    /// `((value·factor + 2^14) >> 15) + addend`, not saturated.
+    #[inline(always)]
+    fn of(&self, value: i32) -> i32 {
+        (value * self.factor + self.addend) >> 15
+    }
+
+    #[inline(always)]
+    fn apply(&self, value: i32) -> i32 {
+        saturate(self.of(value))
+    }
 }
 
 /// Multiplies by a power of two.
@@ -212,22 +265,33 @@ impl Shift {
         Shift { left: shift.max(0) as u32, right, half: 1 << right >> 1 }
     }
 
-    /// Whether it is no shift to the left.
-    #[cfg(arm_dsp)]
-    pub(super) fn is_right(self) -> bool {
-        self.left == 0
+    /// Whether it is one to the left.
+    #[inline(always)]
+    fn is_left(self) -> bool {
+        self.left > 0
     }
 
-    /// Of a 16-bit value, if [`Shift::is_right`].
-    #[cfg(arm_dsp)]
+    /// If [`Shift::is_left`]: wraps; saturated to 16 bits.
     #[inline(always)]
-    pub(super) fn apply_right(self, value: i32) -> i32 {
-        (value + self.half) >> self.right
+    fn apply_left(self, value: i32) -> i32 {
+        saturate(value << self.left)
+    }
+
+    /// If not: rounds; saturated to 16 bits.
+    #[inline(always)]
+    fn apply_right(self, value: i32) -> i32 {
+        saturate(self.right(value))
+    }
+
+    /// If not, of a 16-bit value, which remains one.
+    #[inline(always)]
+    fn right(self, value: i32) -> i32 {
+        value.wrapping_add(self.half) >> self.right
     }
 
     /// Rounds to the right, wraps to the left; saturated to 16 bits.
     #[inline(always)]
-    pub(super) fn apply(self, value: i32) -> i32 {
+    fn apply(self, value: i32) -> i32 {
         saturate((value << self.left).wrapping_add(self.half) >> self.right)
     }
 }
@@ -235,73 +299,150 @@ impl Shift {
 /// The shifted PReLU of one channel.
 struct Activation {
     before: i32,
-    slope: i16,
     after: i32,
+    /// Of what is below 0, `after` too.
+    slope: Factor,
 }
 
 impl Activation {
+    /// Changes no 16-bit value.
+    const NONE: Activation =
+        Activation { before: 0, after: 0, slope: Factor { factor: 1 << 15, addend: 1 << 14 } };
+
     fn new(prelu: &Prelu<'_>, channel: usize) -> Option<Self> {
+        let after = *prelu.after.get(channel)?;
         Some(Activation {
             before: i32::from(*prelu.before.get(channel)?),
-            slope: *prelu.slope.get(channel)?,
-            after: i32::from(*prelu.after.get(channel)?),
+            after: i32::from(after),
+            slope: Factor::new(*prelu.slope.get(channel)?, after),
         })
     }
 
     #[inline(always)]
     fn apply(&self, value: i32) -> i32 {
         let y = saturate(value - self.before);
-        saturate(if y < 0 { mulr(y, self.slope) } else { y } + self.after)
+        saturate(if y < 0 { self.slope.of(y) } else { y + self.after })
     }
 }
 
 /// Adds what the shortcut has for `channel` to pixels of an output of this shape.
 #[inline(always)]
-fn add_shortcut<'r>(
+fn add_shortcut(
     taken: &Shortcut<'_>,
     output: Shape,
-    mut row: usize,
-    mut column: usize,
+    row: usize,
+    column: usize,
     channel: usize,
-    run: impl Iterator<Item = &'r mut i32>,
+    run: &mut [[i32; 2]],
+    i: usize,
 ) -> Option<()> {
     let Shortcut { values, shape, pool, shift } = *taken;
+    // Where `Sink::put_both` takes what is common, no fast loop is here: for its size.
+    let pool = if cfg!(arm_dsp) { 0 } else { pool };
     let shift = Shift::new(shift);
     let first = channel.checked_rem(shape.c)?;
-    if pool == 1 && shape.w == output.w && shape.c <= output.c {
-        let mut at = (row * shape.w + column) * shape.c + first;
-        for value in run {
-            *value = saturate(*value + shift.apply(i32::from(*values.get(at)?)));
-            at += shape.c;
+    let values = Values { all: values, input: shape, output, pool, first };
+    if let Some(pixels) = values.of_pixels(row, column, run.len()) {
+        match shift.is_left() {
+            true => add_each(run, i, pixels, first, |value| shift.apply(value)),
+            false => add_each(run, i, pixels, first, |value| shift.right(value)),
         }
-        return Some(());
+    } else {
+        values.means(row, column, run, |two, row, column, four| {
+            let mean = match four {
+                Some(four) => mean_of_four(four.map(|&value| value)),
+                None => mean(taken, output.c, row, column, first)?,
+            };
+            two[i % 2] = saturate(two[i % 2] + shift.apply(mean));
+            Some(())
+        })
     }
-    // With fewer channels in than out, the first is the only one.
-    let four = pool == 2 && shape.c <= output.c;
-    for value in run {
-        let corner = (row * pool * shape.w + column * pool) * shape.c + first;
-        let mean = match row * 2 + 1 < shape.h && column * 2 + 1 < shape.w {
-            true if four => mean_of_four(values.get(corner..)?, shape)?,
-            _ => mean(taken, output.c, row, column, first)?,
-        };
-        *value = saturate(*value + shift.apply(mean));
-        column += 1;
-        if column == output.w {
-            (row, column) = (row + 1, 0);
-        }
+}
+
+/// Adds the shifted values of one channel.
+#[inline(always)]
+fn add_each(
+    run: &mut [[i32; 2]],
+    i: usize,
+    pixels: ChunksExact<'_, i16>,
+    channel: usize,
+    shift: impl Fn(i32) -> i32,
+) -> Option<()> {
+    for (two, pixel) in run.iter_mut().zip(pixels) {
+        two[i % 2] = saturate(two[i % 2] + shift(i32::from(*pixel.get(channel)?)));
     }
     Some(())
 }
 
-/// The mean of two by two pixels' first channel.
-#[inline(always)]
-fn mean_of_four(values: &[i16], shape: Shape) -> Option<i32> {
-    let (right, below) = (shape.c, shape.w * shape.c);
-    let mut sum = 0;
-    for at in [0, right, below, below + right] {
-        sum += i32::from(*values.get(at)?);
+/// Where a shortcut's values are: of one channel, or of two if elements are pairs.
+struct Values<'a, T> {
+    all: &'a [T],
+    /// In elements, both.
+    input: Shape,
+    output: Shape,
+    pool: usize,
+    /// Which element of a pixel.
+    first: usize,
+}
+
+impl<'a, T> Values<'a, T> {
+    /// The pixels of the input, if each of the output has one of its own.
+    #[inline(always)]
+    fn of_pixels(&self, row: usize, column: usize, count: usize) -> Option<ChunksExact<'a, T>> {
+        let Values { all, input, output, pool, .. } = *self;
+        if !(pool == 1 && input.w == output.w && input.c <= output.c) {
+            return None;
+        }
+        pixels(all, input.c, row * input.w + column, count)
     }
-    Some((sum + 2) >> 2)
+
+    /// Calls `add` with each of a run, its place, and the four values of which the mean
+    /// is wanted where there are four.
+    #[inline(always)]
+    fn means(
+        &self,
+        mut row: usize,
+        mut column: usize,
+        mut run: &mut [[i32; 2]],
+        add: impl Fn(&mut [i32; 2], usize, usize, Option<[&T; 4]>) -> Option<()>,
+    ) -> Option<()> {
+        let Values { all, input, output, pool, first } = *self;
+        while !run.is_empty() {
+            // A part that lies in one row.
+            let length = positive(output.w.checked_sub(column)?)?.min(run.len());
+            let (part, rest) = run.split_at_mut_checked(length)?;
+            // With fewer channels in than out, the first is the only one.
+            let four = pool == 2 && input.c <= output.c && row * 2 + 1 < input.h;
+            let whole = if four { (input.w / 2).saturating_sub(column).min(length) } else { 0 };
+            let (fours, others) = part.split_at_mut_checked(whole)?;
+            let two_pixels = |y: usize| {
+                let from = if whole > 0 { (y * input.w + column * 2) * input.c } else { 0 };
+                let pixels = all.get(from..from + whole * 2 * input.c)?;
+                Some(pixels.chunks_exact(positive(2 * input.c)?))
+            };
+            let below = two_pixels(row * 2 + 1)?;
+            for ((two, above), below) in fours.iter_mut().zip(two_pixels(row * 2)?).zip(below) {
+                let four = [
+                    above.get(first)?,
+                    above.get(first + input.c)?,
+                    below.get(first)?,
+                    below.get(first + input.c)?,
+                ];
+                add(two, row, column, Some(four))?;
+            }
+            for (two, column) in others.iter_mut().zip(column + whole..) {
+                add(two, row, column, None)?;
+            }
+            (row, column, run) = (row + 1, 0, rest);
+        }
+        Some(())
+    }
+}
+
+/// The mean of four values.
+#[inline(always)]
+fn mean_of_four(values: [i16; 4]) -> i32 {
+    (values.iter().map(|&value| i32::from(value)).sum::<i32>() + 2) >> 2
 }
 
 /// The mean of `pool × pool` pixels, as far as there are any, and of the channels

@@ -1,7 +1,7 @@
 //! 8-bit depthwise convolution of a stream.
 
 use super::depthwise::{self, Source};
-use super::narrow;
+use super::{narrow, pixels};
 use crate::generic::Int8DepthwiseJob;
 
 struct Stream<'a> {
@@ -23,7 +23,7 @@ impl Source for Stream<'_> {
     }
     #[inline(always)]
     fn pixels(&self, first: usize, channel: usize, to: &mut [i16]) -> Option<()> {
-        let pixels = depthwise::pixels(self.values, self.channels, first, to.len())?;
+        let pixels = pixels(self.values, self.channels, first, to.len())?;
         for (to, pixel) in to.iter_mut().zip(pixels) {
             *to = narrow(*pixel.get(channel)?, self.narrow) as i16;
         }

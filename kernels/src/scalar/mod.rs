@@ -21,6 +21,8 @@ mod int8_depthwise;
 mod peak;
 mod pool;
 
+use core::slice::{ChunksExact, ChunksExactMut};
+
 use crate::isa::Isa;
 use crate::table::Table;
 
@@ -39,6 +41,31 @@ pub(crate) static TABLE: Table = Table {
 #[inline(always)]
 fn positive(number: usize) -> Option<usize> {
     (number > 0).then_some(number)
+}
+
+/// `count` pixels of `step` elements each, from the pixel `first` on. A loop over them
+/// has no check for each.
+#[inline(always)]
+fn pixels<T>(
+    elements: &[T],
+    step: usize,
+    first: usize,
+    count: usize,
+) -> Option<ChunksExact<'_, T>> {
+    let step = positive(step)?;
+    Some(elements.get(first * step..(first + count) * step)?.chunks_exact(step))
+}
+
+/// The same to write.
+#[inline(always)]
+fn pixels_mut<T>(
+    elements: &mut [T],
+    step: usize,
+    first: usize,
+    count: usize,
+) -> Option<ChunksExactMut<'_, T>> {
+    let step = positive(step)?;
+    Some(elements.get_mut(first * step..(first + count) * step)?.chunks_exact_mut(step))
 }
 
 /// `clamp(rshr(value, count), −128, 127)`; `count` 0..=8.

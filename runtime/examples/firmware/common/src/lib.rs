@@ -9,12 +9,16 @@ pub mod fashion_mnist;
 pub mod refusals;
 #[cfg(target_os = "none")]
 mod stack;
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+mod systick;
 pub mod vww;
 
 use core::fmt;
 
 #[cfg(target_os = "none")]
 pub use device::{Counter, layers};
+#[cfg(all(target_os = "none", target_arch = "arm"))]
+pub use systick::SysTick;
 
 /// One picture's scores, as every program prints them.
 pub struct Line<'a> {
