@@ -289,7 +289,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn reestimate(&self, graph: &mut Graph) -> Result<(), Error> {
+    pub(super) fn reestimate(&self, graph: &mut Graph) -> Result<(), Error> {
         let mut net = Net::new(graph, self.recipe.batch, Purpose::Eval, &[])?;
         net.begin_reestimate();
         let batches = in_order(

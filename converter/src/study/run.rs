@@ -10,7 +10,7 @@ use bitat_graph::Graph;
 use super::clock::Clock;
 use super::results::Outcome;
 use crate::bitat;
-use crate::learn::budget::Cost;
+use crate::learn::cost::Cost;
 use crate::learn::evaluate::evaluate;
 use crate::learn::fit::{Material, Surroundings, fit};
 use crate::learn::state::Checkpoints;
@@ -109,7 +109,8 @@ pub(super) fn cost(task: &Task, stop: &Stop) -> Result<Cost, Error> {
     let plain = PlainSte::default();
     let teacher = Teacher { graph: task.float, preprocess: task.preprocess };
     let material = material(task, preprocess, &plain, &teacher);
-    Cost::measure(&graph, &material, task.recipe, &surroundings)
+    // Not the score: it is no part of a run's time here.
+    Cost::measure(&graph, &material, task.recipe, &|_, _, _| Ok(()), &surroundings)
 }
 
 fn material<'a>(
