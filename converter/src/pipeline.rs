@@ -19,6 +19,7 @@ use crate::lower::{Facts, lower};
 use crate::prove::{Proof, prove};
 use crate::qat::calibrate::{self, Images};
 use crate::qat::rewrite::{self, INPUT_SCALE, LayerNote, Rewritten, rewrite};
+use crate::ui::human;
 
 /// A float network with its data.
 pub struct Task<'a> {
@@ -119,9 +120,9 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
     let teacher = Teacher { graph: task.float, preprocess: task.preprocess };
     let float = score_float(task, surroundings)?;
     surroundings.console.say(&format!(
-        "float network: {:.2} % of {} test images",
-        float.top(1),
-        float.images()
+        "float network: {} of {} test images",
+        human::percent(float.top(1)),
+        human::grouped(float.images() as u64)
     ));
 
     let (Rewritten { mut graph, zero, layers }, preprocess) = untrained(task)?;
@@ -155,8 +156,7 @@ fn network(task: &Task, layers: &[LayerNote]) -> String {
     let shape = task.float.nodes[0].shape;
     let binary = layers.iter().filter(|layer| layer.bits == 1).count();
     format!(
-        "network: {}, {}x{}x{}, {} classes; {binary} of {} layers in 1 bit, the others in 8 \
-         (--depthwise {})",
+        "network: {}, {}x{}x{}, {} classes; {binary} of {} layers in 1 bit, depthwise in {}",
         task.float.name,
         shape.h,
         shape.w,

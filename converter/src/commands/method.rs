@@ -66,7 +66,7 @@ pub(super) struct MethodArgs {
     #[arg(long, value_name = "FACTOR", default_value_t = LATENT_RATE, value_parser = factor)]
     latent_rate: f32,
     /// Make layers binary in N stages, bottom to top; 1: all at once; auto: what measured
-    /// best at this budget (1 at every one so far)
+    /// best at the budget
     #[arg(long, value_name = "N", default_value = "auto", value_parser = stages)]
     stages: Choice<u8>,
     /// Make all activations binary first, then the weights
@@ -75,8 +75,8 @@ pub(super) struct MethodArgs {
     /// Part of the steps for all stages but the last, above 0 and below 1
     #[arg(long, value_name = "PART", default_value_t = STAGED_PART)]
     staged_part: f64,
-    /// Share of the float network's word in the loss, 0 to 1; auto: 0.9 from 18 epochs on,
-    /// where it is better than a guess, and else 0
+    /// Share of the float network's word in the loss, 0 to 1; auto: what measured best at the
+    /// budget, 0 where it is short
     #[arg(long, value_name = "SHARE", default_value = "auto", value_parser = distil)]
     distil: Choice<f32>,
     /// What the importance of weights is read from

@@ -15,6 +15,10 @@ use crate::ui::{Console, human};
 
 /// Runs of fewer steps are over sooner than their time is measured.
 const FORETOLD: u64 = 100;
+/// The shortest and the longest time for which steps are timed, and the part of a
+/// given time that this may be.
+const SAMPLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(20)];
+const SAMPLED: f64 = 0.02;
 /// Fewer steps than these are no training, however short the time: warm-up, a tenth
 /// of all, is one step of them.
 const LEAST: u64 = 10;
@@ -127,7 +131,11 @@ impl Unsettled<'_> {
     }
 
     fn measure(&self, recipe: &Recipe, surroundings: &Surroundings) -> Result<Cost, Error> {
-        Cost::measure(self.graph, self.material, recipe, self.ending, surroundings)
+        let [least, most] = SAMPLE;
+        let part =
+            |allowance: Allowance| allowance.time.min(most.div_f64(SAMPLED)).mul_f64(SAMPLED);
+        let sample = self.open.steps.map_or(least, part).max(least);
+        Cost::measure(self.graph, self.material, recipe, self.ending, sample, surroundings)
     }
 
     fn epochs(&self, recipe: &Recipe) -> f64 {

@@ -18,10 +18,6 @@ use bitat_engine::Mode;
 
 /// Steps that warm caches and grow scratch memory; not counted.
 const WARM: usize = 2;
-/// Steps that are timed, unless they take longer than [`ENOUGH`].
-const TIMED: usize = 12;
-/// No further step is timed after this.
-const ENOUGH: Duration = Duration::from_secs(3);
 /// Test images of the two ends that are timed; their difference is an image's cost.
 const ENDS: [usize; 2] = [32, 96];
 
@@ -51,7 +47,8 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Takes a few steps, and `ending`, on a copy of `graph` and times them.
+    /// Takes steps for `sample` and more, at least one, and `ending`, on a copy of
+    /// `graph` and times them.
     ///
     /// # Errors
     /// As [`super::fit::fit`].
@@ -60,6 +57,7 @@ impl Cost {
         material: &Material,
         recipe: &Recipe,
         ending: Ending,
+        sample: Duration,
         surroundings: &Surroundings,
     ) -> Result<Cost, Error> {
         let mut graph = graph.clone();
@@ -88,13 +86,13 @@ impl Cost {
         let begin = start.elapsed().as_secs_f64();
 
         let (first, last) = (run.phases[0], run.phases[run.phases.len() - 1]);
-        let step = time_steps(&mut run, &mut graph, material, recipe, last)?;
+        let step = time_steps(&mut run, &mut graph, material, recipe, last, sample)?;
         let first_step =
             match (first.weights, first.activations) == (last.weights, last.activations) {
                 true => step,
-                false => time_steps(&mut run, &mut graph, material, recipe, first)?,
+                false => time_steps(&mut run, &mut graph, material, recipe, first, sample)?,
             };
-        let lesson = time_lesson(&run, material, recipe)?;
+        let lesson = time_lesson(&run, material, recipe, sample)?;
 
         let few = recipe.batch.min(INTERIM_IMAGES);
         let start = Instant::now();
@@ -156,37 +154,36 @@ impl Cost {
     }
 }
 
-/// Seconds of a step in `phase`: the median of some.
+/// Seconds of a step in `phase`: the mean over a `sample`, as pauses count too.
 fn time_steps(
     run: &mut Run,
     graph: &mut Graph,
     material: &Material,
     recipe: &Recipe,
     phase: Phase,
+    sample: Duration,
 ) -> Result<f64, Error> {
     let plain = &Recipe { distil: None, ..recipe.clone() };
     with_phase(graph, phase, |graph| {
         let mut stepper = Stepper::new(graph, material, plain)?;
-        let mut times = Vec::new();
         let mut batches = run.batches(0)?;
-        let start = Instant::now();
-        for taken in 0..WARM + TIMED {
-            let before = Instant::now();
+        let mut step = || -> Result<(), Error> {
             let Some(batch) = batches.next() else { unreachable!("shuffled batches never end") };
             stepper.step(graph, &mut run.optimiser, &batch?, 0.0);
-            if taken >= WARM {
-                times.push(before.elapsed());
-            }
-            if !times.is_empty() && start.elapsed() > ENOUGH {
-                break;
-            }
-        }
-        Ok(median(times))
+            Ok(())
+        };
+        (0..WARM).try_for_each(|_| step())?;
+        mean_time(sample, step)
     })
 }
 
 /// Seconds that the float network takes for its word on a batch; none where it has none.
-fn time_lesson(run: &Run, material: &Material, recipe: &Recipe) -> Result<f64, Error> {
+fn time_lesson(
+    run: &Run,
+    material: &Material,
+    recipe: &Recipe,
+    sample: Duration,
+) -> Result<f64, Error> {
     let Some(teacher) = material.teacher.filter(|_| recipe.distil.is_some()) else {
         return Ok(0.0);
     };
@@ -194,14 +191,21 @@ fn time_lesson(run: &Run, material: &Material, recipe: &Recipe) -> Result<f64, E
     let Some(batch) = run.batches(0)?.next() else { unreachable!("shuffled batches never end") };
     let batch = batch?;
     lessons.logits(&batch.pixels, batch.len());
-    let mut times = Vec::new();
-    let start = Instant::now();
-    while times.len() < TIMED && (times.is_empty() || start.elapsed() < ENOUGH) {
-        let before = Instant::now();
+    mean_time(sample, || {
         lessons.logits(&batch.pixels, batch.len());
-        times.push(before.elapsed());
+        Ok(())
+    })
+}
+
+/// Seconds of one call of `work`: the mean over as many as take at least `sample`.
+fn mean_time(sample: Duration, mut work: impl FnMut() -> Result<(), Error>) -> Result<f64, Error> {
+    let start = Instant::now();
+    let mut calls = 0;
+    while calls == 0 || start.elapsed() < sample {
+        work()?;
+        calls += 1;
     }
-    Ok(median(times))
+    Ok(start.elapsed().as_secs_f64() / f64::from(calls))
 }
 
 /// Seconds of the run's end, by two on few test images.
@@ -229,11 +233,6 @@ fn time_end(
     let [few, more] = ENDS;
     let per_image = ((seconds[1] - seconds[0]) / (more - few) as f64).max(0.0);
     Ok(seconds[1] + per_image * all.saturating_sub(more) as f64)
-}
-
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort();
-    times[times.len() / 2].as_secs_f64()
 }
 
 #[cfg(test)]

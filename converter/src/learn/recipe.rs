@@ -141,7 +141,11 @@ impl Recipe {
         parts.extend(given.into_iter().filter_map(|(given, words)| given.then_some(words)));
         parts.push(match self.distil {
             Some(how) => format!("{} of the loss from the float network", how.alpha),
-            None => "labels only".into(),
+            None => "the loss from the labels alone".into(),
+        });
+        parts.push(match self.latent_rate {
+            1.0 => format!("rate {}", self.learning_rate),
+            times => format!("rate {}, for 1-bit weights {times} times that", self.learning_rate),
         });
         parts.join("; ")
     }
@@ -150,13 +154,38 @@ impl Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::tests::budget;
+
+    #[test]
+    fn a_recipe_is_explained_part_by_part() {
+        let mut recipe = Recipe { learning_rate: 0.01, latent_rate: 4.0, ..budget() };
+        recipe.set_distil(0.9);
+        assert_eq!(
+            recipe.explain(),
+            "all layers at once; 0.9 of the loss from the float network; rate 0.01, for 1-bit \
+             weights 4 times that"
+        );
+        let method = bitat::Options {
+            importance: Importance::Task,
+            signs: true,
+            penalty: 0.01,
+            trained: true,
+            groups: 64,
+        };
+        let schedule = Schedule::TwoStep { part: 0.4 };
+        assert_eq!(
+            Recipe { schedule, method, distil: None, latent_rate: 1.0, ..recipe }.explain(),
+            "activations first, for 0.4 of the steps, then weights; importance by the task; \
+             penalty 0.01; signs in order of importance; transformation trained, 64 groups; the \
+             loss from the labels alone; rate 0.01"
+        );
+    }
 
     #[test]
     fn a_budget_buys_a_teacher_from_tens_of_epochs_on() {
         let chosen = |epochs, teacher| Choice::for_budget(epochs, teacher).distil;
         assert_eq!([8.0, 17.9, 18.0, 40.0].map(|e| chosen(e, true)), [0.0, 0.0, 0.9, 0.9]);
         assert_eq!([8.0, 40.0].map(|e| chosen(e, false)), [0.0, 0.0], "nothing to teach");
-        // As many doublings from 8 as to 40.
-        assert!((TAUGHT_EPOCHS - (8.0f64 * 40.0).sqrt()).abs() < 0.5);
+        assert_eq!(TAUGHT_EPOCHS, (8.0f64 * 40.0).sqrt().round());
     }
 }
