@@ -73,22 +73,22 @@ fn converted(
 
 #[test]
 fn long_runs_have_a_teacher_that_knows_something() {
-    let (train, test) = (bars(96, 1), bars(96, 2));
+    // One step an epoch.
+    let (train, test) = (bars(32, 1), bars(96, 2));
     let data = [&train, &test];
     let open = Open { stages: Some(0.4), distil: true, ..Open::default() };
     let stop = Stop::new();
     let plan = |float: &Graph, steps: u64| {
         converted(float, data, &recipe(steps), open, &quiet(&stop)).unwrap().plan
     };
-    let float = trained(&train, &test);
-    // Three steps an epoch.
-    let [short, long] = [51, 54].map(|steps| plan(&float, steps));
-    assert_eq!((short.recipe.steps, long.recipe.steps), (51, 54));
+    let float = trained(&bars(96, 3), &test);
+    let [short, long] = [17, 18].map(|steps| plan(&float, steps));
+    assert_eq!((short.recipe.steps, long.recipe.steps), (17, 18));
     assert_eq!(
         (short.options.as_str(), long.options.as_str()),
         ("--stages 1 --distil 0", "--stages 1 --distil 0.9")
     );
-    assert_eq!(plan(&untrained(), 54).recipe.distil, None, "nothing to teach");
+    assert_eq!(plan(&untrained(), 18).recipe.distil, None, "nothing to teach");
 }
 
 #[test]

@@ -11,13 +11,15 @@ use super::recipe::Recipe;
 use super::step::Stepper;
 use crate::Error;
 use crate::bitat;
-use crate::qat::calibrate::{self, CALIBRATION_IMAGES, Images};
+use crate::qat::calibrate::{self, Images};
 use crate::qat::stages::{Phase, binary_layers, with_phase};
 use crate::ui::Console;
 use bitat_engine::Mode;
 
 /// Steps that warm caches and grow scratch memory; not counted.
 const WARM: usize = 2;
+/// Batches from which batch norm is re-estimated, at most.
+const REESTIMATED: usize = 4;
 /// Test images of the two ends that are timed; their difference is an image's cost.
 const ENDS: [usize; 2] = [32, 96];
 
@@ -34,7 +36,7 @@ pub struct Cost {
     first_step: f64,
     /// The float network's word on one batch.
     lesson: f64,
-    /// What ends an epoch: batch norm anew, an evaluation.
+    /// What an epoch is begun and ended with: binary points, batch norm, an evaluation.
     epoch: f64,
     /// Every layer's turn with the method.
     begin: f64,
@@ -82,6 +84,7 @@ impl Cost {
         let (pixels, count) = calibration_images(material)?;
         let images = Images { pixels: &pixels, count };
         let mode = Mode::Train { momentum: 0.0 };
+        let turns = start.elapsed().as_secs_f64();
         calibrate::narrow_points(&mut graph, material.binarizer, &images, mode)?;
         let begin = start.elapsed().as_secs_f64();
 
@@ -99,15 +102,19 @@ impl Cost {
         let Material { binarizer, test, fit, ref preprocess, .. } = *material;
         let scored = evaluate(&mut graph, binarizer, test, fit, preprocess, few, |_| true)?;
         let per_image = start.elapsed().as_secs_f64() / scored.images().max(1) as f64;
-        let reestimate = per_image * run.reestimated() as f64;
-        let scored = CALIBRATION_IMAGES.min(material.train.len()) + INTERIM_IMAGES.min(test.len());
+        let interim = per_image * INTERIM_IMAGES.min(test.len()) as f64;
+        let start = Instant::now();
+        let batches = run.reestimated().min(REESTIMATED);
+        run.reestimate(&mut graph, batches)?;
+        let per_batch = start.elapsed().as_secs_f64() / batches as f64;
+        let reestimate = per_batch * run.reestimated() as f64;
         Ok(Cost {
             step,
             first_step,
             lesson,
-            epoch: reestimate + per_image * scored as f64,
+            epoch: (begin - turns) + reestimate + interim,
             begin,
-            end: reestimate + time_end(&run, &mut graph, material, ending, surroundings)?,
+            end: reestimate + time_end(&mut graph, material, ending, surroundings)?,
             per_epoch: run.per_epoch(),
             layers: binary_layers(&graph).len(),
         })
@@ -115,7 +122,7 @@ impl Cost {
 
     /// The time of a run of `recipe` that has done `done` of its steps.
     pub fn of(&self, recipe: &Recipe, done: u64) -> Duration {
-        let epochs = recipe.steps.div_ceil(self.per_epoch) - done / self.per_epoch;
+        let epochs = recipe.steps.div_ceil(self.per_epoch).saturating_sub(done / self.per_epoch);
         let mut seconds = self.begin + self.end + self.epoch * epochs as f64;
         if recipe.distil.is_some() {
             seconds += self.lesson * recipe.steps.saturating_sub(done) as f64;
@@ -210,13 +217,11 @@ fn mean_time(sample: Duration, mut work: impl FnMut() -> Result<(), Error>) -> R
 
 /// Seconds of the run's end, by two on few test images.
 fn time_end(
-    run: &Run,
     graph: &mut Graph,
     material: &Material,
     ending: Ending,
     surroundings: &Surroundings,
 ) -> Result<f64, Error> {
-    run.reestimate(graph)?;
     let all = material.test.len();
     let mut seconds = [0.0; 2];
     for (seconds, images) in seconds.iter_mut().zip(ENDS) {
