@@ -2,7 +2,6 @@
 //! proven: what `bitat convert` and `bitat demo` both run.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bitat_data::{Dataset, Fit, Preprocess};
 use bitat_engine::{Mode, PlainSte};
@@ -11,7 +10,7 @@ use bitat_graph::{Graph, take_input_affine};
 
 use crate::Error;
 use crate::bitat;
-use crate::learn::budget::settle;
+use crate::learn::budget::{Open, Plan, Unsettled};
 use crate::learn::evaluate::{Scores, evaluate};
 use crate::learn::fit::{Material, Point, Surroundings, calibration_images, fit};
 use crate::learn::recipe::Recipe;
@@ -19,7 +18,8 @@ use crate::learn::teacher::Teacher;
 use crate::lower::{Facts, lower};
 use crate::prove::{Proof, prove};
 use crate::qat::calibrate::{self, Images};
-use crate::qat::rewrite::{self, INPUT_SCALE, Rewritten, rewrite};
+use crate::qat::rewrite::{self, INPUT_SCALE, LayerNote, Rewritten, rewrite};
+use crate::ui::human;
 
 /// A float network with its data.
 pub struct Task<'a> {
@@ -37,8 +37,8 @@ pub struct Task<'a> {
     pub options: &'a rewrite::Options,
     /// How the 1-bit network is trained.
     pub recipe: &'a Recipe,
-    /// How long training may take, instead of the recipe's number of steps.
-    pub time: Option<Duration>,
+    /// What of the recipe is settled by the budget.
+    pub open: Open,
 }
 
 /// A packed network and what is known about it.
@@ -51,6 +51,8 @@ pub struct Converted {
     pub proof: Proof,
     /// The training curve.
     pub curve: Vec<Point>,
+    /// What was planned before the training.
+    pub plan: Plan,
 }
 
 /// The input size of a float network.
@@ -118,12 +120,12 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
     let teacher = Teacher { graph: task.float, preprocess: task.preprocess };
     let float = score_float(task, surroundings)?;
     surroundings.console.say(&format!(
-        "float network: {:.2} % of {} test images",
-        float.top(1),
-        float.images()
+        "float network: {} of {} test images",
+        human::percent(float.top(1)),
+        human::grouped(float.images() as u64)
     ));
 
-    let (mut rewritten, preprocess) = untrained(task)?;
+    let (Rewritten { mut graph, zero, layers }, preprocess) = untrained(task)?;
     let material = Material {
         train: task.train,
         test: task.test,
@@ -132,28 +134,72 @@ pub fn convert(task: &Task, surroundings: &Surroundings) -> Result<Converted, Er
         binarizer,
         teacher: Some(&teacher),
     };
-    let graph = &mut rewritten.graph;
-    let recipe = settle(graph, &material, task.recipe, task.time, surroundings)?;
-    let curve = fit(graph, &material, &recipe, surroundings)?;
+    surroundings.console.say(&network(task, &layers));
+    let plan = Unsettled {
+        graph: &graph,
+        material: &material,
+        recipe: task.recipe,
+        open: task.open,
+        teacher: beats_a_guess(&float),
+        ending: &|graph, material, surroundings| {
+            deploy(task, &zero, graph, material, surroundings).map(drop)
+        },
+    }
+    .settle(surroundings)?;
+    let curve = fit(&mut graph, &material, &plan.recipe, surroundings)?;
+    let (file, proof) = deploy(task, &zero, &mut graph, &material, surroundings)?;
+    Ok(Converted { file, float, proof, curve, plan })
+}
 
-    let (pixels, count) = calibration_images(&material)?;
+/// The network in a line: what comes in and out, and what becomes of its layers.
+fn network(task: &Task, layers: &[LayerNote]) -> String {
+    let shape = task.float.nodes[0].shape;
+    let binary = layers.iter().filter(|layer| layer.bits == 1).count();
+    format!(
+        "network: {}, {}x{}x{}, {} classes; {binary} of {} layers in 1 bit, depthwise in {}",
+        task.float.name,
+        shape.h,
+        shape.w,
+        shape.c,
+        task.test.classes().len(),
+        layers.len(),
+        task.options.depthwise.name()
+    )
+}
+
+/// True if a network is right more often than guesses are by luck: above their mean
+/// by more than three of their standard deviations.
+fn beats_a_guess(scores: &Scores) -> bool {
+    let (images, guess) = (scores.images() as f64, 1.0 / scores.classes as f64);
+    scores.top(1) / 100.0 > guess + 3.0 * (guess * (1.0 - guess) / images).sqrt()
+}
+
+/// Lowers a trained network to a file and proves it on the material's test images.
+fn deploy(
+    task: &Task,
+    zero: &[u8],
+    graph: &mut Graph,
+    material: &Material,
+    surroundings: &Surroundings,
+) -> Result<(FileBuffer, Proof), Error> {
+    let (pixels, count) = calibration_images(material)?;
     let images = Images { pixels: &pixels, count };
-    let ranges = calibrate::ranges(graph, binarizer, &images, Mode::Eval)?;
+    let ranges = calibrate::ranges(graph, material.binarizer, &images, Mode::Eval)?;
     let facts = Facts {
         name: &task.float.name,
         classes: task.classes.unwrap_or(task.test.classes()),
-        zero: &rewritten.zero,
+        zero,
         mean: &task.preprocess.mean,
         std: &task.preprocess.std,
         input_scale: INPUT_SCALE,
         ranges: &ranges,
     };
-    let lowered = lower(graph, binarizer, &facts)?;
+    let lowered = lower(graph, material.binarizer, &facts)?;
     let bytes = bitat_format::write(&lowered.model)
         .map_err(|e| Error::model(format!("the network does not fit the file format: {e}")))?;
     let file = FileBuffer::new(&bytes);
-    let proof = prove(&file, &lowered, graph, &material, surroundings)?;
-    Ok(Converted { file, float, proof, curve })
+    let proof = prove(&file, &lowered, graph, material, surroundings)?;
+    Ok((file, proof))
 }
 
 /// The 1-bit network of a task as its training finds it, and its preprocessing.
@@ -218,6 +264,18 @@ fn unfold(task: &Task, rewritten: &mut Rewritten) -> Result<(), Error> {
 mod tests {
     use super::*;
     use bitat_graph::{Op, Role, Shape};
+
+    #[test]
+    fn a_few_lucky_answers_teach_nothing() {
+        let scores = |images: usize, right: usize| {
+            let mut scores = Scores::new(10);
+            (0..images).for_each(|i| scores.push(usize::from(i >= right), &[1, 0]));
+            scores
+        };
+        assert!(!beats_a_guess(&scores(40, 9)) && beats_a_guess(&scores(40, 10)));
+        assert!(!beats_a_guess(&scores(10_000, 1089)) && beats_a_guess(&scores(10_000, 1091)));
+        assert!(!beats_a_guess(&scores(0, 0)));
+    }
 
     #[test]
     fn an_input_scale_moves_into_the_preprocessing() {

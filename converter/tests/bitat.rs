@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bitat_converter::Fault;
 use bitat_converter::bitat::{Importance, Options, method};
+use bitat_converter::learn::budget::Open;
 use bitat_converter::learn::fit::{Material, Point, Surroundings, fit};
 use bitat_converter::learn::recipe::Recipe;
 use bitat_converter::learn::state::Checkpoints;
@@ -178,7 +179,7 @@ fn the_exported_network_has_no_operation_of_the_method() {
             classes: None,
             options: &options,
             recipe: &Recipe { method, ..recipe(9) },
-            time: None,
+            open: Open::default(),
         };
         let made = convert(&task, &quiet(&Stop::new())).unwrap();
         let packed = Packed::new(made.file, "test".as_ref()).unwrap();

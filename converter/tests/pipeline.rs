@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use bitat_converter::Error;
+use bitat_converter::learn::budget::Open;
 use bitat_converter::learn::fit::{Material, fit};
 use bitat_converter::learn::recipe::Recipe;
 use bitat_converter::packed::Packed;
@@ -59,7 +60,7 @@ fn converted(
         classes: None,
         options,
         recipe,
-        time: None,
+        open: Open::default(),
     };
     convert(&task, &quiet(&Stop::new()))
 }

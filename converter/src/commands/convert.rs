@@ -10,6 +10,7 @@ use super::options::{
 use super::output::{self, write_whole};
 use super::{Context, network};
 use crate::Error;
+use crate::learn::budget::{Open, Plan};
 use crate::learn::fit::Surroundings;
 use crate::learn::state::Checkpoints;
 use crate::packed::Packed;
@@ -55,7 +56,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let names = args.names.as_deref().map(|path| read_names(path, test.classes().len()));
     let names = names.transpose()?;
     let mut recipe = args.training.recipe(train.len(), binary_recipe())?;
-    args.method.apply(&mut recipe)?;
+    let open =
+        Open { steps: args.training.allowance(context.since), ..args.method.apply(&mut recipe)? };
     let mut run = identity(&float, &preprocess, &train);
     let precision = format!("{:?} {:?}", options.depthwise, options.keep);
     run.push(("--depthwise or --keep", bitat_data::hash(precision.as_bytes())));
@@ -68,7 +70,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         classes: names.as_deref(),
         options: &options,
         recipe: &recipe,
-        time: args.training.time,
+        open,
     };
     let surroundings = Surroundings {
         console: context.console,
@@ -81,7 +83,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         convert(&task, &surroundings).map_err(|e| output::resumable_if_stopped(e, &checkpoints))?;
     write_whole(&args.output, &converted.file).map_err(|e| output::resumable(e, &checkpoints))?;
     checkpoints.remove();
-    context.finish(json(&converted), &text(&converted, &args.output.display().to_string())?)
+    let json = json(&converted).with("plan", plan(&converted, &task));
+    let json = json.with("seconds", context.since.elapsed().as_secs_f64());
+    context.finish(json, &text(&converted, &args.output.display().to_string())?)
 }
 
 /// The fields that `convert` and `demo` share.
@@ -99,6 +103,23 @@ pub(super) fn json(converted: &Converted) -> Json {
         .with("arena_bytes", proof.arena_bytes as u64)
         .with("oracle_images", proof.oracle_images as u64)
         .with("oracle_isas", Json::array(proof.isas.iter().copied()))
+}
+
+/// What was said before the training.
+fn plan(converted: &Converted, task: &Task) -> Json {
+    let Plan { recipe, time, options } = &converted.plan;
+    Json::object()
+        .with("network", task.float.name.as_str())
+        .with("depthwise", task.options.depthwise.name())
+        .with("recipe", recipe.explain())
+        .with("stages", recipe.schedule.stages() as u64)
+        .with("distil", recipe.distilled())
+        .with("steps", recipe.steps)
+        .with("batch", recipe.batch as u64)
+        .with("epochs", recipe.epochs(task.train.len()))
+        .with("images", task.train.len() as u64)
+        .with("seconds", time.map(|time| time.as_secs_f64()))
+        .with("options", options.as_str())
 }
 
 fn text(converted: &Converted, output: &str) -> Result<String, Error> {

@@ -13,6 +13,7 @@ use super::options::{binary_recipe, open};
 use super::output::{self, write_whole};
 use super::{Context, convert};
 use crate::Error;
+use crate::learn::budget::Open;
 use crate::learn::evaluate::Scores;
 use crate::learn::fit::Surroundings;
 use crate::learn::recipe::Recipe;
@@ -82,7 +83,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         classes: Some(&names),
         options: &rewrite::Options { depthwise: rewrite::Depthwise::Int8, keep: Vec::new() },
         recipe: &recipe,
-        time: None,
+        open: Open::default(),
     };
     let surroundings = Surroundings {
         console: context.console,

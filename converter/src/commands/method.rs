@@ -1,11 +1,11 @@
 //! Options of the method of binarization.
 
-use bitat_engine::loss::Distil;
 use clap::{Args, ValueEnum};
 
 use super::options::factor;
 use crate::Error;
 use crate::bitat;
+use crate::learn::budget::Open;
 use crate::learn::recipe::Recipe;
 use crate::qat::stages::Schedule;
 
@@ -17,9 +17,6 @@ pub(super) const STAGED_PART: f64 = 0.4;
 /// zero to change anything, the rest of the network is fine-tuned to them.
 pub(super) const LATENT_RATE: f32 = 4.0;
 
-/// Temperature of both distributions in distillation.
-pub(super) const TEMPERATURE: f32 = 4.0;
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Importance {
     /// All weights count the same
@@ -30,25 +27,58 @@ enum Importance {
     Task,
 }
 
+/// A value that an option gives, or leaves to the budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Choice<T> {
+    /// To the budget.
+    Auto,
+    /// This one.
+    Given(T),
+}
+
+impl<T> Choice<T> {
+    fn parse(
+        text: &str,
+        given: impl FnOnce(&str) -> Option<T>,
+        wrong: &str,
+    ) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Choice::Auto),
+            _ => given(text).map(Choice::Given).ok_or_else(|| wrong.into()),
+        }
+    }
+}
+
+fn stages(text: &str) -> Result<Choice<u8>, String> {
+    let given = |text: &str| text.parse().ok().filter(|n| *n > 0);
+    Choice::parse(text, given, "give a number from 1 to 255, or auto")
+}
+
+fn distil(text: &str) -> Result<Choice<f32>, String> {
+    let given = |text: &str| text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    Choice::parse(text, given, "give a number from 0 to 1, or auto")
+}
+
 /// How the network becomes binary.
 #[derive(Args, Clone, Debug)]
 pub(super) struct MethodArgs {
     /// Learning rate of 1-bit layers' weights, in multiples of --learning-rate
     #[arg(long, value_name = "FACTOR", default_value_t = LATENT_RATE, value_parser = factor)]
     latent_rate: f32,
-    /// Make layers binary in N stages, bottom to top, instead of all at once
-    #[arg(long, value_name = "N", default_value_t = 1,
-          value_parser = clap::value_parser!(u8).range(1..))]
-    stages: u8,
+    /// Make layers binary in N stages, bottom to top; 1: all at once; auto: what measured
+    /// best at the budget
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = stages)]
+    stages: Choice<u8>,
     /// Make all activations binary first, then the weights
     #[arg(long, conflicts_with = "stages")]
     two_step: bool,
     /// Part of the steps for all stages but the last, above 0 and below 1
     #[arg(long, value_name = "PART", default_value_t = STAGED_PART)]
     staged_part: f64,
-    /// Share of the float network's word in the loss, 0 to 1
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    distil: f32,
+    /// Share of the float network's word in the loss, 0 to 1; auto: what measured best at the
+    /// budget, 0 where it is short
+    #[arg(long, value_name = "SHARE", default_value = "auto", value_parser = distil)]
+    distil: Choice<f32>,
     /// What the importance of weights is read from
     #[arg(long, value_enum, value_name = "WHAT", default_value = "none")]
     importance: Importance,
@@ -67,27 +97,26 @@ pub(super) struct MethodArgs {
 }
 
 impl MethodArgs {
-    /// Puts the options into `recipe`.
-    pub(super) fn apply(&self, recipe: &mut Recipe) -> Result<(), Error> {
+    /// Puts the options into `recipe`; returns what they leave to the budget.
+    pub(super) fn apply(&self, recipe: &mut Recipe) -> Result<Open, Error> {
         recipe.latent_rate = self.latent_rate;
         let part = self.staged_part;
         if !(part > 0.0 && part < 1.0) {
             return Err(Error::usage(format!("--staged-part {part}: must be above 0 and below 1")));
         }
+        let mut open = Open::default();
         recipe.schedule = match (self.two_step, self.stages) {
             (true, _) => Schedule::TwoStep { part },
-            (false, 1) => Schedule::AtOnce,
-            (false, stages) => Schedule::Progressive { stages: stages.into(), part },
+            (false, Choice::Given(stages)) => Schedule::in_stages(stages.into(), part),
+            (false, Choice::Auto) => {
+                open.stages = Some(part);
+                Schedule::AtOnce
+            }
         };
-        if !(0.0..=1.0).contains(&self.distil) {
-            return Err(Error::usage(format!("--distil {}: must be from 0 to 1", self.distil)));
+        match self.distil {
+            Choice::Given(share) => recipe.set_distil(share),
+            Choice::Auto => open.distil = true,
         }
-        let smoothing = recipe.smoothing;
-        recipe.distil = (self.distil > 0.0).then_some(Distil {
-            alpha: self.distil,
-            temperature: TEMPERATURE,
-            smoothing,
-        });
         if !(self.penalty >= 0.0 && self.penalty.is_finite()) {
             return Err(Error::usage(format!("--penalty {}: must be 0 or more", self.penalty)));
         }
@@ -113,6 +142,6 @@ impl MethodArgs {
             trained: self.train_transformation,
             groups: self.groups,
         };
-        Ok(())
+        Ok(open)
     }
 }

@@ -21,6 +21,7 @@ mod study;
 mod train;
 
 use std::path::Path;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
@@ -73,6 +74,8 @@ struct Context {
     console: Console,
     json: bool,
     stop: Stop,
+    /// When the command began.
+    since: Instant,
 }
 
 impl Context {
@@ -99,10 +102,11 @@ impl Context {
 /// # Errors
 /// What went wrong, for people.
 pub fn run(cli: Cli) -> Result<(), Error> {
+    let since = Instant::now();
     let stop =
         Stop::on_signals().map_err(|e| Error::model(format!("cannot listen for Ctrl-C: {e}")))?;
     let console = if cli.quiet { Console::Quiet } else { Console::detect() };
-    let context = Context { console, json: cli.json, stop };
+    let context = Context { console, json: cli.json, stop, since };
     match cli.command {
         Command::Convert(args) => convert::run(&context, &args),
         Command::Train(args) => train::run(&context, &args),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitat_data::{Augment, Dataset, Options, Preprocess, Split};
 use clap::builder::PossibleValue;
@@ -11,6 +11,7 @@ use clap::{Args, ValueEnum};
 use super::method::LATENT_RATE;
 use crate::Error;
 use crate::bitat;
+use crate::learn::budget::Allowance;
 use crate::learn::recipe::Recipe;
 use crate::qat::rewrite::{self, Depthwise};
 use crate::qat::stages::Schedule;
@@ -208,9 +209,9 @@ impl BudgetArgs {
 pub(super) struct TrainingArgs {
     #[command(flatten)]
     budget: BudgetArgs,
-    /// Train for about this long on this machine, instead of --epochs: 90s, 30m, 2h
-    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "steps")]
-    pub(super) time: Option<Duration>,
+    /// Take about this long in all on this machine, instead of --epochs: 90s, 30m, 1h30m
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with_all = ["steps", "epochs"])]
+    time: Option<Duration>,
     /// Highest learning rate (cosine decay after a short warm-up)
     #[arg(long, value_name = "RATE")]
     learning_rate: Option<f32>,
@@ -242,6 +243,11 @@ impl TrainingArgs {
         }
         let start = Recipe { learning_rate, seed: self.seed, ..start };
         Ok(self.budget.recipe(images, start))
+    }
+
+    /// The time that the steps may take, for a command begun at `since`.
+    pub(super) fn allowance(&self, since: Instant) -> Option<Allowance> {
+        self.time.map(|time| Allowance { time, since })
     }
 
     /// Where the state is kept for an output of this name.
@@ -284,19 +290,23 @@ pub(super) fn factor(text: &str) -> Result<f32, String> {
     factor.ok_or_else(|| "give a number above 0".into())
 }
 
-/// A time with its unit: `90s`, `30m`, `1.5h`.
+/// A time, numbers with units from hours to seconds: `90s`, `1.5h`, `1h30m`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "give a number above 0 and a unit, as 90s, 30m or 2h".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1.0,
-        'm' => 60.0,
-        'h' => 3600.0,
-        _ => return Err(wrong()),
-    };
-    let number: f64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
-    let time = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
-    if time.is_zero() { Err(wrong()) } else { Ok(time) }
+    let wrong = || "give numbers with their units, as 90s, 30m, 2h or 1h30m".to_owned();
+    let (mut seconds, mut rest) = (0.0, text);
+    for (unit, worth) in [('h', 3600.0), ('m', 60.0), ('s', 1.0)] {
+        if let Some((number, after)) = rest.split_once(unit) {
+            if !number.starts_with(|first: char| first.is_ascii_digit()) {
+                return Err(wrong());
+            }
+            seconds += number.parse::<f64>().map_err(|_| wrong())? * worth;
+            rest = after;
+        }
+    }
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if rest.is_empty() && !time.is_zero() => Ok(time),
+        _ => Err(wrong()),
+    }
 }
 
 /// What a float network is trained with unless the options say otherwise.
@@ -329,8 +339,13 @@ mod tests {
     fn a_time_needs_a_number_and_a_unit() {
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("30m"), Ok(Duration::from_secs(1800)));
-        assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
-        for wrong in ["", "s", "30", "-1m", "0s", "1e99h", "nanm", "3µ"] {
+        for same in ["1.5h", "1h30m", "1h29m60s", "90m"] {
+            assert_eq!(duration(same), Ok(Duration::from_secs(5400)), "{same}");
+        }
+        for wrong in ["", "s", "30", "-1m", "0s", "0h0m", "1e99h", "nanm", "infs", "3µ", "1h30"]
+            .into_iter()
+            .chain(["30m1h", "1h1h", "1h-5m", "1h 30m", " 1h", "1d"])
+        {
             assert!(duration(wrong).unwrap_err().contains("30m"), "{wrong}");
         }
     }

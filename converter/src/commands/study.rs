@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use bitat_engine::loss::Distil;
 use clap::ValueEnum;
 
-use super::method::{LATENT_RATE, STAGED_PART, TEMPERATURE};
+use super::method::{LATENT_RATE, STAGED_PART};
 use super::options::{BudgetArgs, DataArgs, PrecisionArgs, PreprocessArgs, binary_recipe, factor};
 use super::{Context, network, write_whole};
 use crate::Error;
 use crate::bitat::Importance;
-use crate::learn::recipe::Recipe;
+use crate::learn::recipe::{Recipe, TEMPERATURE};
 use crate::pipeline::{input_fit, merge_input_affine};
 use crate::qat::stages::Schedule;
 use crate::report::Ladder;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bitat_data::Preprocess;
 use bitat_engine::PlainSte;
-use bitat_graph::Shape;
+use bitat_graph::{Graph, Shape};
 use bitat_models::{MobileNet, mobilenet_v1, mobilenet_v2};
 use clap::ValueEnum;
 
@@ -13,7 +13,7 @@ use super::identity::identity;
 use super::options::{DataArgs, PreprocessArgs, TrainingArgs, float_recipe};
 use super::output;
 use crate::Error;
-use crate::learn::budget::settle;
+use crate::learn::budget::{Open, Unsettled};
 use crate::learn::evaluate::evaluate;
 use crate::learn::fit::{Material, Surroundings, fit};
 use crate::learn::state::Checkpoints;
@@ -101,19 +101,24 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         binarizer: &PlainSte::default(),
         teacher: None,
     };
-    let recipe = settle(&graph, &material, &recipe, args.training.time, &surroundings)?;
+    let score = |graph: &mut Graph, material: &Material| {
+        let Material { binarizer, test, fit, ref preprocess, .. } = *material;
+        let going = |_| !context.stop.requested();
+        evaluate(graph, binarizer, test, fit, preprocess, usize::MAX, going)
+    };
+    let plan = Unsettled {
+        graph: &graph,
+        material: &material,
+        recipe: &recipe,
+        open: Open { steps: args.training.allowance(context.since), ..Open::default() },
+        teacher: false,
+        ending: &|graph, material, _| score(graph, material).map(drop),
+    }
+    .settle(&surroundings)?;
+    let recipe = plan.recipe;
     let stopped = |e| output::resumable_if_stopped(e, &checkpoints);
     let curve = fit(&mut graph, &material, &recipe, &surroundings).map_err(stopped)?;
-    let scores = evaluate(
-        &mut graph,
-        material.binarizer,
-        &test,
-        material.fit,
-        &preprocess,
-        usize::MAX,
-        |_| !context.stop.requested(),
-    )
-    .map_err(stopped)?;
+    let scores = score(&mut graph, &material).map_err(stopped)?;
     bitat_onnx::write(&graph, &args.output)
         .map_err(|e| output::resumable(e.into(), &checkpoints))?;
     let file_bytes =

@@ -1,164 +1,214 @@
-//! How long a run takes, and how long a run fits into a given time.
+//! What a budget buys: how many steps fit into a given time, and the parts of the
+//! recipe that its length decides.
 
 use std::time::{Duration, Instant};
 
 use bitat_graph::Graph;
 
-use super::evaluate::evaluate;
-use super::fit::{INTERIM_IMAGES, Material, Run, Surroundings};
-use super::recipe::Recipe;
-use super::step::Stepper;
+use super::cost::{Cost, Ending};
+use super::fit::{Material, Surroundings};
+use super::recipe::{Choice, Recipe};
+use super::state::Kept;
 use crate::Error;
-use crate::bitat;
-use crate::qat::stages::binary_layers;
+use crate::qat::stages::{Schedule, binary_layers};
 use crate::ui::{Console, human};
-
-/// Steps that warm caches and grow scratch memory; not counted.
-const WARM: usize = 2;
-/// Steps that are timed, unless they take longer than [`ENOUGH`].
-const TIMED: usize = 12;
-/// No further step is timed after this.
-const ENOUGH: Duration = Duration::from_secs(3);
 
 /// Runs of fewer steps are over sooner than their time is measured.
 const FORETOLD: u64 = 100;
+/// The shortest and the longest time for which steps are timed, and the part of a
+/// given time that this may be.
+const SAMPLE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(20)];
+const SAMPLED: f64 = 0.02;
+/// Fewer steps than these are no training, however short the time: warm-up, a tenth
+/// of all, is one step of them.
+const LEAST: u64 = 10;
 
-/// Settles how many steps `recipe` takes, and says what is going to happen.
-///
-/// With a `time`, as many as fit into it, by a few steps taken on a copy of `graph`;
-/// where a run is resumed, as many as it had.
-///
-/// # Errors
-/// As [`super::fit::fit`].
-pub fn settle(
-    graph: &Graph,
-    material: &Material,
-    recipe: &Recipe,
-    time: Option<Duration>,
-    surroundings: &Surroundings,
-) -> Result<Recipe, Error> {
-    let mut recipe = recipe.clone();
-    let resumed = surroundings.checkpoints.filter(|_| surroundings.resume);
-    let mut cost = None;
-    match (time, resumed) {
-        (Some(_), Some(checkpoints)) => recipe.steps = checkpoints.steps()?,
-        (Some(time), None) => {
-            let measured = Cost::measure(graph, material, &recipe, surroundings)?;
-            recipe.steps = measured.steps_within(time);
-            cost = Some(measured);
-        }
-        (None, _) if recipe.steps >= FORETOLD && surroundings.console != Console::Quiet => {
-            cost = Some(Cost::measure(graph, material, &recipe, surroundings)?);
-        }
-        (None, _) => {}
-    }
-    let epochs = recipe.steps as f64 * recipe.batch as f64 / material.train.len() as f64;
-    let mut plan = format!(
-        "training: {} steps of {} images, {epochs:.1} epochs",
-        human::grouped(recipe.steps),
-        recipe.batch
-    );
-    if !binary_layers(graph).is_empty() {
-        plan += &format!("; {}", recipe.describe());
-    }
-    if let Some(cost) = cost {
-        plan += &format!("; about {}", human::duration(cost.of(recipe.steps)));
-    }
-    surroundings.console.say(&plan);
-    Ok(recipe)
-}
-
-/// What a run costs, measured.
+/// A time for all that a command does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
-    /// One step, the reading of its images included.
-    step: f64,
-    /// What ends an epoch: batch norm anew, an evaluation.
-    epoch: f64,
-    /// Every layer's turn with the method.
-    begin: f64,
-    /// Steps of an epoch.
-    per_epoch: u64,
+pub struct Allowance {
+    /// How long.
+    pub time: Duration,
+    /// When it began.
+    pub since: Instant,
 }
 
-impl Cost {
-    /// Takes a few steps on a copy of `graph` and times them.
+/// What a recipe leaves open; the default leaves nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Open {
+    /// The number of steps: as many as let the command end in time.
+    pub steps: Option<Allowance>,
+    /// The number of stages; all but the last share this part of the steps.
+    pub stages: Option<f64>,
+    /// The float network's share of the loss.
+    pub distil: bool,
+}
+
+impl Open {
+    fn fill(&self, recipe: &mut Recipe, choice: Choice) {
+        if let Some(part) = self.stages {
+            recipe.schedule = Schedule::in_stages(choice.stages, part);
+        }
+        if self.distil {
+            recipe.set_distil(choice.distil);
+        }
+    }
+
+    /// The options that make a run of `recipe` again; empty where nothing was open.
+    pub fn options(&self, recipe: &Recipe) -> String {
+        let mut options = Vec::new();
+        if self.steps.is_some() {
+            options.push(format!("--steps {}", recipe.steps));
+        }
+        if self.stages.is_some() {
+            options.push(format!("--stages {}", recipe.schedule.stages()));
+        }
+        if self.distil {
+            options.push(format!("--distil {}", recipe.distilled()));
+        }
+        options.join(" ")
+    }
+}
+
+/// A run whose recipe is not settled.
+pub struct Unsettled<'a> {
+    /// The network that will be trained.
+    pub graph: &'a Graph,
+    /// Its data.
+    pub material: &'a Material<'a>,
+    /// Its recipe, as far as it is settled.
+    pub recipe: &'a Recipe,
+    /// What is open of it.
+    pub open: Open,
+    /// Whether the float network has something to teach.
+    pub teacher: bool,
+    /// What the run does after its last step.
+    pub ending: Ending<'a>,
+}
+
+/// What a run is going to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// With nothing open.
+    pub recipe: Recipe,
+    /// The time it will take from here on, where that was measured.
+    pub time: Option<Duration>,
+    /// The options that settle what was open; empty where nothing was.
+    pub options: String,
+}
+
+impl Unsettled<'_> {
+    /// Settles what is open and says what is going to happen. A run that is resumed
+    /// goes on with what was settled when it began.
     ///
     /// # Errors
     /// As [`super::fit::fit`].
-    pub fn measure(
-        graph: &Graph,
-        material: &Material,
-        recipe: &Recipe,
-        surroundings: &Surroundings,
-    ) -> Result<Cost, Error> {
-        let mut graph = graph.clone();
-        let method = bitat::method(recipe.method);
-        let material = &Material {
-            preprocess: material.preprocess.clone(),
-            binarizer: method.as_ref(),
-            ..*material
+    pub fn settle(&self, surroundings: &Surroundings) -> Result<Plan, Error> {
+        let resumed = surroundings.checkpoints.filter(|_| surroundings.resume);
+        let kept = resumed.map(|checkpoints| checkpoints.kept()).transpose()?;
+        let (recipe, cost) = match (self.open.steps, &kept) {
+            (Some(_), Some(kept)) => (self.as_kept(kept), None),
+            (Some(allowance), None) => {
+                let (recipe, cost) = self.within(allowance, surroundings)?;
+                (recipe, Some(cost))
+            }
+            (None, _) => (self.of_length(self.recipe.steps), None),
         };
-        let mut run = Run::new(&graph, material, recipe, surroundings)?;
-        let start = Instant::now();
-        for phase in 0..run.phases.len() {
-            run.begin(&mut graph, phase)?;
-        }
-        let begin = start.elapsed().as_secs_f64();
-
-        let per_epoch = run.per_epoch();
-        let mut stepper = Stepper::new(&graph, material, recipe)?;
-        let mut times = Vec::new();
-        let mut batches = run.batches(0)?;
-        let start = Instant::now();
-        for taken in 0..WARM + TIMED {
-            let before = Instant::now();
-            let Some(batch) = batches.next() else { unreachable!("shuffled batches never end") };
-            stepper.step(&mut graph, &mut run.optimiser, &batch?, 0.0);
-            if taken >= WARM {
-                times.push(before.elapsed());
+        let done = kept.map_or(0, |kept| kept.done);
+        let worth = recipe.steps.saturating_sub(done) >= FORETOLD;
+        let cost = match cost {
+            None if worth && surroundings.console != Console::Quiet => {
+                Some(self.measure(&recipe, surroundings)?)
             }
-            if !times.is_empty() && start.elapsed() > ENOUGH {
-                break;
-            }
+            known => known,
+        };
+        let plan = Plan {
+            time: cost.map(|cost| cost.of(&recipe, done)),
+            options: self.open.options(&recipe),
+            recipe,
+        };
+        self.announce(&plan, surroundings);
+        Ok(plan)
+    }
+
+    fn measure(&self, recipe: &Recipe, surroundings: &Surroundings) -> Result<Cost, Error> {
+        let [least, most] = SAMPLE;
+        let part =
+            |allowance: Allowance| allowance.time.min(most.div_f64(SAMPLED)).mul_f64(SAMPLED);
+        let sample = self.open.steps.map_or(least, part).max(least);
+        Cost::measure(self.graph, self.material, recipe, self.ending, sample, surroundings)
+    }
+
+    fn epochs(&self, recipe: &Recipe) -> f64 {
+        recipe.epochs(self.material.train.len())
+    }
+
+    fn as_kept(&self, kept: &Kept) -> Recipe {
+        let mut recipe = Recipe { steps: kept.steps, ..self.recipe.clone() };
+        if self.open.stages.is_some() {
+            recipe.schedule = kept.schedule;
         }
-        times.sort();
-        let step = times[times.len() / 2].as_secs_f64();
-
-        let few = recipe.batch.min(INTERIM_IMAGES);
-        let start = Instant::now();
-        let Material { binarizer, test, fit, ref preprocess, .. } = *material;
-        let scored = evaluate(&mut graph, binarizer, test, fit, preprocess, few, |_| true)?;
-        let per_image = start.elapsed().as_secs_f64() / scored.images().max(1) as f64;
-        let images = run.reestimated() + INTERIM_IMAGES.min(test.len());
-        Ok(Cost { step, epoch: per_image * images as f64, begin, per_epoch })
-    }
-
-    /// The time that `steps` steps take.
-    pub fn of(&self, steps: u64) -> Duration {
-        let epochs = steps.div_ceil(self.per_epoch);
-        Duration::from_secs_f64(self.begin + self.step * steps as f64 + self.epoch * epochs as f64)
-    }
-
-    /// The steps that fit into `time`, at least one.
-    pub fn steps_within(&self, time: Duration) -> u64 {
-        let left = time.as_secs_f64() - self.begin;
-        ((left / (self.step + self.epoch / self.per_epoch as f64)) as u64).max(1)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_and_time_are_each_others_inverse() {
-        let cost = Cost { step: 0.05, epoch: 2.0, begin: 3.0, per_epoch: 400 };
-        assert_eq!(cost.of(400), Duration::from_secs_f64(25.0));
-        for steps in [400, 4000, 8000] {
-            let back = cost.steps_within(cost.of(steps));
-            assert!(back.abs_diff(steps) <= 1, "{steps} {back}");
+        if self.open.distil {
+            recipe.distil = kept.distil;
         }
-        assert_eq!(cost.steps_within(Duration::ZERO), 1);
+        recipe
+    }
+
+    /// The recipe of so many steps.
+    fn of_length(&self, steps: u64) -> Recipe {
+        let mut recipe = Recipe { steps, ..self.recipe.clone() };
+        let choice = Choice::for_budget(self.epochs(&recipe), self.teacher);
+        self.open.fill(&mut recipe, choice);
+        recipe
+    }
+
+    /// The recipe that ends in time. What a long run would have is given up if its
+    /// steps, so many as fit, are those of a short one.
+    fn within(
+        &self,
+        allowance: Allowance,
+        surroundings: &Surroundings,
+    ) -> Result<(Recipe, Cost), Error> {
+        let longest = self.of_length(u64::MAX);
+        let cost = self.measure(&Recipe { steps: LEAST, ..longest.clone() }, surroundings)?;
+        let left = allowance.time.saturating_sub(allowance.since.elapsed());
+        let fitting = |mut recipe: Recipe| {
+            recipe.steps = cost.steps_within(left, &recipe, LEAST);
+            recipe
+        };
+        let mut recipe = fitting(longest);
+        let choice = Choice::for_budget(self.epochs(&recipe), self.teacher);
+        let mut shorter = recipe.clone();
+        self.open.fill(&mut shorter, choice);
+        if shorter != recipe {
+            recipe = fitting(shorter);
+        }
+        Ok((recipe, cost))
+    }
+
+    fn announce(&self, plan: &Plan, surroundings: &Surroundings) {
+        let Plan { recipe, time, options } = plan;
+        let say = |text: &str| surroundings.console.say(text);
+        let binary = !binary_layers(self.graph).is_empty();
+        if binary {
+            say(&format!("recipe: {}", recipe.explain()));
+        }
+        let mut text = format!(
+            "training: {} steps of {} images, {:.1} epochs of {}",
+            human::grouped(recipe.steps),
+            recipe.batch,
+            self.epochs(recipe),
+            human::grouped(self.material.train.len() as u64)
+        );
+        if let Some(time) = time {
+            let proof = if binary { ", proof included" } else { "" };
+            text += &format!("; about {}{proof}", human::duration(*time));
+        }
+        say(&text);
+        let Some(allowance) = self.open.steps else { return };
+        let left = allowance.time.saturating_sub(allowance.since.elapsed());
+        if recipe.steps == LEAST && time.is_some_and(|time| time > left) {
+            say(&format!("that is longer than --time, but fewer than {LEAST} steps train nothing"));
+        }
+        say(&format!("the same again: {options} in the place of --time"));
     }
 }

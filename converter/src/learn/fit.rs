@@ -97,7 +97,7 @@ pub fn fit(
             with_phase(graph, phase, |graph| run.phase(graph, index))?;
         }
     }
-    run.reestimate(graph)?;
+    run.reestimate(graph, REESTIMATE_BATCHES)?;
     Ok(run.progressed.curve)
 }
 
@@ -245,7 +245,7 @@ impl<'a> Run<'a> {
     /// Ends an epoch: re-estimates batch norm and adds a point to the curve.
     fn point(&mut self, graph: &mut Graph, loss: f64) -> Result<(), Error> {
         self.progressed.losses = (0.0, 0);
-        self.reestimate(graph)?;
+        self.reestimate(graph, REESTIMATE_BATCHES)?;
         let material = self.material;
         let scores = evaluate(
             graph,
@@ -289,16 +289,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn reestimate(&self, graph: &mut Graph) -> Result<(), Error> {
+    /// Takes the statistics of batch norms from the first `batches` training batches.
+    pub(super) fn reestimate(&self, graph: &mut Graph, batches: usize) -> Result<(), Error> {
         let mut net = Net::new(graph, self.recipe.batch, Purpose::Eval, &[])?;
         net.begin_reestimate();
-        let batches = in_order(
+        let images = in_order(
             self.material.train,
             self.material.fit,
             &self.material.preprocess,
             self.recipe.batch,
         )?;
-        for batch in batches.take(REESTIMATE_BATCHES) {
+        for batch in images.take(batches) {
             let batch = batch?;
             net.forward(
                 graph,
@@ -317,9 +318,9 @@ impl<'a> Run<'a> {
         (self.material.train.len() / self.recipe.batch) as u64
     }
 
-    /// Training images from which batch norm is re-estimated.
+    /// Training batches from which batch norm is re-estimated.
     pub(super) fn reestimated(&self) -> usize {
-        (REESTIMATE_BATCHES * self.recipe.batch).min(self.material.train.len())
+        REESTIMATE_BATCHES.min(self.material.train.len().div_ceil(self.recipe.batch))
     }
 
     /// The batches of `step` and all that follow.

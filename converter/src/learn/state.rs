@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bitat_engine::checkpoint::State;
+use bitat_engine::loss::Distil;
 use bitat_engine::optimiser::Optimiser;
 use bitat_graph::{Graph, Op};
 
@@ -18,8 +19,27 @@ use crate::qat::stages::Schedule;
 /// Time between two checkpoints within a stage.
 const EVERY: Duration = Duration::from_secs(120);
 
-/// The name of a run's length in its state.
+/// Names of what a state says of its run.
 const STEPS: &str = "number of steps";
+const DONE: &str = "step";
+const SCHEDULE: &str = "schedule";
+const STAGES: &str = "number of stages";
+const PART: &str = "part of the stages";
+const DISTIL: [&str; 3] =
+    ["share of the teacher", "temperature of the teacher", "smoothing beside the teacher"];
+
+/// What a run that is resumed had settled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Kept {
+    /// Optimiser steps in all.
+    pub steps: u64,
+    /// Those that are done.
+    pub done: u64,
+    /// Which layers are binary at which step.
+    pub schedule: Schedule,
+    /// How much of the loss is the teacher's word, if any.
+    pub distil: Option<Distil>,
+}
 
 /// How far a run has come.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,7 +106,7 @@ impl Checkpoints {
         for (name, value) in self.signature(recipe) {
             state.set_counter(name, value);
         }
-        state.set_counter("step", progressed.step);
+        state.set_counter(DONE, progressed.step);
         state.set_counter("phases", progressed.phases as u64);
         state.set_counter("loss sum", progressed.losses.0.to_bits());
         state.set_counter("loss count", progressed.losses.1);
@@ -105,13 +125,30 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The steps of the run whose state is kept.
+    /// What the run whose state is kept had settled, and how far it has come.
     ///
     /// # Errors
     /// If there is no state, or it cannot be read.
-    pub fn steps(&self) -> Result<u64, Error> {
-        let said = self.read()?.counter(STEPS);
-        said.ok_or_else(|| Error::file(&self.path, format!("does not say its {STEPS}")))
+    pub fn kept(&self) -> Result<Kept, Error> {
+        let state = self.read()?;
+        let counter = |name: &str| {
+            let said = state.counter(name);
+            said.ok_or_else(|| Error::file(&self.path, format!("does not say its {name}")))
+        };
+        let float = |name| counter(name).map(|bits| f32::from_bits(bits as u32));
+        let part = f64::from_bits(counter(PART)?);
+        let [alpha, temperature, smoothing] = DISTIL.map(float);
+        let how = Distil { alpha: alpha?, temperature: temperature?, smoothing: smoothing? };
+        Ok(Kept {
+            steps: counter(STEPS)?,
+            done: counter(DONE)?,
+            schedule: match counter(SCHEDULE)? {
+                0 => Schedule::AtOnce,
+                1 => Schedule::Progressive { stages: counter(STAGES)? as usize, part },
+                _ => Schedule::TwoStep { part },
+            },
+            distil: (how.alpha > 0.0).then_some(how),
+        })
     }
 
     fn read(&self) -> Result<State, Error> {
@@ -163,7 +200,7 @@ impl Checkpoints {
             });
         }
         Ok(Progressed {
-            step: counter("step")?,
+            step: counter(DONE)?,
             phases: counter("phases")? as usize,
             losses: (f64::from_bits(counter("loss sum")?), counter("loss count")?),
             curve,
@@ -204,12 +241,12 @@ fn signature(recipe: &Recipe) -> Vec<(&'static str, u64)> {
         ("flip", recipe.augment.flip.into()),
         ("shift", recipe.augment.shift as u64),
         ("erase", recipe.augment.erase as u64),
-        ("schedule", schedule[0]),
-        ("number of stages", schedule[1]),
-        ("part of the stages", schedule[2]),
-        ("share of the teacher", distil[0]),
-        ("temperature of the teacher", distil[1]),
-        ("smoothing beside the teacher", distil[2]),
+        (SCHEDULE, schedule[0]),
+        (STAGES, schedule[1]),
+        (PART, schedule[2]),
+        (DISTIL[0], distil[0]),
+        (DISTIL[1], distil[1]),
+        (DISTIL[2], distil[2]),
         ("importance", importance as u64),
         ("choice of signs", signs.into()),
         ("penalty", penalty.to_bits().into()),

@@ -42,6 +42,23 @@ pub struct Phase {
 }
 
 impl Schedule {
+    /// Bottom to top in `stages` stages, of which all but the last share `part` of the
+    /// steps; all at once if that is one.
+    pub fn in_stages(stages: usize, part: f64) -> Schedule {
+        match stages {
+            0 | 1 => Schedule::AtOnce,
+            _ => Schedule::Progressive { stages, part },
+        }
+    }
+
+    /// Its stages, bottom to top; 1 where layers do not take turns.
+    pub fn stages(&self) -> usize {
+        match *self {
+            Schedule::AtOnce | Schedule::TwoStep { .. } => 1,
+            Schedule::Progressive { stages, .. } => stages,
+        }
+    }
+
     /// The phases of a run of `steps` over a network of `layers` 1-bit layers, at
     /// least one; all but the last may be empty where there are few steps.
     pub fn phases(&self, layers: usize, steps: u64) -> Vec<Phase> {

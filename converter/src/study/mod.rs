@@ -26,6 +26,7 @@ use std::sync::Arc;
 use bitat_data::{Dataset, Preprocess};
 use bitat_graph::Graph;
 
+use crate::learn::budget::Open;
 use crate::learn::fit::Surroundings;
 use crate::learn::recipe::Recipe;
 use crate::pipeline::{Task, check_classes, input_fit, score_float};
@@ -192,7 +193,7 @@ impl Study<'_> {
             classes: None,
             options: self.options,
             recipe,
-            time: None,
+            open: Open::default(),
         }
     }
 }

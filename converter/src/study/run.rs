@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use bitat_data::Preprocess;
 use bitat_engine::PlainSte;
@@ -10,7 +11,7 @@ use bitat_graph::Graph;
 use super::clock::Clock;
 use super::results::Outcome;
 use crate::bitat;
-use crate::learn::budget::Cost;
+use crate::learn::cost::Cost;
 use crate::learn::evaluate::evaluate;
 use crate::learn::fit::{Material, Surroundings, fit};
 use crate::learn::state::Checkpoints;
@@ -20,6 +21,9 @@ use crate::qat::method::Method;
 use crate::qat::rewrite::Rewritten;
 use crate::ui::{Console, Stop};
 use crate::{Error, Fault};
+
+/// For how long steps are timed.
+const SAMPLE: Duration = Duration::from_secs(1);
 
 /// Where a run keeps what it needs to go on.
 pub(super) struct Place {
@@ -109,7 +113,8 @@ pub(super) fn cost(task: &Task, stop: &Stop) -> Result<Cost, Error> {
     let plain = PlainSte::default();
     let teacher = Teacher { graph: task.float, preprocess: task.preprocess };
     let material = material(task, preprocess, &plain, &teacher);
-    Cost::measure(&graph, &material, task.recipe, &surroundings)
+    // Not the score: it is no part of a run's time here.
+    Cost::measure(&graph, &material, task.recipe, &|_, _, _| Ok(()), SAMPLE, &surroundings)
 }
 
 fn material<'a>(

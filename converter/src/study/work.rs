@@ -145,13 +145,13 @@ impl<'a> Work<'a> {
             study.jobs,
             self.setting.stop,
             |i, _| {
-                let task = study.task(study.train, study.test, &ends[i].start);
-                run::cost(&task, self.setting.stop)
+                let recipe = Recipe { steps: study.budget.steps, ..ends[i].start.clone() };
+                let task = study.task(study.train, study.test, &recipe);
+                Ok(run::cost(&task, self.setting.stop)?.of(&recipe, 0))
             },
             |_, piece| {
-                if let Some((i, cost)) = piece {
-                    let whole = cost.of(study.budget.steps).as_secs_f64();
-                    wholes[i] = whole * runs_left / at_a_time as f64;
+                if let Some((i, whole)) = piece {
+                    wholes[i] = whole.as_secs_f64() * runs_left / at_a_time as f64;
                 }
                 Ok(())
             },
