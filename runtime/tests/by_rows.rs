@@ -8,7 +8,7 @@ mod common;
 use bitat_format::View;
 use bitat_format::model::{Epilogue, Input, Kind, Layer, Model, Operation, Tensor, Window};
 use bitat_kernels::{Isa, Kernels};
-use bitat_runtime::{ARENA_ALIGN, Bands, Network, Plan, Pool, Threads, aligned};
+use bitat_runtime::{ARENA_ALIGN, ARENA_LINE, Bands, Network, Plan, Pool, Threads, aligned};
 
 use common::case::{Case, GARBAGE, GUARD, compare};
 use common::random::Random;
@@ -113,7 +113,7 @@ fn check(case: &Case, network: Network<'_>, pool: Option<&Pool>) {
     let (bands, isa) = (network.plan().bands(), network.kernels().isa());
     let whose = format!("{} on {isa}, {bands:?} (BITAT_SEED replays it)", case.model.name);
     let needed = network.arena_bytes();
-    let mut memory = vec![GARBAGE; needed + GUARD + ARENA_ALIGN];
+    let mut memory = vec![GARBAGE; needed + GUARD + ARENA_LINE];
     let mut scores = vec![i32::MIN; network.view().class_count() + 3];
     let (scores, beyond) = scores.split_at_mut(network.view().class_count());
     // Twice over the images in one arena: what a run leaves must not matter.
