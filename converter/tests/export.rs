@@ -101,7 +101,8 @@ fn rust_reads_what_was_written() {
     assert_eq!(exported::TINY_MODEL.0.as_ptr().addr() % 16, 0);
     assert_eq!(exported::TINY_NAME, view.name());
     assert_eq!(exported::TINY_CLASS_NAMES, CLASSES);
-    assert_eq!(exported::TINY_ARENA_BYTES, bitat_runtime::arena_bytes(&view));
+    let plan = bitat_runtime::Plan::new(&view).by_rows(&view);
+    assert_eq!(exported::TINY_ARENA_BYTES, plan.arena_bytes());
     let numbers = [
         (exported::TINY_MODEL_BYTES, view.file_bytes()),
         (exported::TINY_TENSORS, view.tensor_count()),

@@ -4,6 +4,7 @@ use bitat_format::View;
 use bitat_kernels::Kernels;
 
 use crate::arena::Arena;
+use crate::bands::Bands;
 use crate::error::Error;
 use crate::execute::Network;
 use crate::plan::Plan;
@@ -29,7 +30,9 @@ pub use bitat_format::Aligned;
 ///
 /// The file was validated and the tensors were placed by the compiler, so that
 /// neither is done, nor carried as code, on the device. Weights are read where
-/// they lie. The value itself takes 8 bytes for each of the `TENSORS` tensors.
+/// they lie. The widest layers run by rows where that needs less memory
+/// ([`Network::by_rows`]). The value itself takes 8 bytes for each of the `TENSORS`
+/// tensors.
 #[derive(Clone, Debug)]
 pub struct Embedded<
     const IMAGE: usize,
@@ -50,8 +53,10 @@ impl<const IMAGE: usize, const CLASSES: usize, const ARENA: usize, const TENSORS
         file: &'static [u8],
         tensors: [u32; TENSORS],
         scratch: [u32; TENSORS],
+        bands: [u16; 3],
     ) -> Embedded<IMAGE, CLASSES, ARENA, TENSORS> {
-        let plan = Plan::made(tensors, scratch, ARENA);
+        let [first, end, count] = bands;
+        let plan = Plan::made(tensors, scratch, ARENA, Bands { first, end, count });
         Embedded { network: Network::planned(View::admitted(file), Kernels::best(), plan) }
     }
 
@@ -96,7 +101,8 @@ impl<const IMAGE: usize, const CLASSES: usize, const ARENA: usize, const TENSORS
     }
 
     /// The network as one whose lengths are checked in each run: to look into
-    /// it, to watch its layers, or to share one arena among several.
+    /// it, to watch those layers that do not run by rows, or to share one arena
+    /// among several.
     pub fn network(&self) -> &Network<'static, TENSORS> {
         &self.network
     }

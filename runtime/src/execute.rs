@@ -1,11 +1,15 @@
-//! Runs the layers, one after the other, each as one call of a kernel.
+//! Runs the layers, one after the other, each as one call of a kernel; those of a
+//! group that runs by rows (`bands.rs`) in turn, each as one call for each band.
+
+use core::ops::Range;
 
 use bitat_format::limits::TENSORS;
-use bitat_format::{EpilogueView, Kind, LayerView, OperationView, TensorId, View};
-use bitat_kernels::{Conv, Kernels, Misuse, Operation, Shortcut};
+use bitat_format::{EpilogueView, Kind, LayerView, OperationView, Tensor, TensorId, View};
+use bitat_kernels::{Kernels, Misuse, Shape, Shortcut};
 use bytemuck::{try_cast_slice, try_cast_slice_mut};
 
 use crate::arena::{ARENA_ALIGN, NOWHERE, cut};
+use crate::bands::{Bands, Held, Reaches, advance};
 use crate::error::Error;
 use crate::geometry;
 use crate::part::{Alone, Crew, Input, Part, cast};
@@ -33,8 +37,9 @@ pub struct Network<'a, const CAPACITY: usize = TENSORS> {
 pub struct Step<'s> {
     /// Index of the layer.
     pub layer: usize,
-    /// One or two tensors, the stream before the bits. The slices are only
-    /// valid now: later layers write over them.
+    /// One or two tensors, the stream before the bits; fewer where a group of layers
+    /// held only rows of one. The slices are only valid now: later layers write over
+    /// them.
     pub outputs: &'s [(TensorId, Values<'s>)],
 }
 
@@ -106,7 +111,8 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         self.run_with(image, arena, scores, |_| {})
     }
 
-    /// As [`Network::run`]; calls `observer` right after each layer.
+    /// As [`Network::run`]; calls `observer` right after each layer; of a group that
+    /// runs by rows ([`Network::by_rows`]), after its last.
     ///
     /// There is no clock in here: who wants times reads one before the run and
     /// in the observer.
@@ -121,6 +127,28 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         observer: impl FnMut(Step<'_>),
     ) -> Result<(), Error> {
         self.run_by(&Alone, image, arena, scores, observer)
+    }
+
+    /// Plans for the smallest arena found, with the widest layers run by rows: a
+    /// group of layers is run in turn for some rows of its last layer's output, so
+    /// that of the tensors between them only rows exist at a time. The same scores,
+    /// in [`Plan::by_rows`]'s arena, which is the same where nothing is gained.
+    ///
+    /// Costs a call of a kernel for each layer of the group and each band of rows.
+    /// An observer ([`Network::run_with`]) sees the group's layers after its last,
+    /// with those outputs that lie whole in the arena; in a run on several threads
+    /// the group stays on the calling one. A run takes 8 bytes of stack more per
+    /// tensor of capacity.
+    #[must_use]
+    pub fn by_rows(mut self) -> Network<'a, CAPACITY> {
+        self.plan = self.plan.by_rows(&self.view);
+        self
+    }
+
+    /// The same for a given group of layers; `None` as for [`Plan::in_bands`].
+    pub fn in_bands(mut self, bands: Bands) -> Option<Network<'a, CAPACITY>> {
+        self.plan = self.plan.in_bands(&self.view, bands)?;
+        Some(self)
     }
 
     /// Plans for a run on several threads. Only the scratch grows, see
@@ -180,13 +208,60 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         mut observer: impl FnMut(Step<'_>),
     ) -> Result<(), Error> {
         let (arena, scores) = self.check(image, arena, scores)?;
+        let bands = self.plan.bands().unwrap_or(Bands::NONE);
         for index in 0..self.view.layer_count() {
             let internal = |misuse| Error::Internal { layer: index, misuse };
             let layer = self.view.get_layer(index).ok_or(internal(None))?;
-            self.layer(index, &layer, image, arena, scores, crew).map_err(internal)?;
+            let mut run = Run { image, arena, scores };
+            if !bands.layers().contains(&index) {
+                self.layer(index, &layer, None, &[], &mut run, crew).map_err(internal)?;
+            } else if index == bands.layers().start {
+                self.group(bands, &mut run).map_err(internal)?;
+            }
             self.observe(index, &layer, arena, scores, &mut observer).ok_or(internal(None))?;
         }
         Ok(())
+    }
+
+    /// Runs a group of layers by rows, on the calling thread; errors as for
+    /// [`Crew::compute`].
+    #[inline(never)]
+    fn group(&self, bands: Bands, run: &mut Run<'_>) -> Result<(), Option<Misuse>> {
+        let mut held = [Held::default(); CAPACITY];
+        for band in 0..bands.count {
+            let layers = bands.layers().rev();
+            let reaches = layers.map(|i| Reaches::new(&self.view, &self.view.get_layer(i)?));
+            advance(&mut held, bands, band, reaches).ok_or(None)?;
+            for index in bands.layers() {
+                let layer = self.view.get_layer(index).ok_or(None)?;
+                let mut rows = 0..0;
+                for id in layer.writes() {
+                    let output = held.get(usize::from(id)).ok_or(None)?;
+                    self.keep(id, output, run.arena).ok_or(None)?;
+                    rows = output.writes();
+                }
+                if !rows.is_empty() {
+                    self.layer(index, &layer, Some(rows), &held, run, &Alone)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the rows of a tensor that are read again to the front of its room.
+    fn keep(&self, id: TensorId, held: &Held, arena: &mut [u8]) -> Option<()> {
+        let (start, true) = self.plan.place(id)? else { return Some(()) };
+        let (gone, stay) = held.moves()?;
+        let row = row_bytes(&self.view.get_tensor(id)?);
+        let room = arena.get_mut(start..)?;
+        // Row by row, since where they go may reach to where they come from. By
+        // copy_within the device's code would have a panic.
+        for to in 0..if gone > 0 { stay } else { 0 } {
+            let (front, back) = room.split_at_mut_checked((to + gone) * row)?;
+            let front = front.get_mut(to * row..)?.get_mut(..row)?;
+            front.copy_from_slice(back.get(..row)?);
+        }
+        Some(())
     }
 
     /// The arena and the scores, cut to what is needed.
@@ -213,80 +288,114 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         Ok((arena, scores))
     }
 
-    /// Runs one layer; errors as for [`Crew::compute`].
+    /// Runs one layer, or some rows of its output while a group runs by rows, when
+    /// `held` says what there is of the group's tensors. Errors as for
+    /// [`Crew::compute`].
     fn layer(
         &self,
         index: usize,
         layer: &LayerView<'_>,
-        image: &[u8],
-        arena: &mut [u8],
-        scores: &mut [i32],
+        rows: Option<Range<usize>>,
+        held: &[Held],
+        run: &mut Run<'_>,
         crew: &impl Crew,
     ) -> Result<(), Option<Misuse>> {
-        let convolution = geometry::convolution(&self.view, layer);
-        let slices = self.slices(index, layer, convolution, arena).ok_or(None)?;
-        let Slices { input, shortcut, stream, bits, scratch } = slices;
-        let stream = cast_mut(stream)?;
-        let Some((_, conv)) = convolution else {
-            return self.pool(layer, input, stream);
+        let Some((operation, mut conv)) = geometry::convolution(&self.view, layer) else {
+            return self.pool(layer, run.arena);
         };
-        let shortcut = match layer.operation.epilogue() {
-            Some(EpilogueView::Stream { shortcut: Some(from), .. }) => Some(Shortcut {
-                values: cast(shortcut)?,
-                shape: geometry::shape(&self.view.get_tensor(from.tensor).ok_or(None)?),
-                pool: from.pool.into(),
-                shift: from.shift,
-            }),
+        // As much scratch as all rows need, which is enough for some.
+        let scratch = Some((operation, conv));
+        let scratch = self.plan.scratch_range(&self.view, index, layer, scratch).ok_or(None)?;
+        let reaches = Reaches::new(&self.view, layer).ok_or(None)?;
+        let rows = rows.unwrap_or(0..conv.output.h);
+        let (read, pad_top) = reaches.input.rows(&rows);
+        let added = reaches.shortcut.map(|reach| reach.rows(&rows).0);
+        let reads = Reads { input: &read, shortcut: added.as_ref() };
+        let slices = self.slices(layer, reads, &rows, scratch, held, run.arena).ok_or(None)?;
+        let Slices { input, shortcut, stream, bits, scratch } = slices;
+
+        (conv.input.h, conv.output.h, conv.window.pad_top) = (read.len(), rows.len(), pad_top);
+        let shortcut = match (layer.operation.epilogue(), added) {
+            (Some(EpilogueView::Stream { shortcut: Some(from), .. }), Some(added)) => {
+                let shape = geometry::shape(&self.view.get_tensor(from.tensor).ok_or(None)?);
+                Some(Shortcut {
+                    values: cast(shortcut)?,
+                    shape: Shape { h: added.len(), ..shape },
+                    pool: from.pool.into(),
+                    shift: from.shift,
+                })
+            }
             _ => None,
         };
         let input = match layer.input {
-            0 => Input::Image { pixels: image, zero: self.view.get_input().ok_or(None)?.zero },
+            0 => Input::Image {
+                pixels: self.lines(0, &read, held).and_then(|at| run.image.get(at)).ok_or(None)?,
+                zero: self.view.get_input().ok_or(None)?.zero,
+            },
             _ => Input::Arena(input),
         };
         let (operation, rows) = (layer.operation, 0..conv.output.h);
+        let (stream, scores) = (cast_mut(stream)?, &mut *run.scores);
         let part = Part { operation, conv, rows, input, shortcut, stream, bits, scores, scratch };
         crew.compute(self.kernels, part)
     }
 
-    fn pool(
-        &self,
-        layer: &LayerView<'a>,
-        input: &[u8],
-        output: &mut [i16],
-    ) -> Result<(), Option<Misuse>> {
-        let OperationView::GlobalAveragePool { shift, .. } = layer.operation else {
+    fn pool(&self, layer: &LayerView<'_>, arena: &mut [u8]) -> Result<(), Option<Misuse>> {
+        let OperationView::GlobalAveragePool { shift, output } = layer.operation else {
             return Err(None);
         };
         let shape = geometry::shape(&self.view.get_tensor(layer.input).ok_or(None)?);
-        let done = self.kernels.global_average_pool(shape, shift, cast(input)?, output);
+        let ranges = [(layer.input, 0..shape.h), (output, 0..1)]
+            .map(|(id, rows)| self.lines(id, &rows, &[]).unwrap_or(NOWHERE));
+        let [input, output] = cut(arena, ranges).ok_or(None)?;
+        let done = self.kernels.global_average_pool(shape, shift, cast(input)?, cast_mut(output)?);
         done.map_err(Some)
     }
 
     /// One layer's slices of the arena, those it does not have being empty.
     fn slices<'s>(
         &self,
-        index: usize,
         layer: &LayerView<'_>,
-        convolution: Option<(Operation, Conv)>,
+        reads: Reads<'_>,
+        rows: &Range<usize>,
+        scratch: Range<usize>,
+        held: &[Held],
         arena: &'s mut [u8],
     ) -> Option<Slices<'s>> {
-        let place = |id| self.plan.tensor(&self.view, id).unwrap_or(NOWHERE);
         let of_kind = |kind| {
             let mut writes = layer.writes();
             let is_of = |id| self.view.get_tensor(id).is_some_and(|tensor| tensor.kind == kind);
-            writes.find(|&id| is_of(id)).map_or(NOWHERE, place)
+            writes.find(|&id| is_of(id)).map_or(Some(NOWHERE), |id| self.lines(id, rows, held))
         };
-        // A shortcut may start from the input; it then needs no slice of its own.
-        let input = place(layer.input);
-        let from = layer.reads().nth(1);
-        let shares = from == Some(layer.input);
-        let shortcut = from.filter(|_| !shares).map_or(NOWHERE, place);
-        let scratch = self.plan.scratch_range(&self.view, index, layer, convolution)?;
-        let ranges = [input, shortcut, of_kind(Kind::Stream), of_kind(Kind::Bits), scratch];
-        let [input, shortcut, stream, bits, scratch] = cut(arena, ranges)?;
-        let input: &[u8] = input;
-        let shortcut = if shares { input } else { shortcut };
-        Some(Slices { input, shortcut, stream, bits, scratch })
+        let of_arena = |id, rows| if id == 0 { Some(NOWHERE) } else { self.lines(id, rows, held) };
+        let input = of_arena(layer.input, reads.input)?;
+        let shortcut = match (layer.reads().nth(1), reads.shortcut) {
+            (Some(id), Some(rows)) => of_arena(id, rows)?,
+            _ => NOWHERE,
+        };
+        // A shortcut may start from the input: one slice then has the rows of both.
+        let shares = layer.reads().nth(1) == Some(layer.input);
+        let (all, other) = match shares {
+            true => (input.start.min(shortcut.start)..input.end.max(shortcut.end), NOWHERE),
+            false => (input.clone(), shortcut.clone()),
+        };
+        let from = all.start;
+        let part = |range: Range<usize>| range.start - from..range.end - from;
+        let ranges = [all, other, of_kind(Kind::Stream)?, of_kind(Kind::Bits)?, scratch];
+        let [all, other, stream, bits, scratch] = cut(arena, ranges)?;
+        let (all, other): (&[u8], &[u8]) = (all, other);
+        let shortcut = if shares { all.get(part(shortcut))? } else { other };
+        Some(Slices { input: all.get(part(input))?, shortcut, stream, bits, scratch })
+    }
+
+    /// Where rows of a tensor lie: in the arena, or in the image. Those of a tensor
+    /// that a group holds in rows begin at the first that there is.
+    fn lines(&self, id: TensorId, rows: &Range<usize>, held: &[Held]) -> Option<Range<usize>> {
+        let row = row_bytes(&self.view.get_tensor(id)?);
+        let (start, is_held) = self.plan.place(id)?;
+        let first = if is_held { held.get(usize::from(id))?.first() } else { 0 };
+        let at = |row_index: usize| Some(start + row_index.checked_sub(first)?.checked_mul(row)?);
+        Some(at(rows.start)?..at(rows.end)?)
     }
 
     /// Shows the observer what a layer wrote.
@@ -300,7 +409,8 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
     ) -> Option<()> {
         let mut outputs = [(0, Values::Bits(&[])); 2];
         let mut count = 0;
-        for (output, id) in outputs.iter_mut().zip(layer.writes()) {
+        let whole = layer.writes().filter(|&id| !self.plan.place(id).is_some_and(|(_, held)| held));
+        for (output, id) in outputs.iter_mut().zip(whole) {
             let bytes = || arena.get(self.plan.tensor(&self.view, id)?);
             let values = match self.view.get_tensor(id)?.kind {
                 Kind::Stream => Values::Stream(try_cast_slice(bytes()?).ok()?),
@@ -316,6 +426,19 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
     }
 }
 
+/// What a run is given, the arena and the scores cut to what is needed.
+struct Run<'s> {
+    image: &'s [u8],
+    arena: &'s mut [u8],
+    scores: &'s mut [i32],
+}
+
+/// The rows that a layer reads.
+struct Reads<'r> {
+    input: &'r Range<usize>,
+    shortcut: Option<&'r Range<usize>>,
+}
+
 /// One layer's part of the arena.
 struct Slices<'s> {
     input: &'s [u8],
@@ -327,4 +450,8 @@ struct Slices<'s> {
 
 fn cast_mut(bytes: &mut [u8]) -> Result<&mut [i16], Option<Misuse>> {
     try_cast_slice_mut(bytes).map_err(|_| None)
+}
+
+fn row_bytes(tensor: &Tensor) -> usize {
+    Tensor { height: 1, ..*tensor }.bytes()
 }

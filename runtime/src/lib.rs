@@ -35,6 +35,9 @@
 //! `include_model!` of the crate `bitat-embed` makes an [`Embedded`] network,
 //! whose lengths are types and whose run cannot fail.
 //!
+//! A run needs the room of the tensors of its widest layer;
+//! [`Network::by_rows`] plans for less, often for less than half.
+//!
 //! On a device the file lies in flash and the memory is an [`Arena`] of a size
 //! known when the network was converted; see [`Network`] for what the plan
 //! itself costs. All arithmetic is integer, and the result is the same on
@@ -45,7 +48,8 @@
 //!
 //! Inside: `geometry.rs` and `layouts.rs` are where the file and the kernels
 //! meet; `plan.rs` places the tensors; `execute.rs` runs the layers, `part.rs`
-//! calls the kernels; `split.rs` and `pool.rs` share a layer over threads;
+//! calls the kernels; `bands.rs` has a group of layers run by rows, `choose.rs`
+//! picks the group; `split.rs` and `pool.rs` share a layer over threads;
 //! `embedded.rs` is the door of programs that contain their network.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -54,6 +58,8 @@
 extern crate std;
 
 mod arena;
+mod bands;
+mod choose;
 pub mod embedded;
 mod error;
 mod execute;
@@ -68,6 +74,7 @@ mod rank;
 mod split;
 
 pub use arena::{ARENA_ALIGN, ARENA_LINE, Arena, aligned};
+pub use bands::Bands;
 pub use embedded::Embedded;
 pub use error::{Error, Fault};
 pub use execute::{Network, Step, Values};

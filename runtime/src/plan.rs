@@ -16,6 +16,8 @@ use bitat_format::{Kind, LayerView, Tensor, TensorId, View};
 use bitat_kernels::{Conv, Operation, scratch_bytes};
 
 use crate::arena::{ARENA_ALIGN, NOWHERE};
+use crate::bands::{Bands, Held, Reaches, advance};
+use crate::choose;
 use crate::error::Error;
 use crate::geometry;
 #[cfg(feature = "threads")]
@@ -26,17 +28,24 @@ use crate::split::{self, Threads};
 /// stack while it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan<const CAPACITY: usize = TENSORS> {
-    /// By tensor, bytes from the arena's start; 0 for the image and the scores.
+    /// By tensor, bytes from the arena's start, plus [`HELD`] if only rows of it
+    /// lie there; 0 for the image and the scores.
     tensors: [u32; CAPACITY],
     /// By layer; there are never more layers than tensors, each writes one.
     scratch: [u32; CAPACITY],
     arena_bytes: usize,
+    /// [`Bands::NONE`] for a plan layer by layer.
+    bands: Bands,
     #[cfg(feature = "threads")]
     threads: Threads,
 }
 
-/// Bytes of arena that a network needs, a multiple of 16; `usize::MAX` if it
-/// is so large that offsets do not fit 32 bits.
+/// A tensor's mark, in a bit that no offset has.
+const HELD: u32 = 1;
+const _: () = assert!(ARENA_ALIGN > HELD as usize);
+
+/// Bytes of arena that a network needs layer by layer, a multiple of 16;
+/// `usize::MAX` if it is so large that offsets do not fit 32 bits.
 ///
 /// Takes 20 KiB of stack; where that is too much, use [`Plan::with_capacity`].
 pub fn arena_bytes(view: &View<'_>) -> usize {
@@ -65,16 +74,19 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     }
 
     /// A plan that was made before, when the program was compiled: offsets in
-    /// bytes, of each tensor and of each layer's scratch, 0 where there is none.
+    /// bytes, of each tensor ([`Plan::marked`]) and of each layer's scratch, 0 where
+    /// there is none.
     pub(crate) const fn made(
         tensors: [u32; CAPACITY],
         scratch: [u32; CAPACITY],
         arena_bytes: usize,
+        bands: Bands,
     ) -> Plan<CAPACITY> {
         Plan {
             tensors,
             scratch,
             arena_bytes,
+            bands,
             #[cfg(feature = "threads")]
             threads: Threads::new(1),
         }
@@ -88,9 +100,46 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     #[cfg(feature = "threads")]
     #[must_use]
     pub fn for_threads(&self, view: &View<'_>, threads: Threads) -> Plan<CAPACITY> {
-        let mut planner = Planner::new(view);
+        let mut planner = self.planner(view);
         planner.plan.threads = threads;
+        // The group is one of this network: it was before.
+        let _ = planner.group(view, self.bands);
         planner.plan(view)
+    }
+
+    /// The plan by rows with the smallest arena found, see
+    /// [`Network::by_rows`](crate::Network::by_rows); the plan layer by layer if none
+    /// needs less.
+    ///
+    /// Tries groups of at most 32 layers, in bands of 1, 2, 4, … rows, 128 bands at
+    /// most. Takes up to 80 bytes of stack per tensor of capacity, and 1 KiB.
+    #[must_use]
+    pub fn by_rows(&self, view: &View<'_>) -> Plan<CAPACITY> {
+        let whole = self.planner(view);
+        let found = choose::bands(view, &whole).and_then(|bands| self.in_bands(view, bands));
+        let whole = whole.plan(view);
+        found.filter(|plan| plan.arena_bytes < whole.arena_bytes).unwrap_or(whole)
+    }
+
+    /// The plan for this group of layers by rows, whatever it needs. `None` if the
+    /// network has no such layers, if the global average pool is one of them, or if
+    /// there are no bands or more than rows.
+    pub fn in_bands(&self, view: &View<'_>, bands: Bands) -> Option<Plan<CAPACITY>> {
+        let mut planner = self.planner(view);
+        planner.group(view, bands)?;
+        Some(planner.plan(view))
+    }
+
+    fn planner(&self, view: &View<'_>) -> Planner<CAPACITY> {
+        let planner = Planner::new(view);
+        #[cfg(feature = "threads")]
+        let planner = Planner { plan: Plan { threads: self.threads, ..planner.plan }, ..planner };
+        planner
+    }
+
+    /// The group of layers that run by rows; `None` if the plan is layer by layer.
+    pub fn bands(&self) -> Option<Bands> {
+        Some(self.bands).filter(|bands| *bands != Bands::NONE)
     }
 
     /// What the plan has scratch for.
@@ -101,15 +150,16 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
 
     /// Bytes of scratch of a layer that is this convolution, if it is one.
     #[cfg_attr(not(feature = "threads"), expect(unused_variables))]
-    fn scratch_bytes(
+    pub(crate) fn scratch_bytes(
         &self,
         view: &View<'_>,
+        index: usize,
         layer: &LayerView<'_>,
         convolution: Option<(Operation, Conv)>,
     ) -> usize {
         let Some((operation, conv)) = convolution else { return 0 };
         #[cfg(feature = "threads")]
-        if self.threads.count > 1 {
+        if self.threads.count > 1 && !self.bands.layers().contains(&index) {
             let shortcut = geometry::shortcut(view, layer);
             return split::scratch(operation, &conv, shortcut, self.threads);
         }
@@ -123,11 +173,27 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     }
 
     /// Where a tensor lies in the arena; `None` for the image and the scores,
-    /// which lie elsewhere, and for an id the network does not have.
-    /// `view` is the network that was planned.
+    /// which lie elsewhere, for a tensor of which only rows ever lie there, and for
+    /// an id the network does not have. `view` is the network that was planned.
     pub fn tensor(&self, view: &View<'_>, id: TensorId) -> Option<Range<usize>> {
         let bytes = arena_tensor_bytes(&view.get_tensor(id)?);
-        if bytes == 0 { None } else { range(&self.tensors, id.into(), bytes) }
+        match self.place(id)? {
+            (_, true) => None,
+            _ if bytes == 0 => None,
+            (start, false) => Some(start..start.checked_add(bytes)?),
+        }
+    }
+
+    /// Where a tensor begins in the arena, and whether only rows of it lie there.
+    pub(crate) fn place(&self, id: TensorId) -> Option<(usize, bool)> {
+        let marked = *self.tensors.get(usize::from(id))?;
+        Some(((marked & !HELD) as usize, marked & HELD != 0))
+    }
+
+    /// What [`Plan::made`] wants to know of a tensor.
+    #[doc(hidden)]
+    pub fn marked(&self, id: TensorId) -> u32 {
+        self.tensors.get(usize::from(id)).copied().unwrap_or(0)
     }
 
     /// Where a layer's scratch lies in the arena; `None` if the layer needs
@@ -148,38 +214,70 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         layer: &LayerView<'_>,
         convolution: Option<(Operation, Conv)>,
     ) -> Option<Range<usize>> {
-        let bytes = self.scratch_bytes(view, layer, convolution);
-        if bytes == 0 { Some(NOWHERE) } else { range(&self.scratch, index, bytes) }
+        let bytes = self.scratch_bytes(view, index, layer, convolution);
+        if bytes == 0 {
+            return Some(NOWHERE);
+        }
+        let start = *self.scratch.get(index)? as usize;
+        Some(start..start.checked_add(bytes)?)
     }
 }
 
-fn range(offsets: &[u32], index: usize, bytes: usize) -> Option<Range<usize>> {
-    let start = *offsets.get(index)? as usize;
-    Some(start..start.checked_add(bytes)?)
-}
-
 /// The plan while it is made.
-struct Planner<const CAPACITY: usize> {
+pub(crate) struct Planner<const CAPACITY: usize> {
     /// By tensor.
-    lives: [Life; CAPACITY],
-    plan: Plan<CAPACITY>,
+    pub(crate) lives: [Life; CAPACITY],
+    pub(crate) plan: Plan<CAPACITY>,
 }
 
 /// What a tensor asks of the plan.
 #[derive(Clone, Copy)]
-struct Life {
+pub(crate) struct Life {
     /// Room in the arena: 0 for the image and the scores.
-    bytes: u32,
+    pub(crate) bytes: u32,
     /// Layer that writes it.
-    first: u16,
+    pub(crate) first: u16,
     /// Last layer that reads it, or `first`.
-    last: u16,
+    pub(crate) last: u16,
     placed: bool,
+    held: bool,
+}
+
+impl Life {
+    /// Whether the tensor is needed in these layers.
+    pub(crate) fn meets(&self, layers: &Range<usize>) -> bool {
+        usize::from(self.first) < layers.end && usize::from(self.last) >= layers.start
+    }
+
+    /// Whether rows of it are enough where these layers run by rows: they write it,
+    /// they alone read it, and it lies in the arena.
+    pub(crate) fn is_held(&self, layers: &Range<usize>) -> bool {
+        let [first, last] = [self.first, self.last].map(usize::from);
+        self.bytes > 0 && first >= layers.start && last < layers.end && first < last
+    }
+}
+
+/// Most rows of each tensor that lie in the arena while `bands` run; `layers` are
+/// the group's, in order. `None` if a layer is missing.
+pub(crate) fn rooms<const CAPACITY: usize>(
+    bands: Bands,
+    layers: impl DoubleEndedIterator<Item = Option<Reaches>> + Clone,
+) -> Option<[u16; CAPACITY]> {
+    let mut held = [Held::default(); CAPACITY];
+    let mut rooms = [0; CAPACITY];
+    for band in 0..bands.count {
+        advance(&mut held, bands, band, layers.clone().rev())?;
+        for (room, held) in rooms.iter_mut().zip(&held) {
+            *room = held.room().max(*room);
+        }
+    }
+    Some(rooms)
 }
 
 impl<const CAPACITY: usize> Planner<CAPACITY> {
     fn new(view: &View<'_>) -> Planner<CAPACITY> {
-        let mut lives = [Life { bytes: 0, first: 0, last: 0, placed: false }; CAPACITY];
+        let life = Life { bytes: 0, first: 0, last: 0, placed: false, held: false };
+        let mut lives = [life; CAPACITY];
         for (life, tensor) in lives.iter_mut().zip(view.tensors()) {
             life.bytes = arena_tensor_bytes(&tensor) as u32; // at most 2^28
         }
@@ -200,10 +298,36 @@ impl<const CAPACITY: usize> Planner<CAPACITY> {
             tensors: [0; CAPACITY],
             scratch: [0; CAPACITY],
             arena_bytes: 0,
+            bands: Bands::NONE,
             #[cfg(feature = "threads")]
             threads: Threads::new(1),
         };
         Planner { lives, plan }
+    }
+
+    /// Has a group of layers run by rows. `None`, and nothing is changed, if the
+    /// network has no such group.
+    fn group(&mut self, view: &View<'_>, bands: Bands) -> Option<()> {
+        let layers = bands.layers();
+        let reaches = layers.clone().map(|i| Reaches::new(view, &view.get_layer(i)?));
+        let last = reaches.clone().next_back()??;
+        if !(1..=last.output_rows()).contains(&bands.count) {
+            return None;
+        }
+        let rooms: [u16; CAPACITY] = rooms(bands, reaches)?;
+        for ((life, room), tensor) in self.lives.iter_mut().zip(rooms).zip(view.tensors()) {
+            if life.is_held(&layers) {
+                life.held = true;
+                life.bytes = life.bytes / u32::from(tensor.height) * u32::from(room);
+            }
+            // The layers run in turn: what one needs, it needs until all are done.
+            if life.meets(&layers) {
+                life.first = life.first.min(bands.first);
+                life.last = life.last.max(bands.end - 1);
+            }
+        }
+        self.plan.bands = bands;
+        Some(())
     }
 
     fn plan(mut self, view: &View<'_>) -> Plan<CAPACITY> {
@@ -212,16 +336,22 @@ impl<const CAPACITY: usize> Planner<CAPACITY> {
             self.plan.tensors[id] = self.place(bytes as usize, first, last);
             self.lives[id].placed = true;
         }
+        let Bands { first, end, .. } = self.plan.bands;
         for (i, layer) in (0..).zip(view.layers()) {
             let convolution = geometry::convolution(view, &layer);
-            let bytes = self.plan.scratch_bytes(view, &layer, convolution);
+            let bytes = self.plan.scratch_bytes(view, i.into(), &layer, convolution);
             if bytes > 0 {
-                self.plan.scratch[usize::from(i)] = self.place(bytes, i, i);
+                let (first, last) =
+                    if (first..end).contains(&i) { (first, end - 1) } else { (i, i) };
+                self.plan.scratch[usize::from(i)] = self.place(bytes, first, last);
             }
         }
         // An offset that does not fit has become the largest that does.
         if u32::try_from(self.plan.arena_bytes).is_err() {
             self.plan.arena_bytes = usize::MAX;
+        }
+        for (place, life) in self.plan.tensors.iter_mut().zip(&self.lives) {
+            *place = *place & !HELD | if life.held { HELD } else { 0 };
         }
         self.plan
     }
@@ -256,7 +386,7 @@ impl<const CAPACITY: usize> Planner<CAPACITY> {
 }
 
 /// To the next multiple of the alignment; `usize::MAX` where there is none.
-fn round_up(bytes: usize) -> usize {
+pub(crate) fn round_up(bytes: usize) -> usize {
     bytes.checked_next_multiple_of(ARENA_ALIGN).unwrap_or(usize::MAX)
 }
 

@@ -42,7 +42,7 @@ fn header(source: &Source, comment: &str, body: &str) -> String {
          #define {upper}_NAME {}\n",
         literal(source.view.name())
     );
-    for (end, value, meaning) in source.numbers() {
+    for (end, value, meaning) in source.numbers("Bytes of arena that a run needs.") {
         let _ = writeln!(text, "\n/* {meaning} */\n#define {upper}_{end} {value}");
     }
     let _ = writeln!(

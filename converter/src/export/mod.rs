@@ -20,7 +20,7 @@ pub struct Source<'a> {
     pub bytes: &'a [u8],
     /// The same, validated.
     pub view: View<'a>,
-    /// Bytes of arena that a run needs.
+    /// Bytes of arena that a run needs, planned by rows.
     pub arena_bytes: usize,
 }
 
@@ -31,12 +31,13 @@ impl<'a> Source<'a> {
     }
 
     /// Numbers that a program needs before it runs: name's end, value, meaning.
-    fn numbers(&self) -> [(&'static str, usize, &'static str); 8] {
+    /// What the arena is for, the language says.
+    fn numbers(&self, arena: &'static str) -> [(&'static str, usize, &'static str); 8] {
         let input = self.view.input();
         let (height, width, channels) = (input.height, input.width, input.channels);
         [
             ("MODEL_BYTES", self.bytes.len(), "Bytes of the packed file."),
-            ("ARENA_BYTES", self.arena_bytes, "Bytes of arena that a run needs."),
+            ("ARENA_BYTES", self.arena_bytes, arena),
             ("TENSORS", self.view.tensor_count(), "Tensors, for which a plan needs room."),
             ("IMAGE_HEIGHT", height, "Rows of an image."),
             ("IMAGE_WIDTH", width, "Columns of an image."),

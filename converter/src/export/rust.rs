@@ -29,7 +29,8 @@ pub fn module(source: &Source) -> String {
         "\");\n\n/// Name of the network.\npub const {upper}_NAME: &str = {:?};",
         source.view.name()
     );
-    for (end, value, meaning) in source.numbers() {
+    let arena = "Bytes of arena that a run needs, planned by `Network::by_rows`.";
+    for (end, value, meaning) in source.numbers(arena) {
         let _ = writeln!(text, "\n/// {meaning}\npub const {upper}_{end}: usize = {value};");
     }
     let names = source.class_names();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bitat_data::{Dataset, Fit};
 use bitat_format::{FileBuffer, View};
 use bitat_kernels::{Isa, Kernels};
-use bitat_runtime::{ARENA_LINE, Network, Pool, Step, Threads, aligned};
+use bitat_runtime::{ARENA_LINE, Network, Plan, Pool, Step, Threads, aligned};
 use rayon::prelude::*;
 
 use crate::Error;
@@ -81,9 +81,11 @@ impl Packed {
         &self.file
     }
 
-    /// Bytes of arena a run needs.
+    /// Bytes of arena that a run on a device needs, as `include_model!` and
+    /// `bitat_init` plan it: by rows where that needs less.
     pub fn arena_bytes(&self) -> usize {
-        bitat_runtime::arena_bytes(&self.view())
+        let view = self.view();
+        Plan::new(&view).by_rows(&view).arena_bytes()
     }
 
     /// The size of its images.

@@ -26,7 +26,7 @@ pub const TINY_NAME: &str = "tiny \"?\" */";
 /// Bytes of the packed file.
 pub const TINY_MODEL_BYTES: usize = 284;
 
-/// Bytes of arena that a run needs.
+/// Bytes of arena that a run needs, planned by `Network::by_rows`.
 pub const TINY_ARENA_BYTES: usize = 96;
 
 /// Tensors, for which a plan needs room.

@@ -48,7 +48,8 @@ impl State {
     /// Validates `model` and plans its network for the instruction set `isa`.
     pub(crate) fn new(model: &'static [u8], isa: i32) -> Result<State, Status> {
         let kernels = Isa::from_code(isa).ok_or(Status::Isa)?.kernels()?;
-        let network = Network::with_capacity(View::parse(model)?, kernels)?;
+        // Memory is what a program in C is short of, as a rule.
+        let network = Network::with_capacity(View::parse(model)?, kernels)?.by_rows();
         if network.arena_bytes() == usize::MAX {
             return Err(Status::ModelLimit);
         }

@@ -111,7 +111,7 @@ fn run(arguments: &[&Path]) -> String {
 /// What the program must print for a network, whatever the instruction set.
 fn expected(file: &[u8], images: &[u8]) -> String {
     let view = View::parse(file).expect("a shipped network");
-    let network = Network::new(view, Kernels::best());
+    let network = Network::new(view, Kernels::best()).by_rows();
     let (input, classes) = (view.input(), view.class_count());
     let (height, width, channels) = (input.height, input.width, input.channels);
     let (arena, pixels) = (network.arena_bytes(), height * width * channels);

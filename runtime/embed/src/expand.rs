@@ -27,7 +27,8 @@ fn items(path: &Path, view: &View<'_>) -> Result<TokenStream, String> {
     // include_bytes! would start from the source file.
     let path = path::absolute(path).map_err(|e| e.to_string())?;
     let path = path.to_str().ok_or("the path must be UTF-8; move the file")?;
-    let plan = Plan::new(view);
+    // Nothing looks on at layers.
+    let plan = Plan::new(view).by_rows(view);
     // What a 32-bit device can address at all.
     let arena_bytes = plan.arena_bytes();
     if i32::try_from(arena_bytes).is_err() {
@@ -36,8 +37,10 @@ fn items(path: &Path, view: &View<'_>) -> Result<TokenStream, String> {
 
     let (tensor_count, layer_count) = (view.tensor_count(), view.layer_count());
     let offset = |place: Option<Range<usize>>| place.map_or(0, |p| p.start as u32);
-    let tensors = (0..tensor_count).map(|id| offset(plan.tensor(view, id as u16)));
+    let tensors = (0..tensor_count).map(|id| plan.marked(id as u16));
     let scratch = (0..tensor_count).map(|layer| offset(plan.scratch(view, layer)));
+
+    let bands = plan.bands().map_or([0; 3], |bands| [bands.first, bands.end, bands.count]);
 
     let (name, file_bytes, classes) = (view.name(), view.file_bytes(), view.class_count());
     let input = view.input();
@@ -74,7 +77,7 @@ fn items(path: &Path, view: &View<'_>) -> Result<TokenStream, String> {
             ::bitat_runtime::Embedded<INPUT_BYTES, CLASSES, ARENA_BYTES, TENSORS>;
         /// The network, on the best kernels of the processor.
         pub fn network() -> Network {
-            Network::checked(FILE, [#(#tensors),*], [#(#scratch),*])
+            Network::checked(FILE, [#(#tensors),*], [#(#scratch),*], [#(#bands),*])
         }
     })
 }

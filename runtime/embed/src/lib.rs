@@ -26,7 +26,7 @@ use syn::{Error, LitStr, parse_macro_input};
 /// }
 ///
 /// let network = model::network();
-/// let mut arena = model::Arena::new(); // 42.9 KiB: in a static, on a device
+/// let mut arena = model::Arena::new(); // 26.0 KiB: in a static, on a device
 /// let pixels = [0; model::INPUT_BYTES]; // 0–255, row, column, channel
 /// let scores: [i32; model::CLASSES] = network.run(&pixels, &mut arena);
 /// # assert_eq!(scores.len(), 10);
@@ -82,7 +82,7 @@ use syn::{Error, LitStr, parse_macro_input};
 /// | `INPUT_HEIGHT`, `INPUT_WIDTH`, `INPUT_CHANNELS` | shape of the image |
 /// | `INPUT_BYTES` | their product |
 /// | `CLASSES` | scores of the network |
-/// | `ARENA_BYTES` | working memory of a run |
+/// | `ARENA_BYTES` | working memory of a run, by rows where that needs less |
 /// | `LAYERS`, `TENSORS` | how many there are |
 #[proc_macro]
 pub fn include_model(argument: TokenStream) -> TokenStream {

@@ -1,6 +1,7 @@
 //! What the runtime's tests share. Each test file uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod case;
 pub(crate) mod generate;
 pub(crate) mod mobilenet;
 pub(crate) mod mutate;

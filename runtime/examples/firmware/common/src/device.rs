@@ -1,7 +1,8 @@
 //! What runs on every board.
 
-use bitat_runtime::{Arena, Embedded, Error};
+use bitat_runtime::{Arena, Embedded, Error, Network};
 use semihosting::{println, process};
+use static_cell::ConstStaticCell;
 
 use crate::{Line, fashion_mnist, stack, vww};
 
@@ -77,10 +78,13 @@ fn score<const IMAGE: usize, const CLASSES: usize, const ARENA: usize, const TEN
     network.try_run(picture, arena)
 }
 
-/// Prints what each layer of both networks takes, and ends the program.
+/// Room for the larger network layer by layer, the smaller's being its beginning.
+static WHOLE: ConstStaticCell<Arena<129_024>> = ConstStaticCell::new(Arena::new());
+
+/// Prints what each layer of both networks takes, run as a whole, and ends the
+/// program.
 pub fn layers<C: Counter>(counter: &C) -> ! {
-    let large = vww::arena();
-    // The smaller network's arena is the larger one's beginning.
+    let large = WHOLE.take();
     by_layer::<C, { fashion_mnist::model::LAYERS }, _, _, _, _>(
         counter,
         "fashion-mnist",
@@ -112,17 +116,21 @@ fn by_layer<
     arena: &mut [u8],
     pictures: impl Iterator<Item = (&'static [u8; IMAGE], u8)>,
 ) {
+    // The embedded network runs its first layers by rows, none of them as a whole.
+    let (view, kernels) = (network.network().view(), network.network().kernels());
+    let network = Network::<TENSORS>::with_capacity(view, kernels);
+    let network = network.expect("the capacity is the number of tensors");
     let mut units = [0; LAYERS];
     let mut scores = [0; CLASSES];
     for (picture, _) in pictures.take(PICTURES) {
         let mut before = counter.ticks();
-        let done = network.network().run_with(picture, arena, &mut scores, |step| {
+        let done = network.run_with(picture, arena, &mut scores, |step| {
             units[step.layer] += counter.since(before);
             before = counter.ticks();
         });
-        assert!(done.is_ok(), "the lengths are those of the plan");
+        assert!(done.is_ok(), "the arena is as long as the plan says");
     }
-    for (layer, units) in network.network().view().layers().zip(units) {
+    for (layer, units) in view.layers().zip(units) {
         println!("{name} {} {}", layer.name, units / PICTURES as u64);
     }
 }

@@ -29,6 +29,8 @@ pub fn show(
         let Ok(Ok(network)) = network else {
             return say("the file as it is", &"refused");
         };
+        // As the embedded network, whose arena it is given.
+        let network = network.by_rows();
         let mut run = |case, image: &[u8], arena: &mut [u8], scores: &mut [i32]| match network
             .run(image, arena, scores)
         {

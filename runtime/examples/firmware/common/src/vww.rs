@@ -26,21 +26,11 @@ mod device {
     /// In a static, so that the linker says whether it fits.
     static ARENA: ConstStaticCell<model::Arena> = ConstStaticCell::new(model::Arena::new());
 
-    /// The working memory.
-    ///
-    /// # Panics
-    /// In a second call.
-    pub(crate) fn arena() -> &'static mut model::Arena {
-        ARENA.take()
-    }
-
     /// Scores every picture, prints the scores and what they took, and ends the program.
     pub fn run<C: Counter>(counter: &C) -> ! {
-        device::run(counter, model::network, arena(), pictures())
+        device::run(counter, model::network, ARENA.take(), pictures())
     }
 }
 
-#[cfg(target_os = "none")]
-pub(crate) use device::arena;
 #[cfg(target_os = "none")]
 pub use device::run;
