@@ -3,7 +3,7 @@
 
 use bitat_format::{FileBuffer, View};
 use bitat_kernels::{Isa, Kernels};
-use bitat_runtime::Network;
+use bitat_runtime::{ARENA_LINE, Network, aligned};
 
 mod fashion {
     bitat_embed::include_model!("../../models/fashion-mnist/mobilenet_v1_0.25.bitat");
@@ -55,13 +55,14 @@ macro_rules! same_as_the_file {
             for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
                 let network = Network::<{ $name::TENSORS }>::with_capacity(view, kernels).unwrap();
                 let embedded = embedded.clone().on(kernels);
-                assert_eq!(embedded.network().plan(), network.plan());
+                assert_eq!(embedded.network().plan(), network.clone().by_rows().plan());
+                let mut memory = vec![0; network.arena_bytes() + ARENA_LINE - 1];
                 assert_eq!(embedded.network().kernels().isa(), kernels.isa());
                 for seed in 1..=10 {
                     let image = bytes::<{ $name::INPUT_BYTES }>(seed);
                     let mut arena = $name::Arena::new();
                     let mut scores = [0; $name::CLASSES];
-                    network.run(&image, &mut arena, &mut scores).unwrap();
+                    network.run(&image, aligned(&mut memory), &mut scores).unwrap();
                     arena.fill(0xA5);
                     assert_eq!(embedded.run(&image, &mut arena), scores, "{kernels:?} {seed}");
                     ran += 1;
