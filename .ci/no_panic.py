@@ -3,7 +3,9 @@
 
 Follows the calls of the program's instructions from the function. Fails, with their
 number by function, if one of the functions reached calls a panic: what is in
-core and from which the panic handler can be reached, or an instruction that traps.
+core and from which the panic handler can be reached, or an instruction that traps. A
+trap to which no branch leads, behind one that always goes elsewhere, is none: it stands
+in a jump table for the values that a compiler has found impossible.
 Fails too where it reads no calls, for then it has not looked.
 
 A call through a register may go to any function whose address lies in the program's
@@ -34,6 +36,7 @@ VECTORS = ".vector_table"
 FUNCTION = re.compile(r"^([0-9a-f]+) <(.*)>:$")
 INSTRUCTION = re.compile(r"^ *([0-9a-f]+):\s+((\S+)\s*(.*))$")
 TARGET = re.compile(r"0x[0-9a-f]+(?:\(\w+\))? <(.*?)(?:\+0x[0-9a-f]+)?>\s*(?:@.*)?$")
+PLACE = re.compile(r"0x([0-9a-f]+)(?:\(\w+\))? <")
 NUMBER = r"(-?0x[0-9a-f]+|-?\d+)"
 
 
@@ -46,6 +49,7 @@ class Arm:
     branch = re.compile(rf"(b(l|lx|x)?({condition})?|cbn?z)(\.[nw])?$")
     to_register = re.compile(r"(ldr|mov|add)\S*\s+pc\b")
     back = "lr"
+    away = re.compile(r"b(x)?(\.[nw])?\s|pop\S*\s.*\bpc\b")
     trap = re.compile(r"udf")
     part = re.compile(rf"mov([wt])\S*\s+(\w+), #{NUMBER}")
     whole = re.compile(rf".*\s\.word\s+{NUMBER}")
@@ -72,6 +76,7 @@ class RiscV:
     branch = re.compile(r"(j|jal|jr|jalr|b(eq|ne|lt|ge|gt|le)u?z?)$")
     to_register = re.compile(r"(?!)")
     back = "ra"
+    away = re.compile(r"(j|jr|ret)\b")
     trap = re.compile(r"unimp|c\.unimp|ebreak")
     high = re.compile(rf"(lui|auipc)\s+(\w+), {NUMBER}")
     low = re.compile(rf"addi\s+\w+, (\w+), {NUMBER}")
@@ -132,12 +137,17 @@ def functions_of(text):
 
 def calls_of(machine, name, instructions):
     """Each call's target, `None` where a register says it; a trap is one too."""
-    for _, text in instructions:
+    places = {int(place, 16) for _, text in instructions for place in PLACE.findall(text)}
+    before = ""
+    for at, text in instructions:
         operation, _, operands = text.replace("\t", " ").partition(" ")
         operands = operands.strip()
         if machine.trap.match(operation):
-            yield operation
-        elif machine.branch.match(operation):
+            if at in places or not machine.away.match(before):
+                yield operation
+            continue
+        before = text
+        if machine.branch.match(operation):
             target = TARGET.search(operands)
             if target and target[1] != name:
                 yield target[1]

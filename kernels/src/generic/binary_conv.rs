@@ -93,16 +93,13 @@ pub(crate) trait Popcount: Outline {
     fn full(self, out: &Row<'_>, channel: usize) -> Self::Full;
     /// Hands a tile's full block over, if that is better done at once than pixel
     /// by pixel; `false` otherwise.
-    #[inline(always)]
     fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
         self,
-        _out: &mut Row<'_>,
-        _full: &Self::Full,
-        _at: At,
-        _tile: &TileCounts<'_, Self, P, N, G, W>,
-    ) -> bool {
-        false
-    }
+        out: &mut Row<'_>,
+        full: &Self::Full,
+        at: At,
+        tile: &TileCounts<'_, Self, P, N, G, W>,
+    ) -> bool;
 }
 
 /// The counts of a tile for one of its blocks, and the terms from which twice as
@@ -121,6 +118,7 @@ pub(crate) struct TileCounts<
     g: usize,
 }
 
+#[cfg(target_arch = "x86_64")]
 impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize>
     TileCounts<'_, S, P, N, G, W>
 {

@@ -61,6 +61,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
     }
 
     /// The same in two parts: the bytes, and what was widened before.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) fn parts(&self, p: usize, g: usize) -> ([S::Counts; N], Option<Wide<S>>) {
         (self.bytes[p][g], if W == 1 { Some(self.wide[0][p][g]) } else { None })

@@ -6,7 +6,9 @@ use core::arch::aarch64::*;
 use super::Neon;
 use super::memory::vld1q_u8;
 use crate::generic::binary_conv::Popcount;
-use crate::generic::epilogue::Row;
+use crate::generic::binary_conv::TileCounts;
+use crate::generic::epilogue::{At, Row};
+use crate::generic::tile::Sixteens;
 
 impl Popcount for Neon {
     type L = Neon;
@@ -14,15 +16,13 @@ impl Popcount for Neon {
     type Weights = uint8x16_t;
     /// The byte in all lanes.
     type Input = uint8x16_t;
-    type Full = ();
+    type Full = Sixteens<Neon>;
     const VECTOR: usize = 16;
 
     #[inline(always)]
     fn lanes(self) -> Neon {
         self
     }
-    #[inline(always)]
-    fn full(self, _: &Row<'_>, _: usize) {}
     #[inline(always)]
     fn zero(self) -> uint8x16_t {
         // SAFETY: the target has NEON.
@@ -53,5 +53,19 @@ impl Popcount for Neon {
                 vreinterpretq_s16_u16(vmovl_high_u8(counts)),
             ]
         }
+    }
+    #[inline(always)]
+    fn full(self, out: &Row<'_>, channel: usize) -> Self::Full {
+        Sixteens::new(self, out, channel)
+    }
+    #[inline(always)]
+    fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
+        self,
+        out: &mut Row<'_>,
+        full: &Self::Full,
+        at: At,
+        tile: &TileCounts<'_, Self, P, N, G, W>,
+    ) -> bool {
+        full.emit::<_, P>(self, out, at, tile)
     }
 }

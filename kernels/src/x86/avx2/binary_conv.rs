@@ -11,9 +11,8 @@ use core::arch::x86_64::*;
 
 use super::Avx2;
 use crate::generic::binary_conv::{Popcount, TileCounts};
-use crate::generic::binary_counter::GROUPS;
-use crate::generic::epilogue::{At, Parameters, Row};
-use crate::generic::lanes::LANES;
+use crate::generic::epilogue::{At, Row};
+use crate::generic::tile::Sixteens;
 
 /// Per input nibble its row, twice: a plain load is cheaper than one that
 /// broadcasts on some CPUs, and no dearer on the others.
@@ -41,7 +40,7 @@ impl Popcount for Avx2 {
     type Weights = [__m256i; 2];
     /// The rows of the low and high nibble, in both halves.
     type Input = [__m256i; 2];
-    type Full = [Parameters<Avx2>; GROUPS];
+    type Full = Sixteens<Avx2>;
     const VECTOR: usize = 32;
 
     #[inline(always)]
@@ -92,11 +91,7 @@ impl Popcount for Avx2 {
     }
     #[inline(always)]
     fn full(self, out: &Row<'_>, channel: usize) -> Self::Full {
-        let mut full = [out.parameters(self, channel); GROUPS];
-        for (group, full) in full.iter_mut().enumerate().skip(1) {
-            *full = out.parameters(self, channel + group * LANES);
-        }
-        full
+        Sixteens::new(self, out, channel)
     }
     #[inline(always)]
     fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
@@ -106,6 +101,6 @@ impl Popcount for Avx2 {
         at: At,
         tile: &TileCounts<'_, Self, P, N, G, W>,
     ) -> bool {
-        out.emit_tile::<Avx2, LANES, GROUPS, P>(self, full, at, tile)
+        full.emit::<_, P>(self, out, at, tile)
     }
 }
