@@ -35,7 +35,6 @@ use core::ops::Range;
 use super::binary_counter::{Counter, GROUPS, STEPS_PER_BYTE, Wide};
 use super::epilogue::{At, Parameters, Row, Shift16, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
-use super::tile::Accumulators;
 use super::{BinaryJob, taps_inside, whole_columns};
 use crate::layout::{BINARY_LANES, binary_group_bytes, binary_lanes, binary_steps, pixel_bytes};
 use crate::types::{Conv, Padding};
@@ -89,17 +88,24 @@ pub(crate) trait Popcount: Outline {
     /// Counters `16·part..16·part + 16`, zero-extended.
     fn widen(self, counts: Self::Counts, part: usize) -> <Self::L as Lanes>::I16;
 
-    /// What [`Popcount::emit`] needs of a full block's channels.
-    fn full(self, out: &Row<'_>, channel: usize) -> Self::Full;
+    /// What [`Popcount::emit`] needs of a full block's channels; `None` where it
+    /// has no use for it.
+    #[inline(always)]
+    fn full(self, _out: &Row<'_>, _channel: usize) -> Option<Self::Full> {
+        None
+    }
     /// Hands a tile's full block over, if that is better done at once than pixel
     /// by pixel; `false` otherwise.
+    #[inline(always)]
     fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
         self,
-        out: &mut Row<'_>,
-        full: &Self::Full,
-        at: At,
-        tile: &TileCounts<'_, Self, P, N, G, W>,
-    ) -> bool;
+        _out: &mut Row<'_>,
+        _full: &Self::Full,
+        _at: At,
+        _tile: &TileCounts<'_, Self, P, N, G, W>,
+    ) -> bool {
+        false
+    }
 }
 
 /// The counts of a tile for one of its blocks, and the terms from which twice as
@@ -136,11 +142,12 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
 }
 
 impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize>
-    Accumulators<S::L, LANES, GROUPS> for TileCounts<'_, S, P, N, G, W>
+    TileCounts<'_, S, P, N, G, W>
 {
+    /// The accumulators of pixel `p`.
     #[inline(always)]
-    fn of(&self, lanes: S::L, pixel: usize) -> Wide<S> {
-        accumulators(lanes, self.terms, self.counter.sums(self.isa, pixel, self.g))
+    fn accumulators(&self, p: usize) -> Wide<S> {
+        accumulators(self.isa.lanes(), self.terms, self.counter.sums(self.isa, p, self.g))
     }
 }
 
@@ -419,7 +426,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
         let mut full = [None; G];
         if FULL {
             for (g, full) in full.iter_mut().enumerate() {
-                *full = Some(isa.full(&out, block.at::<G>(0, g).channel));
+                *full = isa.full(&out, block.at::<G>(0, g).channel);
             }
         }
         let lanes = isa.lanes();
@@ -478,7 +485,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
                     continue;
                 }
                 for p in 0..P {
-                    out.emit16(lanes, &parameters[g], at.pixel(p), tile.of(lanes, p));
+                    out.emit16(lanes, &parameters[g], at.pixel(p), tile.accumulators(p));
                 }
             }
         }

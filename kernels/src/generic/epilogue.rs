@@ -49,6 +49,7 @@ impl At {
     }
 
     /// The `lanes` channels of group `group`, all of which exist.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn part(self, group: usize, lanes: usize) -> At {
         At { channel: self.channel + group * lanes, count: lanes, ..self }
@@ -189,6 +190,7 @@ pub(crate) struct Shift16 {
 
 impl Shift16 {
     /// By how much, if it is to the left and cannot saturate.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn exact(self) -> Option<u32> {
         (self.exact && self.shift >= 0).then_some(self.shift as u32)

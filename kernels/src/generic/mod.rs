@@ -20,6 +20,7 @@ pub(crate) mod lanes;
 pub(crate) mod peak;
 pub(crate) mod pool;
 mod shortcut;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod tile;
 
 use core::ops::Range;

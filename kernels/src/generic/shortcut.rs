@@ -167,6 +167,7 @@ impl<'a> RowShortcut<'a> {
     }
 
     /// Whether it is a mean over channels.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(super) fn averages(&self) -> bool {
         matches!(self.way, Way::Channels(_))
@@ -320,6 +321,7 @@ impl<L: Lanes<N>, const N: usize> Extra<L, N> for Loads<'_, L, N> {
 }
 
 /// Where there is one; [`Nothing`] otherwise.
+#[cfg(target_arch = "x86_64")]
 impl<L: Lanes<N>, const N: usize, E: Extra<L, N>> Extra<L, N> for Option<E> {
     #[inline(always)]
     fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {

@@ -5,43 +5,14 @@
 //! were put ([`Row::emit_tile`]). Anything else goes pixel by pixel to
 //! [`Row::emit16`].
 
-use super::binary_counter::GROUPS;
 use super::epilogue::{At, Parameters, Row, put_word};
-use super::lanes::{LANES, Lanes};
+use super::lanes::Lanes;
 use super::shortcut::{Extra, Nothing};
 
 /// The accumulators of a tile, Q groups of N channels per pixel.
 pub(crate) trait Accumulators<L: Lanes<N>, const N: usize, const Q: usize> {
     /// Those of a pixel.
     fn of(&self, lanes: L, pixel: usize) -> [L::I16; Q];
-}
-
-/// The parameters of a full block in groups of 16 channels.
-#[derive(Clone, Copy)]
-pub(crate) struct Sixteens<L: Lanes>([Parameters<L>; GROUPS]);
-
-impl<L: Lanes> Sixteens<L> {
-    /// Of the channels from `channel` on.
-    #[inline(always)]
-    pub(crate) fn new(lanes: L, out: &Row<'_>, channel: usize) -> Self {
-        let mut all = [out.parameters(lanes, channel); GROUPS];
-        for (group, parameters) in all.iter_mut().enumerate().skip(1) {
-            *parameters = out.parameters(lanes, channel + group * LANES);
-        }
-        Sixteens(all)
-    }
-
-    /// See [`Row::emit_tile`].
-    #[inline(always)]
-    pub(crate) fn emit<A: Accumulators<L, LANES, GROUPS>, const P: usize>(
-        &self,
-        lanes: L,
-        out: &mut Row<'_>,
-        at: At,
-        accumulators: &A,
-    ) -> bool {
-        out.emit_tile::<L, LANES, GROUPS, P>(lanes, &self.0, at, accumulators)
-    }
 }
 
 impl Row<'_> {

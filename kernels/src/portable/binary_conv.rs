@@ -2,9 +2,6 @@
 
 use super::Portable;
 use crate::generic::binary_conv::Popcount;
-use crate::generic::binary_conv::TileCounts;
-use crate::generic::epilogue::{At, Row};
-use crate::generic::tile::Sixteens;
 
 /// The popcount of every byte (the usual halving: pairs, nibbles, bytes).
 #[inline(always)]
@@ -29,7 +26,7 @@ impl Popcount for Portable {
     type Counts = [u64; 2];
     type Weights = [u64; 2];
     type Input = u64;
-    type Full = Sixteens<Portable>;
+    type Full = ();
     const VECTOR: usize = 16;
     const CASES: bool = false;
 
@@ -62,19 +59,5 @@ impl Popcount for Portable {
             }
         }
         result
-    }
-    #[inline(always)]
-    fn full(self, out: &Row<'_>, channel: usize) -> Self::Full {
-        Sixteens::new(self, out, channel)
-    }
-    #[inline(always)]
-    fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
-        self,
-        out: &mut Row<'_>,
-        full: &Self::Full,
-        at: At,
-        tile: &TileCounts<'_, Self, P, N, G, W>,
-    ) -> bool {
-        full.emit::<_, P>(self, out, at, tile)
     }
 }

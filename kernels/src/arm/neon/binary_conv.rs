@@ -6,9 +6,6 @@ use core::arch::aarch64::*;
 use super::Neon;
 use super::memory::vld1q_u8;
 use crate::generic::binary_conv::Popcount;
-use crate::generic::binary_conv::TileCounts;
-use crate::generic::epilogue::{At, Row};
-use crate::generic::tile::Sixteens;
 
 impl Popcount for Neon {
     type L = Neon;
@@ -16,7 +13,7 @@ impl Popcount for Neon {
     type Weights = uint8x16_t;
     /// The byte in all lanes.
     type Input = uint8x16_t;
-    type Full = Sixteens<Neon>;
+    type Full = ();
     const VECTOR: usize = 16;
 
     #[inline(always)]
@@ -53,19 +50,5 @@ impl Popcount for Neon {
                 vreinterpretq_s16_u16(vmovl_high_u8(counts)),
             ]
         }
-    }
-    #[inline(always)]
-    fn full(self, out: &Row<'_>, channel: usize) -> Self::Full {
-        Sixteens::new(self, out, channel)
-    }
-    #[inline(always)]
-    fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
-        self,
-        out: &mut Row<'_>,
-        full: &Self::Full,
-        at: At,
-        tile: &TileCounts<'_, Self, P, N, G, W>,
-    ) -> bool {
-        full.emit::<_, P>(self, out, at, tile)
     }
 }

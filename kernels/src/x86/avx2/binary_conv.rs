@@ -10,9 +10,7 @@
 use core::arch::x86_64::*;
 
 use super::Avx2;
-use crate::generic::binary_conv::{Popcount, TileCounts};
-use crate::generic::epilogue::{At, Row};
-use crate::generic::tile::Sixteens;
+use crate::generic::binary_conv::Popcount;
 
 /// Per input nibble its row, twice: a plain load is cheaper than one that
 /// broadcasts on some CPUs, and no dearer on the others.
@@ -40,7 +38,7 @@ impl Popcount for Avx2 {
     type Weights = [__m256i; 2];
     /// The rows of the low and high nibble, in both halves.
     type Input = [__m256i; 2];
-    type Full = Sixteens<Avx2>;
+    type Full = ();
     const VECTOR: usize = 32;
 
     #[inline(always)]
@@ -88,19 +86,5 @@ impl Popcount for Avx2 {
                 _ => _mm256_extracti128_si256::<1>(counts),
             })
         }
-    }
-    #[inline(always)]
-    fn full(self, out: &Row<'_>, channel: usize) -> Self::Full {
-        Sixteens::new(self, out, channel)
-    }
-    #[inline(always)]
-    fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
-        self,
-        out: &mut Row<'_>,
-        full: &Self::Full,
-        at: At,
-        tile: &TileCounts<'_, Self, P, N, G, W>,
-    ) -> bool {
-        full.emit::<_, P>(self, out, at, tile)
     }
 }

@@ -68,8 +68,8 @@ impl Popcount for Avx512 {
         }
     }
     #[inline(always)]
-    fn full(self, out: &Row<'_>, channel: usize) -> Self::Full {
-        [out.parameters(self, channel), out.parameters(self, channel + WIDE)]
+    fn full(self, out: &Row<'_>, channel: usize) -> Option<Self::Full> {
+        Some([out.parameters(self, channel), out.parameters(self, channel + WIDE)])
     }
     #[inline(always)]
     fn emit<const P: usize, const N: usize, const G: usize, const W: usize>(
