@@ -81,8 +81,8 @@ pub(crate) struct Sink<'a> {
     epilogue: Epilogue<'a>,
     shape: Shape,
     first_row: usize,
-    /// No left shift of a 16-bit accumulator can saturate.
-    exact_shift: bool,
+    /// See [`Reach`]; of a 16-bit accumulator.
+    reach: Reach,
 }
 
 impl<'a> Sink<'a> {
@@ -94,11 +94,15 @@ impl<'a> Sink<'a> {
         rows: &Range<usize>,
         bound: usize,
     ) -> Self {
-        let exact_shift = match epilogue {
-            Epilogue::Stream { shift, .. } if shift >= 0 => bound << shift <= 32767,
-            _ => false,
+        let reach = match epilogue {
+            Epilogue::Stream { shift, .. } if shift >= 0 => match bound << shift {
+                ..=32767 => Reach::Within,
+                ..=65535 => Reach::Twice,
+                _ => Reach::Beyond,
+            },
+            _ => Reach::Beyond,
         };
-        Sink { epilogue, shape, first_row: rows.start, exact_shift }
+        Sink { epilogue, shape, first_row: rows.start, reach }
     }
 
     /// Whether only bits against a threshold are wanted, and which thresholds.
@@ -131,7 +135,7 @@ impl<'a> Sink<'a> {
                 found.bits = Some(&mut bits[at * bytes..(at + 1) * bytes]);
             }
             Epilogue::Stream { shift, multiplier, bias, shortcut, prelu, stream, sign } => {
-                found.kind = Kind::Stream { shift: *shift, exact: self.exact_shift };
+                found.kind = Kind::Stream { shift: *shift, reach: self.reach };
                 found.sources = Sources { multiplier, bias, prelu: *prelu, ..Sources::default() };
                 if let Some(stream) = stream {
                     found.stream = Some(&mut stream[at * elements..(at + 1) * elements]);
@@ -176,34 +180,53 @@ pub(super) struct Sources<'r> {
 
 enum Kind<'r> {
     Threshold,
-    Stream { shift: i8, exact: bool },
+    Stream { shift: i8, reach: Reach },
     Scores { multiplier: &'r [i16], bias: &'r [i32], scores: &'r mut [i32] },
+}
+
+/// What a left shift of accumulators can do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// It cannot saturate.
+    Within,
+    /// By one bit less it cannot: a bound that is a power of two, as that of most
+    /// layers, is shifted to 2^15 at most.
+    Twice,
+    /// Anything.
+    Beyond,
 }
 
 /// The shift of 16-bit accumulators.
 #[derive(Clone, Copy)]
 pub(crate) struct Shift16 {
     shift: i8,
-    /// To the left it cannot saturate.
-    exact: bool,
+    reach: Reach,
 }
 
 impl Shift16 {
-    /// By how much, if it is to the left and cannot saturate.
+    /// By how much to the left, and whether then to double and saturate; `None`
+    /// if that does not do.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub(super) fn exact(self) -> Option<u32> {
-        (self.exact && self.shift >= 0).then_some(self.shift as u32)
+    pub(super) fn doubled(self) -> Option<(u32, bool)> {
+        match (self.reach, self.shift) {
+            (Reach::Within, 0..) => Some((self.shift as u32, false)),
+            (Reach::Twice, 1..) => Some((self.shift as u32 - 1, true)),
+            _ => None,
+        }
     }
 
     #[inline(always)]
     fn apply<L: Lanes<N>, const N: usize>(self, lanes: L, value: L::I16) -> L::I16 {
-        let Shift16 { shift, exact } = self;
+        let Shift16 { shift, reach } = self;
         if shift < 0 {
             // A right shift by 16 rounds everything to 0.
             lanes.mulr16(value, lanes.splat16(if shift == -16 { 0 } else { 1 << (15 + shift) }))
-        } else if exact {
+        } else if reach == Reach::Within {
             lanes.shl16(value, shift as u32)
+        } else if reach == Reach::Twice && shift > 0 {
+            let half = lanes.shl16(value, shift as u32 - 1);
+            lanes.adds16(half, half)
         } else {
             lanes.shls16(value, shift as u32)
         }
@@ -255,7 +278,7 @@ impl Row<'_> {
         Row {
             kind: match &mut self.kind {
                 Kind::Threshold => Kind::Threshold,
-                &mut Kind::Stream { shift, exact } => Kind::Stream { shift, exact },
+                &mut Kind::Stream { shift, reach } => Kind::Stream { shift, reach },
                 Kind::Scores { multiplier, bias, scores } => {
                     Kind::Scores { multiplier, bias, scores }
                 }
@@ -324,7 +347,7 @@ impl Row<'_> {
     #[inline(always)]
     pub(crate) fn shift16(&self) -> Option<Shift16> {
         match self.kind {
-            Kind::Stream { shift, exact } => Some(Shift16 { shift, exact }),
+            Kind::Stream { shift, reach } => Some(Shift16 { shift, reach }),
             _ => None,
         }
     }

@@ -238,9 +238,9 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                 let weights = &weights[first * depth..(first + count) * depth];
                 let mut start = isa.zero();
                 if neutral > 0 {
-                    let mut sums = [start];
-                    products(isa, &mut sums, weights, count, [&zeros[..depth * S::BYTES]]);
-                    start = isa.difference(start, sums[0]);
+                    let zeros = [&zeros[..depth * S::BYTES]];
+                    let [sum] = products(isa, [start], weights, count, zeros);
+                    start = isa.difference(start, sum);
                 }
                 let block = Block {
                     isa,
@@ -291,10 +291,11 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                         if fresh {
                             source.outside::<S>(part % conv.input.c, length, zeros);
                         }
-                        products(isa, &mut sums, weights, count, [own, zeros]);
+                        let (sums, windows) = (&mut sums, [&*own, &*zeros]);
+                        isa.outline(Products { isa, sums, weights, count, windows });
                     } else {
-                        let [mut sum, _] = sums.map(|sum| [sum]);
-                        products(isa, &mut sum, weights, count, [own]);
+                        let (mut sum, windows) = ([sums[0]], [&*own]);
+                        isa.outline(Products { isa, sums: &mut sum, weights, count, windows });
                         [sums[0]] = sum;
                     }
                 }
@@ -346,8 +347,7 @@ impl<S: Dot> Block<'_, S> {
             for (p, input) in inputs.iter_mut().enumerate() {
                 *input = &windows[(first + p) * stride..][..depth * S::BYTES];
             }
-            let mut sums = [start; P];
-            products(isa, &mut sums, weights, at.count, inputs);
+            let sums = products(isa, [start; P], weights, at.count, inputs);
             if let Some(shift) = shift {
                 for (&sum, to) in sums.iter().zip(&mut values[first..first + P]) {
                     let value = parameters.scale(lanes, isa.shifted(sum, shift));
@@ -362,19 +362,36 @@ impl<S: Dot> Block<'_, S> {
     }
 }
 
+/// [`products`] apart from what calls functions, for then sums stay in registers.
+struct Products<'p, S: Dot, const P: usize> {
+    isa: S,
+    sums: &'p mut [S::Sum; P],
+    weights: &'p [i8],
+    count: usize,
+    windows: [&'p [u8]; P],
+}
+
+impl<S: Dot, const P: usize> Work for Products<'_, S, P> {
+    #[inline(always)]
+    fn run(self) {
+        let Products { isa, sums, weights, count, windows } = self;
+        *sums = products(isa, *sums, weights, count, windows);
+    }
+}
+
 /// Adds `count` channels' weights times P windows, each at least as long.
 #[inline(always)]
 fn products<S: Dot, const P: usize>(
     isa: S,
-    sums: &mut [S::Sum; P],
+    sums: [S::Sum; P],
     weights: &[i8],
     count: usize,
     windows: [&[u8]; P],
-) {
+) -> [S::Sum; P] {
     if S::BYTES == 1 {
-        grouped::<S, P, INT8_GROUP>(isa, sums, weights, count, windows);
+        grouped::<S, P, INT8_GROUP>(isa, sums, weights, count, windows)
     } else {
-        grouped::<S, P, { 2 * INT8_GROUP }>(isa, sums, weights, count, windows);
+        grouped::<S, P, { 2 * INT8_GROUP }>(isa, sums, weights, count, windows)
     }
 }
 
@@ -382,18 +399,18 @@ fn products<S: Dot, const P: usize>(
 #[inline(always)]
 fn grouped<S: Dot, const P: usize, const B: usize>(
     isa: S,
-    sums: &mut [S::Sum; P],
+    sums: [S::Sum; P],
     weights: &[i8],
     count: usize,
     windows: [&[u8]; P],
-) {
+) -> [S::Sum; P] {
     let step = count * INT8_GROUP;
     let steps = weights.len() / step;
     let mut whole = windows;
     for window in &mut whole {
         *window = &window[..steps * B];
     }
-    let mut running = *sums;
+    let mut running = sums;
     let done = match count {
         INT8_LANES => isa.several(&mut running, weights, &whole),
         _ => 0,
@@ -428,7 +445,7 @@ fn grouped<S: Dot, const P: usize, const B: usize>(
             }
         }
     }
-    *sums = running;
+    running
 }
 
 /// Lays out windows of whose columns all are inside the input, `stride` bytes

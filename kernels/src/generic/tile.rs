@@ -17,7 +17,7 @@ pub(crate) trait Accumulators<L: Lanes<N>, const N: usize, const Q: usize> {
 
 impl Row<'_> {
     /// Takes the accumulators of `N·Q` channels of P pixels, the first of them at
-    /// `at`, if they become a stream by a shift to the left that cannot saturate,
+    /// `at`, if they become a stream by a shift to the left that at most just saturates,
     /// with no shortcut or one that is a load or a mean over channels. Otherwise
     /// nothing is done: `false`.
     #[inline(always)]
@@ -28,7 +28,7 @@ impl Row<'_> {
         at: At,
         accumulators: &impl Accumulators<L, N, Q>,
     ) -> bool {
-        let Some(shift) = self.shift16().and_then(|shift| shift.exact()) else { return false };
+        let Some(shift) = self.shift16().and_then(|shift| shift.doubled()) else { return false };
         if at.count != N * Q || !at.channel.is_multiple_of(N) {
             return false;
         }
@@ -65,14 +65,15 @@ struct Tile<'t, L: Lanes<N>, A, const N: usize, const Q: usize> {
     lanes: L,
     parameters: &'t [Parameters<L, N>; Q],
     at: At,
-    shift: u32,
+    /// To the left, and whether the result is doubled.
+    shift: (u32, bool),
     accumulators: &'t A,
 }
 
 impl<L: Lanes<N>, A: Accumulators<L, N, Q>, const N: usize, const Q: usize> Tile<'_, L, A, N, Q> {
     #[inline(always)]
     fn put<const P: usize>(&self, row: &mut Row<'_>, extra: [impl Extra<L, N>; Q]) {
-        let Tile { lanes, parameters, at, shift, accumulators } = *self;
+        let Tile { lanes, parameters, at, shift: (shift, twice), accumulators } = *self;
         let channels = row.channels;
         let mut stream = row.stream.as_deref_mut().map(|all| {
             let first = at.column * channels + at.channel;
@@ -87,8 +88,11 @@ impl<L: Lanes<N>, A: Accumulators<L, N, Q>, const N: usize, const Q: usize> Tile
             let mut values = accumulators.of(lanes, p);
             for (q, value) in values.iter_mut().enumerate() {
                 let parameters = &parameters[q];
-                let scaled = parameters.scale(lanes, lanes.shl16(*value, shift));
-                *value = extra[q].add(lanes, p, scaled);
+                let mut shifted = lanes.shl16(*value, shift);
+                if twice {
+                    shifted = lanes.adds16(shifted, shifted);
+                }
+                *value = extra[q].add(lanes, p, parameters.scale(lanes, shifted));
                 if prelu {
                     *value = parameters.prelu(lanes, *value);
                 }
