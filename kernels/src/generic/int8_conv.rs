@@ -196,7 +196,7 @@ impl<S: Dot, const P: usize> Work for Line<'_, '_, S, P> {
 
 impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
     /// Runs of pixels, whose windows are laid out whole, in tiles of P windows. The
-    /// window of an input of zeros lies ahead of them, where it is to be taken off.
+    /// window of an input of zeros goes ahead of them, where it is to be taken off.
     #[inline(always)]
     fn tiles(self, depth: usize) {
         let Line { isa, conv, source, weights, windows, mut out, row } = self;
@@ -211,7 +211,6 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
         if neutral > 0 {
             source.outside::<S>(0, depth, windows);
         }
-        let (zeros, windows) = windows.split_at_mut(neutral * stride);
         let mut values = [[0; LANES]; INT8_RUN];
         for column in (0..width).step_by(run) {
             let pixels = (width - column).min(run);
@@ -224,37 +223,31 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
             );
             for edge in [column..inside.start, inside.end..column + pixels] {
                 for edge in edge {
-                    let to = &mut windows[(edge - column) * stride..][..stride];
+                    let to = &mut windows[(neutral + edge - column) * stride..][..stride];
                     window(isa, conv, source, row, edge, 0, depth, to);
                 }
             }
             if !inside.is_empty() {
-                let places = &mut windows[(inside.start - column) * stride..];
+                let places = &mut windows[(neutral + inside.start - column) * stride..];
                 whole_windows(isa, conv, source, row, inside, places, stride);
             }
             for first in (0..channels).step_by(INT8_LANES) {
                 let count = int8_lanes(first, channels);
                 let at = At { column, channel: first, count };
                 let weights = &weights[first * depth..(first + count) * depth];
-                let mut start = isa.zero();
-                if neutral > 0 {
-                    let zeros = [&zeros[..depth * S::BYTES]];
-                    let [sum] = products(isa, [start], weights, count, zeros);
-                    start = isa.difference(start, sum);
-                }
                 let block = Block {
                     isa,
                     weights,
                     depth,
-                    windows: &windows[..pixels * stride],
+                    windows: &windows[..(neutral + pixels) * stride],
                     stride,
-                    start,
+                    neutral,
                     parameters: out.parameters(lanes, first),
                     at,
                 };
-                if pixels >= P {
+                if neutral + pixels >= P {
                     block.tiles::<P>(&mut out, &mut values);
-                } else if P > 4 && pixels >= 4 {
+                } else if P > 4 && neutral + pixels >= 4 {
                     block.tiles::<4>(&mut out, &mut values);
                 } else {
                     block.tiles::<1>(&mut out, &mut values);
@@ -321,12 +314,12 @@ struct Block<'b, S: Dot> {
     isa: S,
     weights: &'b [i8],
     depth: usize,
-    /// All that are laid out.
+    /// All that are laid out, those of an input of zeros first.
     windows: &'b [u8],
     /// Bytes from one to the next.
     stride: usize,
-    /// What sums start from: less those of an input of zeros.
-    start: S::Sum,
+    /// Windows of an input of zeros: 1, or 0 where nothing is taken off.
+    neutral: usize,
     parameters: Parameters<S::L>,
     at: At,
 }
@@ -337,25 +330,38 @@ impl<S: Dot> Block<'_, S> {
     /// are no multiple of P: the same values are written twice.
     #[inline(always)]
     fn tiles<const P: usize>(&self, out: &mut Row<'_>, values: &mut [[i16; LANES]; INT8_RUN]) {
-        let Block { isa, weights, depth, windows, stride, start, ref parameters, at } = *self;
+        let Block { isa, weights, depth, windows, stride, neutral, ref parameters, at } = *self;
         let lanes = isa.lanes();
         let all = windows.len() / stride;
         let shift = out.shift();
+        let mut zeros = isa.zero();
         for first in (0..all).step_by(P) {
             let first = first.min(all - P);
             let mut inputs = [&[][..]; P];
             for (p, input) in inputs.iter_mut().enumerate() {
                 *input = &windows[(first + p) * stride..][..depth * S::BYTES];
             }
-            let sums = products(isa, [start; P], weights, at.count, inputs);
+            let mut sums = products(isa, [isa.zero(); P], weights, at.count, inputs);
+            if neutral > 0 {
+                if first == 0 {
+                    zeros = sums[0];
+                }
+                for sum in &mut sums {
+                    *sum = isa.difference(*sum, zeros);
+                }
+            }
+            // The window of zeros is no pixel.
+            let skipped = if first == 0 { neutral } else { 0 };
+            let pixel = first + skipped - neutral;
             if let Some(shift) = shift {
-                for (&sum, to) in sums.iter().zip(&mut values[first..first + P]) {
+                let to = &mut values[pixel..first + P - neutral];
+                for (&sum, to) in sums[skipped..].iter().zip(to) {
                     let value = parameters.scale(lanes, isa.shifted(sum, shift));
                     lanes.store16(value, to);
                 }
             } else {
-                for (p, &sum) in sums.iter().enumerate() {
-                    out.emit32(lanes, parameters, at.pixel(first + p), isa.sum(sum));
+                for (p, &sum) in sums[skipped..].iter().enumerate() {
+                    out.emit32(lanes, parameters, at.pixel(pixel + p), isa.sum(sum));
                 }
             }
         }
