@@ -350,18 +350,16 @@ impl<S: Dot> Block<'_, S> {
                     *sum = isa.difference(*sum, zeros);
                 }
             }
-            // The window of zeros is no pixel.
-            let skipped = if first == 0 { neutral } else { 0 };
-            let pixel = first + skipped - neutral;
             if let Some(shift) = shift {
-                let to = &mut values[pixel..first + P - neutral];
-                for (&sum, to) in sums[skipped..].iter().zip(to) {
+                // That of the window of zeros, which is no pixel, is written over.
+                for (p, &sum) in sums.iter().enumerate() {
                     let value = parameters.scale(lanes, isa.shifted(sum, shift));
-                    lanes.store16(value, to);
+                    lanes.store16(value, &mut values[(first + p).saturating_sub(neutral)]);
                 }
             } else {
-                for (p, &sum) in sums[skipped..].iter().enumerate() {
-                    out.emit32(lanes, parameters, at.pixel(pixel + p), isa.sum(sum));
+                for (p, &sum) in sums.iter().enumerate() {
+                    let Some(pixel) = (first + p).checked_sub(neutral) else { continue };
+                    out.emit32(lanes, parameters, at.pixel(pixel), isa.sum(sum));
                 }
             }
         }
