@@ -101,6 +101,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
          code and stack hardly depend on the network\n\
          estimated: instructions, by prices fitted to the measured layers of two networks, of\n\
          which a layer is {mean:.0} % off on average and {largest:.0} % at most, a whole network {whole:.1} %;\n\
+         running by rows, where that makes the arena smaller, adds up to a quarter to them;\n\
          a core takes a cycle for each instruction or more, as its memory lets it\n",
         name = view.name(),
         board = target.board(),

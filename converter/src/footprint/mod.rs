@@ -213,8 +213,9 @@ mod tests {
         assert_eq!(layers, 4 * rows(LAYERS).count(), "no line is of another network");
     }
 
-    /// What layers take one by one, added up, is what a picture was measured to take;
-    /// and the estimates are as good as the documentation says.
+    /// What layers take one by one, added up, is what a picture was measured to take,
+    /// less what running by rows adds to it, up to a quarter; and the estimates are as
+    /// good as the documentation says.
     #[test]
     fn layers_add_up_and_estimates_are_near() {
         for (name, file) in networks() {
@@ -224,14 +225,16 @@ mod tests {
                 let sum: f64 = layers.iter().map(|(_, measured)| measured).sum();
                 let mut recorded = rows(BOARDS).filter(|r| r[0] == target.board() && r[1] == name);
                 let picture = number(recorded.next().unwrap()[5]) as f64;
-                assert!((sum / picture - 1.0).abs() < 0.02, "{name}, {target}: {sum}, {picture}");
+                let share = sum / picture;
+                assert!((0.75..1.02).contains(&share), "{name}, {target}: {sum}, {picture}");
 
                 let estimate = Estimate::new(&packed, target).unwrap();
                 let Estimate { mean_error, largest_error, network_error, .. } = estimate;
                 let text = format!("{target}: {mean_error}, {largest_error}, {network_error}");
                 assert!(mean_error < 8.0 && largest_error < 40.0 && network_error < 5.0, "{text}");
                 let sum: u64 = estimate.layers.iter().map(|l| l.unwrap()).sum();
-                assert!((sum as f64 / picture - 1.0).abs() < 0.05, "{name}, {target}: {sum}");
+                let share = sum as f64 / picture;
+                assert!((0.72..1.05).contains(&share), "{name}, {target}: {sum}");
             }
         }
     }

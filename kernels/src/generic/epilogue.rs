@@ -97,7 +97,7 @@ impl<'a> Sink<'a> {
         let reach = match epilogue {
             Epilogue::Stream { shift, .. } if shift >= 0 => match bound << shift {
                 ..=32767 => Reach::Within,
-                ..=65535 => Reach::Twice,
+                32768..=65535 => Reach::Twice,
                 _ => Reach::Beyond,
             },
             _ => Reach::Beyond,
