@@ -33,14 +33,12 @@
 use core::ops::Range;
 
 use super::binary_counter::{Counter, GROUPS, STEPS_PER_BYTE, Wide};
-use super::epilogue::{At, Parameters, Row, Shift16, Sink};
+use super::epilogue::{At, Parameters, Row, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
+use super::waiting::Waiting;
 use super::{BinaryJob, taps_inside, whole_columns};
 use crate::layout::{BINARY_LANES, binary_group_bytes, binary_lanes, binary_steps, pixel_bytes};
 use crate::types::{Conv, Padding};
-
-/// Pixels of a block that is not full that go to the epilogue together, at most.
-const RUN: usize = 16;
 
 /// Counting the differing bits of bytes.
 pub(crate) trait Popcount: Outline {
@@ -174,9 +172,9 @@ pub(super) struct Block<'a> {
     /// Steps of one block.
     pub(super) steps: usize,
     /// First output channel.
-    channel: usize,
+    pub(super) channel: usize,
     /// Output channels.
-    count: usize,
+    pub(super) count: usize,
     /// First byte of the input pixel that the group reads.
     byte: usize,
 }
@@ -512,57 +510,6 @@ fn accumulators<L: Lanes>(
 #[inline(always)]
 fn accumulator<L: Lanes>(lanes: L, terms: L::I16, sum: L::I16) -> L::I16 {
     lanes.sub16(terms, lanes.add16(sum, sum))
-}
-
-/// Pixels of a block that is not full, on their way to the epilogue.
-struct Waiting {
-    shift: Shift16,
-    /// By group of 16 channels, pixel by pixel.
-    values: [[[i16; LANES]; RUN]; GROUPS],
-    /// The first pixel's column.
-    column: usize,
-    pixels: usize,
-}
-
-impl Waiting {
-    #[inline(always)]
-    fn new(shift: Shift16) -> Self {
-        Waiting { shift, values: [[[0; LANES]; RUN]; GROUPS], column: 0, pixels: 0 }
-    }
-
-    /// Whether the `count` pixels from `column` on follow those that wait, and
-    /// there is room for them.
-    #[inline(always)]
-    fn takes(&self, column: usize, count: usize) -> bool {
-        column == self.column + self.pixels && self.pixels + count <= RUN
-    }
-
-    /// A group of the next pixel.
-    #[inline(always)]
-    fn put<L: Lanes>(&mut self, lanes: L, group: usize, scaled: L::I16) {
-        lanes.store16(scaled, &mut self.values[group][self.pixels]);
-    }
-
-    /// Hands over what there is.
-    #[inline(always)]
-    fn finish<L: Lanes>(
-        &mut self,
-        lanes: L,
-        out: &mut Row<'_>,
-        parameters: &[Parameters<L>; GROUPS],
-        block: &Block<'_>,
-    ) {
-        if self.pixels == 0 {
-            return;
-        }
-        let at = At { column: self.column, channel: block.channel, count: block.count };
-        for (group, (values, parameters)) in self.values.iter_mut().zip(parameters).enumerate() {
-            if let Some(at) = at.group(group, LANES) {
-                out.finish(lanes, parameters, at, &mut values[..self.pixels]);
-            }
-        }
-        self.pixels = 0;
-    }
 }
 
 /// Columns pixel by pixel: those with taps outside the input, and fewer than a

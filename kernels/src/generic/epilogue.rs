@@ -25,6 +25,7 @@ use core::ops::Range;
 
 use super::finish::Finish;
 use super::lanes::{LANES, Lanes, Work, load16_padded, load32_padded, store16_clipped};
+use super::shift::{Reach, Shift16};
 use super::shortcut::RowShortcut;
 use crate::layout::pixel_bytes;
 use crate::types::{Epilogue, Prelu, Shape};
@@ -182,55 +183,6 @@ enum Kind<'r> {
     Threshold,
     Stream { shift: i8, reach: Reach },
     Scores { multiplier: &'r [i16], bias: &'r [i32], scores: &'r mut [i32] },
-}
-
-/// What a left shift of accumulators can do.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// It cannot saturate.
-    Within,
-    /// By one bit less it cannot: a bound that is a power of two, as that of most
-    /// layers, is shifted to 2^15 at most.
-    Twice,
-    /// Anything.
-    Beyond,
-}
-
-/// The shift of 16-bit accumulators.
-#[derive(Clone, Copy)]
-pub(crate) struct Shift16 {
-    shift: i8,
-    reach: Reach,
-}
-
-impl Shift16 {
-    /// By how much to the left, and whether then to double and saturate; `None`
-    /// if that does not do.
-    #[cfg(target_arch = "x86_64")]
-    #[inline(always)]
-    pub(super) fn doubled(self) -> Option<(u32, bool)> {
-        match (self.reach, self.shift) {
-            (Reach::Within, 0..) => Some((self.shift as u32, false)),
-            (Reach::Twice, 1..) => Some((self.shift as u32 - 1, true)),
-            _ => None,
-        }
-    }
-
-    #[inline(always)]
-    fn apply<L: Lanes<N>, const N: usize>(self, lanes: L, value: L::I16) -> L::I16 {
-        let Shift16 { shift, reach } = self;
-        if shift < 0 {
-            // A right shift by 16 rounds everything to 0.
-            lanes.mulr16(value, lanes.splat16(if shift == -16 { 0 } else { 1 << (15 + shift) }))
-        } else if reach == Reach::Within {
-            lanes.shl16(value, shift as u32)
-        } else if reach == Reach::Twice && shift > 0 {
-            let half = lanes.shl16(value, shift as u32 - 1);
-            lanes.adds16(half, half)
-        } else {
-            lanes.shls16(value, shift as u32)
-        }
-    }
 }
 
 impl Row<'_> {

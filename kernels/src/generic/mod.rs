@@ -16,12 +16,15 @@ mod finish;
 pub(crate) mod int8_conv;
 pub(crate) mod int8_depthwise;
 pub(crate) mod lanes;
+mod mean;
 #[cfg(feature = "std")]
 pub(crate) mod peak;
 pub(crate) mod pool;
+mod shift;
 mod shortcut;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod tile;
+mod waiting;
 
 use core::ops::Range;
 

@@ -1,0 +1,114 @@
+//! Exact means over a few channels, in 16 bits.
+
+use super::epilogue::At;
+use super::lanes::{Lanes, load16_padded};
+
+/// A mean over so many channels, at most [`MEAN_TERMS`], `step` from one to the
+/// next; and its constants.
+#[derive(Clone, Copy)]
+pub(super) struct Mean<L: Lanes<N>, const N: usize> {
+    terms: usize,
+    step: usize,
+    /// 2^15 / r, rounded.
+    factor: L::I16,
+    r: L::I16,
+    least: L::I16,
+    reciprocal: L::I16,
+}
+
+/// As many as [`Mean::of`] is exact for.
+const MEAN_TERMS: usize = 7;
+
+/// The mean over some of a shortcut's `from` channels that all channels at `at`,
+/// of fewer `channels`, have in common, if it is the same number for all of them
+/// and not too large.
+#[inline(always)]
+pub(super) fn mean_terms(from: usize, channels: usize, at: At) -> Option<usize> {
+    if from <= channels {
+        return None;
+    }
+    let terms = |channel: usize| (from - channel).div_ceil(channels);
+    let count = terms(at.channel);
+    (count == terms(at.channel + at.count - 1) && count <= MEAN_TERMS).then_some(count)
+}
+
+impl<L: Lanes<N>, const N: usize> Mean<L, N> {
+    /// Divides, so once for many pixels.
+    #[inline(always)]
+    pub(super) fn new(lanes: L, terms: usize, step: usize) -> Self {
+        let factor = ((1 << 15) + terms / 2) / terms;
+        let least = terms + 2 * terms * terms;
+        Mean {
+            terms,
+            step,
+            factor: lanes.splat16(factor as i16),
+            r: lanes.splat16(terms as i16),
+            least: lanes.splat16(least as i16),
+            reciprocal: lanes.splat16(1024usize.div_ceil(terms) as i16),
+        }
+    }
+
+    /// `rdiv(Σ x, r)` over the r channels `0, step, 2·step, …` of a pixel, for 16
+    /// of them; all in 16 bits that wrap.
+    ///
+    /// First q ≈ Σ x/r: every term is off by less than 1 (1/2 for the factor, 1/2
+    /// for rounding), so the rest Σ x − r·q is within ±r². What is left is
+    /// rdiv(rest, r) = ⌊u / 2r⌋ − r with u = 2·rest + r + 2r² from r to 4r² + r:
+    /// a multiplication by ⌈2^10 / r⌉, which fits 16 bits, and a shift by 11.
+    /// Rounding that factor up adds too little to reach the next integer, at
+    /// most 0.99/2r (r = 7); a test goes through every u.
+    #[inline(always)]
+    pub(super) fn of(&self, lanes: L, pixel: &[i16]) -> L::I16 {
+        let Mean { terms, step, factor, r, least, reciprocal } = *self;
+        let mut sum = load16_padded(lanes, pixel);
+        if terms == 1 {
+            return sum;
+        }
+        let mut quotient = lanes.mulr16(sum, factor);
+        for term in 1..terms {
+            let x = load16_padded(lanes, &pixel[term * step..]);
+            sum = lanes.add16(sum, x);
+            quotient = lanes.add16(quotient, lanes.mulr16(x, factor));
+        }
+        let rest = lanes.sub16(sum, lanes.mul16(quotient, r));
+        let u = lanes.add16(lanes.add16(rest, rest), least);
+        let quotient = lanes.sub16(quotient, r);
+        lanes.add16(quotient, lanes.shr16(lanes.mul16(u, reciprocal), 11))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MEAN_TERMS, Mean};
+    use crate::generic::lanes::LANES;
+    use crate::generic::pool::rdiv;
+    use crate::portable::Portable;
+
+    #[test]
+    fn means_over_channels_are_exact() {
+        for terms in 1..=MEAN_TERMS {
+            for u in terms..=4 * terms * terms + terms {
+                let product = i16::try_from(u * 1024usize.div_ceil(terms)).expect("fits 16 bits");
+                assert_eq!(product as usize >> 11, u / (2 * terms), "{u} of {terms} terms");
+            }
+            let ends =
+                [i16::MIN, i16::MIN + 1, -12345, -1, 0, 1, 77, 23456, i16::MAX - 1, i16::MAX];
+            for first in ends {
+                for others in ends {
+                    for last in -200..200i16 {
+                        let mut pixel = [others; LANES * MEAN_TERMS];
+                        pixel[..LANES].fill(first);
+                        pixel[LANES * (terms - 1)..].fill(others.saturating_add(last));
+                        let sum: i64 = (0..terms).map(|term| i64::from(pixel[term * LANES])).sum();
+                        let found = Mean::new(Portable, terms, LANES).of(Portable, &pixel);
+                        assert_eq!(
+                            i64::from(found[0]),
+                            rdiv(sum, terms as i64),
+                            "{terms} terms: {first}, {others}, {last}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
