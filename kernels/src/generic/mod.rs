@@ -15,6 +15,7 @@ pub(crate) mod epilogue;
 mod finish;
 pub(crate) mod int8_conv;
 pub(crate) mod int8_depthwise;
+mod int8_windows;
 pub(crate) mod lanes;
 mod mean;
 #[cfg(feature = "std")]
