@@ -155,7 +155,7 @@ if [ "$record" = yes ]; then
         done
     } >"$records/boards.tsv"
     {
-        printf '# By .ci/firmware.sh --record: instructions of each layer, mean of 5 pictures.\n'
+        printf '# By .ci/firmware.sh --record: instructions of each layer and (-) of all, mean of 5 pictures.\n'
         printf '# network\tlayer'
         printf '\t%s' "$@"
         printf '\n'

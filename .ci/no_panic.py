@@ -3,9 +3,9 @@
 
 Follows the calls of the program's instructions from the function. Fails, with their
 number by function, if one of the functions reached calls a panic: what is in
-core and from which the panic handler can be reached, or an instruction that traps. A
-trap to which no branch leads, behind one that always goes elsewhere, is none: it stands
-in a jump table for the values that a compiler has found impossible.
+core and from which the panic handler can be reached, or an instruction that traps and
+that something leads to: the instruction before it, a branch or a jump table. (A compiler
+leaves traps behind for what it has found impossible.)
 Fails too where it reads no calls, for then it has not looked.
 
 A call through a register may go to any function whose address lies in the program's
@@ -49,7 +49,8 @@ class Arm:
     branch = re.compile(rf"(b(l|lx|x)?({condition})?|cbn?z)(\.[nw])?$")
     to_register = re.compile(r"(ldr|mov|add)\S*\s+pc\b")
     back = "lr"
-    away = re.compile(r"b(x)?(\.[nw])?\s|pop\S*\s.*\bpc\b")
+    # Jump tables are offsets in the code, so that anything may lead to a trap.
+    away = re.compile(r"(?!)")
     trap = re.compile(r"udf")
     part = re.compile(rf"mov([wt])\S*\s+(\w+), #{NUMBER}")
     whole = re.compile(rf".*\s\.word\s+{NUMBER}")
@@ -135,16 +136,18 @@ def functions_of(text):
     return functions
 
 
-def calls_of(machine, name, instructions):
-    """Each call's target, `None` where a register says it; a trap is one too."""
+def calls_of(machine, name, instructions, addresses):
+    """Each call's target, `None` where a register says it; a trap is one too, unless
+    nothing leads to it. `addresses`: those in constants and data, or made."""
     places = {int(place, 16) for _, text in instructions for place in PLACE.findall(text)}
     before = ""
     for at, text in instructions:
         operation, _, operands = text.replace("\t", " ").partition(" ")
         operands = operands.strip()
         if machine.trap.match(operation):
-            if at in places or not machine.away.match(before):
+            if at in places or at in addresses or not machine.away.match(before):
                 yield operation
+            # Behind a trap nothing goes on either.
             continue
         before = text
         if machine.branch.match(operation):
@@ -174,7 +177,9 @@ def main(llvm, program, function):
     if not machine:
         sys.exit(f"{program}: {form and form[1]} is none of {', '.join(MACHINES)}")
     functions = functions_of(text)
-    calls = {name: [*calls_of(machine, name, code)] for name, code in functions.items()}
+    made = set().union(*map(machine.addresses, functions.values()))
+    addresses = words_of(llvm, program) | made
+    calls = {n: [*calls_of(machine, n, code, addresses)] for n, code in functions.items()}
     handlers = [name for name in calls if HANDLER in name]
     roots = [name for name in calls if name.startswith(function)]
     if not handlers or not roots:
@@ -186,9 +191,8 @@ def main(llvm, program, function):
     panics = {name for name in closure(callers, handlers) if name and name.startswith("core::")}
     panics |= {*handlers} | {name for name in callers if name and machine.trap.fullmatch(name)}
 
-    made = set().union(*map(machine.addresses, functions.values()))
     follow = {name: set() if name in panics else set(to) for name, to in calls.items()}
-    follow[None] = named(llvm, program, machine.odd, words_of(llvm, program) | made)
+    follow[None] = named(llvm, program, machine.odd, addresses)
     reached = closure(follow, roots)
     if None in reached and not follow[None]:
         sys.exit(f"{program}: a call through a register, and no pointer that it could take")

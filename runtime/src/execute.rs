@@ -300,10 +300,9 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         run: &mut Run<'_>,
         crew: &impl Crew,
     ) -> Result<(), Option<Misuse>> {
-        let Some(epilogue) = layer.operation.epilogue() else {
+        let Some((operation, mut conv)) = geometry::convolution(&self.view, layer) else {
             return self.pool(layer, run.arena);
         };
-        let (operation, mut conv) = geometry::convolution(&self.view, layer).ok_or(None)?;
         // As much scratch as all rows need, which is enough for some.
         let scratch = Some((operation, conv));
         let scratch = self.plan.scratch_range(&self.view, index, layer, scratch).ok_or(None)?;
@@ -316,8 +315,8 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         let Slices { input, shortcut, stream, bits, scratch } = slices;
 
         (conv.input.h, conv.output.h, conv.window.pad_top) = (read.len(), rows.len(), pad_top);
-        let shortcut = match (epilogue, added) {
-            (EpilogueView::Stream { shortcut: Some(from), .. }, Some(added)) => {
+        let shortcut = match (layer.operation.epilogue(), added) {
+            (Some(EpilogueView::Stream { shortcut: Some(from), .. }), Some(added)) => {
                 let shape = geometry::shape(&self.view.get_tensor(from.tensor).ok_or(None)?);
                 Some(Shortcut {
                     values: cast(shortcut)?,

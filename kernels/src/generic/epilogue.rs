@@ -25,7 +25,7 @@ use core::ops::Range;
 
 use super::finish::Finish;
 use super::lanes::{LANES, Lanes, Work, load16_padded, load32_padded, store16_clipped};
-use super::shift::{Reach, Shift16};
+use super::shift::Shift16;
 use super::shortcut::RowShortcut;
 use crate::layout::pixel_bytes;
 use crate::types::{Epilogue, Prelu, Shape};
@@ -82,8 +82,8 @@ pub(crate) struct Sink<'a> {
     epilogue: Epilogue<'a>,
     shape: Shape,
     first_row: usize,
-    /// See [`Reach`]; of a 16-bit accumulator.
-    reach: Reach,
+    /// That of a stream.
+    shift: Shift16,
 }
 
 impl<'a> Sink<'a> {
@@ -95,15 +95,12 @@ impl<'a> Sink<'a> {
         rows: &Range<usize>,
         bound: usize,
     ) -> Self {
-        let reach = match epilogue {
-            Epilogue::Stream { shift, .. } if shift >= 0 => match bound << shift {
-                ..=32767 => Reach::Within,
-                32768..=65535 => Reach::Twice,
-                _ => Reach::Beyond,
-            },
-            _ => Reach::Beyond,
+        let shift = match epilogue {
+            Epilogue::Stream { shift, .. } => shift,
+            Epilogue::Threshold { .. } | Epilogue::Scores { .. } => 0,
         };
-        Sink { epilogue, shape, first_row: rows.start, reach }
+        let shift = Shift16::new(shift, bound);
+        Sink { epilogue, shape, first_row: rows.start, shift }
     }
 
     /// Whether only bits against a threshold are wanted, and which thresholds.
@@ -135,8 +132,8 @@ impl<'a> Sink<'a> {
                 found.sources.thresholds = thresholds;
                 found.bits = Some(&mut bits[at * bytes..(at + 1) * bytes]);
             }
-            Epilogue::Stream { shift, multiplier, bias, shortcut, prelu, stream, sign } => {
-                found.kind = Kind::Stream { shift: *shift, reach: self.reach };
+            Epilogue::Stream { multiplier, bias, shortcut, prelu, stream, sign, .. } => {
+                found.kind = Kind::Stream { shift: self.shift };
                 found.sources = Sources { multiplier, bias, prelu: *prelu, ..Sources::default() };
                 if let Some(stream) = stream {
                     found.stream = Some(&mut stream[at * elements..(at + 1) * elements]);
@@ -181,7 +178,7 @@ pub(super) struct Sources<'r> {
 
 enum Kind<'r> {
     Threshold,
-    Stream { shift: i8, reach: Reach },
+    Stream { shift: Shift16 },
     Scores { multiplier: &'r [i16], bias: &'r [i32], scores: &'r mut [i32] },
 }
 
@@ -230,7 +227,7 @@ impl Row<'_> {
         Row {
             kind: match &mut self.kind {
                 Kind::Threshold => Kind::Threshold,
-                &mut Kind::Stream { shift, reach } => Kind::Stream { shift, reach },
+                &mut Kind::Stream { shift } => Kind::Stream { shift },
                 Kind::Scores { multiplier, bias, scores } => {
                     Kind::Scores { multiplier, bias, scores }
                 }
@@ -290,7 +287,7 @@ impl Row<'_> {
     #[inline(always)]
     pub(crate) fn shift(&self) -> Option<i8> {
         match self.kind {
-            Kind::Stream { shift, .. } => Some(shift),
+            Kind::Stream { shift } => Some(shift.count()),
             _ => None,
         }
     }
@@ -299,7 +296,7 @@ impl Row<'_> {
     #[inline(always)]
     pub(crate) fn shift16(&self) -> Option<Shift16> {
         match self.kind {
-            Kind::Stream { shift, reach } => Some(Shift16 { shift, reach }),
+            Kind::Stream { shift } => Some(shift),
             _ => None,
         }
     }

@@ -81,8 +81,8 @@ fn score<const IMAGE: usize, const CLASSES: usize, const ARENA: usize, const TEN
 /// Room for the larger network layer by layer, the smaller's being its beginning.
 static WHOLE: ConstStaticCell<Arena<129_024>> = ConstStaticCell::new(Arena::new());
 
-/// Prints what each layer of both networks takes, run as a whole, and ends the
-/// program.
+/// Prints what each layer of both networks takes, run as a whole, then, as that of
+/// the layer `-`, what all of them do, and ends the program.
 pub fn layers<C: Counter>(counter: &C) -> ! {
     let large = WHOLE.take();
     by_layer::<C, { fashion_mnist::model::LAYERS }, _, _, _, _>(
@@ -120,7 +120,7 @@ fn by_layer<
     let (view, kernels) = (network.network().view(), network.network().kernels());
     let network = Network::<TENSORS>::with_capacity(view, kernels);
     let network = network.expect("the capacity is the number of tensors");
-    let mut units = [0; LAYERS];
+    let (mut units, mut all) = ([0; LAYERS], 0);
     let mut scores = [0; CLASSES];
     for (picture, _) in pictures.take(PICTURES) {
         let mut before = counter.ticks();
@@ -129,8 +129,13 @@ fn by_layer<
             before = counter.ticks();
         });
         assert!(done.is_ok(), "the arena is as long as the plan says");
+        let before = counter.ticks();
+        let done = network.run(picture, arena, &mut scores);
+        all += counter.since(before);
+        assert!(done.is_ok(), "it was before");
     }
     for (layer, units) in view.layers().zip(units) {
         println!("{name} {} {}", layer.name, units / PICTURES as u64);
     }
+    println!("{name} - {}", all / PICTURES as u64);
 }
