@@ -29,34 +29,34 @@ enum Importance {
 
 /// A value that an option gives, or leaves to the budget.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Choice<T> {
+enum Setting<T> {
     /// To the budget.
     Auto,
     /// This one.
     Given(T),
 }
 
-impl<T> Choice<T> {
+impl<T> Setting<T> {
     fn parse(
         text: &str,
         given: impl FnOnce(&str) -> Option<T>,
         wrong: &str,
     ) -> Result<Self, String> {
         match text {
-            "auto" => Ok(Choice::Auto),
-            _ => given(text).map(Choice::Given).ok_or_else(|| wrong.into()),
+            "auto" => Ok(Setting::Auto),
+            _ => given(text).map(Setting::Given).ok_or_else(|| wrong.into()),
         }
     }
 }
 
-fn stages(text: &str) -> Result<Choice<u8>, String> {
+fn stages(text: &str) -> Result<Setting<u8>, String> {
     let given = |text: &str| text.parse().ok().filter(|n| *n > 0);
-    Choice::parse(text, given, "give a number from 1 to 255, or auto")
+    Setting::parse(text, given, "give a number from 1 to 255, or auto")
 }
 
-fn distil(text: &str) -> Result<Choice<f32>, String> {
+fn distil(text: &str) -> Result<Setting<f32>, String> {
     let given = |text: &str| text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    Choice::parse(text, given, "give a number from 0 to 1, or auto")
+    Setting::parse(text, given, "give a number from 0 to 1, or auto")
 }
 
 /// How the network becomes binary.
@@ -68,7 +68,7 @@ pub(super) struct MethodArgs {
     /// Make layers binary in N stages, bottom to top; 1: all at once; auto: what measured
     /// best at the budget
     #[arg(long, value_name = "N", default_value = "auto", value_parser = stages)]
-    stages: Choice<u8>,
+    stages: Setting<u8>,
     /// Make all activations binary first, then the weights
     #[arg(long, conflicts_with = "stages")]
     two_step: bool,
@@ -78,7 +78,7 @@ pub(super) struct MethodArgs {
     /// Share of the float network's word in the loss, 0 to 1; auto: what measured best at the
     /// budget, 0 where it is short
     #[arg(long, value_name = "SHARE", default_value = "auto", value_parser = distil)]
-    distil: Choice<f32>,
+    distil: Setting<f32>,
     /// What the importance of weights is read from
     #[arg(long, value_enum, value_name = "WHAT", default_value = "none")]
     importance: Importance,
@@ -107,15 +107,15 @@ impl MethodArgs {
         let mut open = Open::default();
         recipe.schedule = match (self.two_step, self.stages) {
             (true, _) => Schedule::TwoStep { part },
-            (false, Choice::Given(stages)) => Schedule::in_stages(stages.into(), part),
-            (false, Choice::Auto) => {
+            (false, Setting::Given(stages)) => Schedule::in_stages(stages.into(), part),
+            (false, Setting::Auto) => {
                 open.stages = Some(part);
                 Schedule::AtOnce
             }
         };
         match self.distil {
-            Choice::Given(share) => recipe.set_distil(share),
-            Choice::Auto => open.distil = true,
+            Setting::Given(share) => recipe.set_distil(share),
+            Setting::Auto => open.distil = true,
         }
         if !(self.penalty >= 0.0 && self.penalty.is_finite()) {
             return Err(Error::usage(format!("--penalty {}: must be 0 or more", self.penalty)));

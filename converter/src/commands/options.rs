@@ -245,7 +245,7 @@ impl TrainingArgs {
         Ok(self.budget.recipe(images, start))
     }
 
-    /// The time that the steps may take, for a command begun at `since`.
+    /// The time that the command may take, begun at `since`.
     pub(super) fn allowance(&self, since: Instant) -> Option<Allowance> {
         self.time.map(|time| Allowance { time, since })
     }
