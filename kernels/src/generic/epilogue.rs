@@ -72,7 +72,7 @@ pub(crate) struct Parameters<L: Lanes<N>, const N: usize = LANES> {
     before: L::I16,
     slope: L::I16,
     after: L::I16,
-    pub(super) sign: L::I16,
+    pub(crate) sign: L::I16,
     /// The shortcut's channel that belongs to the first of them.
     pub(super) source: usize,
 }
@@ -109,6 +109,58 @@ impl<'a> Sink<'a> {
             Epilogue::Threshold { thresholds, .. } => Some(thresholds),
             _ => None,
         }
+    }
+
+    /// If all of these rows become a stream and bits by a shift to the right, a
+    /// shifted PReLU and a shortcut of as many channels that is a load or, with a
+    /// `pool` of 2, a mean of four pixels that are all there: that shift.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn usual(&self, rows: &Range<usize>, pool: usize) -> Option<u32> {
+        let Epilogue::Stream {
+            shortcut: Some(taken),
+            prelu: Some(_),
+            stream: Some(_),
+            sign: Some(_),
+            ..
+        } = &self.epilogue
+        else {
+            return None;
+        };
+        let Shape { h, w, c } = taken.shape;
+        let right = u32::from(self.shift.count().unsigned_abs());
+        (self.shift.count() < 0
+            && taken.shift <= 0
+            && taken.pool == pool
+            && c == self.shape.c
+            && pool * rows.end <= h
+            && pool * self.shape.w <= w)
+            .then_some(right)
+    }
+
+    /// One row of what is usual.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn usual_row(&mut self, row: usize, pool: usize) -> Option<UsualRow<'_>> {
+        let Shape { w, c, .. } = self.shape;
+        let pixel = pixel_bytes(c);
+        let at = row - self.first_row;
+        let Epilogue::Stream {
+            shortcut: Some(taken), stream: Some(stream), sign: Some(sign), ..
+        } = &mut self.epilogue
+        else {
+            return None;
+        };
+        let elements = taken.shape.w * c;
+        let first = pool * row * elements;
+        let from = &taken.values[first..first + pool * elements];
+        Some(UsualRow {
+            pixels: w,
+            stream: &mut stream[at * w * c..(at + 1) * w * c],
+            bits: &mut sign.bits[at * w * pixel..(at + 1) * w * pixel],
+            pixel,
+            shortcut: [&from[..elements], &from[(pool - 1) * elements..]],
+            scale: taken.shift.unsigned_abs(),
+        })
     }
 
     /// One row of the outputs.
@@ -150,6 +202,20 @@ impl<'a> Sink<'a> {
         }
         found
     }
+}
+
+/// See [`Sink::usual_row`].
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct UsualRow<'r> {
+    pub(crate) pixels: usize,
+    pub(crate) stream: &'r mut [i16],
+    pub(crate) bits: &'r mut [u8],
+    /// Bytes per pixel of bits.
+    pub(crate) pixel: usize,
+    /// The row, or both rows, of the shortcut.
+    pub(crate) shortcut: [&'r [i16]; 2],
+    /// Right shift of the shortcut.
+    pub(crate) scale: u8,
 }
 
 /// One row of the outputs. Its fields are meant to live in registers, so that a
@@ -435,13 +501,13 @@ impl<L: Lanes<N>, const N: usize> Parameters<L, N> {
 
     /// Multiplier and bias.
     #[inline(always)]
-    pub(super) fn scale(&self, lanes: L, value: L::I16) -> L::I16 {
+    pub(crate) fn scale(&self, lanes: L, value: L::I16) -> L::I16 {
         lanes.adds16(lanes.mulr16(value, self.multiplier), self.bias)
     }
 
     /// The shifted PReLU.
     #[inline(always)]
-    pub(super) fn prelu(&self, lanes: L, value: L::I16) -> L::I16 {
+    pub(crate) fn prelu(&self, lanes: L, value: L::I16) -> L::I16 {
         let y = lanes.subs16(value, self.before);
         let zero = lanes.splat16(0);
         // One of the two is 0, and mulr(0, slope) is 0.

@@ -56,6 +56,13 @@ pub(crate) trait Taps<const N: usize = LANES>: Outline {
     ) -> <Self::L as Lanes<N>>::I32;
 }
 
+/// Some of these layers in a way of an instruction set's own.
+#[cfg(target_arch = "x86_64")]
+pub(crate) trait OnePass: Taps<WIDE> {
+    /// Does some rows, or nothing: `false`.
+    fn pass<'a>(self, layer: Layer<'a>, sink: &mut Sink<'a>, rows: Range<usize>) -> bool;
+}
+
 /// Input that is read at once for some channels before the next have their
 /// turn: a part of the second-level cache. Making the weights ready costs as
 /// much as some pixels do, so one row at a time would be dear where rows are
@@ -67,11 +74,11 @@ const RUN: usize = 32;
 
 /// What stays the same for all of a layer.
 #[derive(Clone, Copy)]
-struct Layer<'a> {
-    conv: Conv,
+pub(crate) struct Layer<'a> {
+    pub(crate) conv: Conv,
     input: &'a [i16],
     weights: &'a [i8],
-    narrow: u8,
+    pub(crate) narrow: u8,
 }
 
 impl<'a> Layer<'a> {
@@ -85,14 +92,25 @@ impl<'a> Layer<'a> {
     /// Row `ky` of a window whose first is `top` rows below the padding's first,
     /// from `channel` on; any row if it is outside the input.
     #[inline(always)]
-    fn line(&self, inside: &Range<usize>, top: usize, ky: usize, channel: usize) -> &'a [i16] {
+    pub(crate) fn line(
+        &self,
+        inside: &Range<usize>,
+        top: usize,
+        ky: usize,
+        channel: usize,
+    ) -> &'a [i16] {
         let outside = !inside.contains(&ky);
         self.row(if outside { 0 } else { top + ky - self.conv.window.pad_top }, channel)
     }
 
     /// N channels' weights of one tap.
     #[inline(always)]
-    fn weight<L: Lanes<N>, const N: usize>(&self, lanes: L, tap: usize, channel: usize) -> L::I16 {
+    pub(crate) fn weight<L: Lanes<N>, const N: usize>(
+        &self,
+        lanes: L,
+        tap: usize,
+        channel: usize,
+    ) -> L::I16 {
         let first = tap * self.conv.input.c + channel;
         match self.weights[first..].first_chunk() {
             Some(whole) => lanes.load_i8(whole),
@@ -137,15 +155,18 @@ pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
     bands(job, |mut part| part.run(isa, channels.clone()));
 }
 
-/// The same, 32 channels at a time as far as possible.
+/// The same, in one pass if that can be, and otherwise 32 channels at a time as far
+/// as possible.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(crate) fn run_wide<W: Taps<WIDE>, S: Taps>(wide: W, isa: S, job: Int8DepthwiseJob<'_>) {
+pub(crate) fn run_wide<W: OnePass, S: Taps>(wide: W, isa: S, job: Int8DepthwiseJob<'_>) {
     let channels = job.conv.output.c;
     let most = if keeps(&job.epilogue, channels) { channels / WIDE * WIDE } else { 0 };
     bands(job, |mut part| {
-        part.run(wide, 0..most);
-        part.run(isa, most..channels);
+        if !wide.pass(part.layer, part.sink, part.rows.clone()) {
+            part.run(wide, 0..most);
+            part.run(isa, most..channels);
+        }
     });
 }
 

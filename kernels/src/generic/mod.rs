@@ -22,7 +22,7 @@ mod mean;
 pub(crate) mod peak;
 pub(crate) mod pool;
 mod shift;
-mod shortcut;
+pub(crate) mod shortcut;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod tile;
 mod waiting;

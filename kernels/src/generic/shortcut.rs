@@ -409,10 +409,8 @@ fn wrapped<L: Lanes<N>, const N: usize>(
     lanes.select16(lanes.mask16((1 << turn) - 1), first, again)
 }
 
-/// `(a + b + c + d + 2) >> 2` over two pixels of `channels` channels in each of
-/// two rows, for the 16 channels from `source` on. In 16 bits: the quarters are
-/// added rounded down, and what that lost, 0 to 12, is the difference of two
-/// sums that both wrap.
+/// [`quarter`] of two pixels of `channels` channels in each of two rows, for the N
+/// channels from `source` on.
 #[inline(always)]
 fn mean_of_four<L: Lanes<N>, const N: usize>(
     lanes: L,
@@ -424,6 +422,13 @@ fn mean_of_four<L: Lanes<N>, const N: usize>(
     let b = load16_padded(lanes, &upper[channels + source..]);
     let c = load16_padded(lanes, &lower[source..]);
     let d = load16_padded(lanes, &lower[channels + source..]);
+    quarter(lanes, [a, b, c, d])
+}
+
+/// `(a + b + c + d + 2) >> 2` in 16 bits: the quarters are added rounded down, and
+/// what that lost, 0 to 12, is the difference of two sums that both wrap.
+#[inline(always)]
+pub(crate) fn quarter<L: Lanes<N>, const N: usize>(lanes: L, [a, b, c, d]: [L::I16; 4]) -> L::I16 {
     let sum = lanes.add16(lanes.add16(a, b), lanes.add16(c, d));
     let quarters = lanes.add16(
         lanes.add16(lanes.shr16(a, 2), lanes.shr16(b, 2)),

@@ -89,6 +89,19 @@ fn stream_spec(random: &mut Random, out: Shape, bound: i64, extreme: bool) -> St
     let middle = if extreme { 32767 } else { 4000 };
     let prelu = [sixteen(-middle - 1, middle), sixteen(-32767, 32767), sixteen(-middle, middle)];
     let sign = sixteen(-middle - 1, middle);
+    // Often all of it together, as in most layers: kernels have ways of their own
+    // for that.
+    if random.chance(3) {
+        return StreamSpec {
+            shift: shift as i8,
+            multiplier,
+            bias,
+            shortcut: Some(whole_shortcut_spec(random, out, extreme)),
+            prelu: Some(prelu),
+            stream: true,
+            sign: Some(sign),
+        };
+    }
     let (stream, has_sign) = random.pick(&[(true, true), (true, false), (false, true)]);
     StreamSpec {
         shift: shift as i8,
@@ -98,6 +111,18 @@ fn stream_spec(random: &mut Random, out: Shape, bound: i64, extreme: bool) -> St
         prelu: (!random.chance(3)).then_some(prelu),
         stream,
         sign: has_sign.then_some(sign),
+    }
+}
+
+/// A shortcut of as many channels, from all pixels that it has a place for.
+fn whole_shortcut_spec(random: &mut Random, out: Shape, extreme: bool) -> ShortcutSpec {
+    let pool = random.size(1, 2);
+    let shape = Shape { h: out.h * pool, w: out.w * pool, c: out.c };
+    ShortcutSpec {
+        values: random.values(shape.h * shape.w * shape.c, -32768, 32767, extreme).into(),
+        shape,
+        pool,
+        shift: random.between(-3, 0) as i8,
     }
 }
 

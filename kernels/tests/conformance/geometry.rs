@@ -78,9 +78,9 @@ pub(crate) fn dense_convs(random: &mut Random, budget: usize) -> Vec<Conv> {
 /// Every channel count with every window.
 pub(crate) fn depthwise_convs(random: &mut Random, budget: usize) -> Vec<Conv> {
     let mut convs = Vec::new();
-    for c in CHANNELS.into_iter().chain([320, 512, 576]) {
+    for c in CHANNELS.into_iter().chain([32, 96, 320, 512, 576]) {
         for window in WINDOWS {
-            for _ in 0..if window == (3, 3) { 5 } else { 1 } {
+            for _ in 0..if window == (3, 3) { 20 } else { 1 } {
                 let geometry = conv(random, window, (c, 1), budget / c);
                 let output = Shape { c, ..geometry.output };
                 convs.push(Conv { output, ..geometry });

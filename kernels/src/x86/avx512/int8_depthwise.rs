@@ -6,20 +6,23 @@
 //! fourth byte is 128 with weight 0.
 
 use core::arch::x86_64::*;
+use core::ops::Range;
 
 use super::Avx512;
-use crate::generic::int8_depthwise::Taps;
-use crate::generic::lanes::{Lanes, Narrow, WIDE};
+use super::depthwise_pass::Pass;
+use crate::generic::epilogue::Sink;
+use crate::generic::int8_depthwise::{Layer, OnePass, Taps};
+use crate::generic::lanes::{Lanes, Narrow, Outline, WIDE};
 
 /// Four bytes per channel, in the order of the 32-bit lanes.
-type Fours = [__m512i; 2];
+pub(super) type Fours = [__m512i; 2];
 
 /// The weights of a 3×3 window.
 #[derive(Clone, Copy)]
 pub(crate) struct Nine {
     columns: [Fours; 3],
     /// −128·Σw.
-    start: Fours,
+    pub(super) start: Fours,
 }
 
 impl Taps<WIDE> for Avx512 {
@@ -37,8 +40,7 @@ impl Taps<WIDE> for Avx512 {
         for pixel in &mut column {
             *pixel = self.shift16(*pixel, narrow);
         }
-        // SAFETY: `self` proves AVX-512 F and BW.
-        self.fours(column, unsafe { _mm512_set1_epi8(-128) })
+        self.bytes(column)
     }
     #[inline(always)]
     fn weights(self, w: [__m512i; 9]) -> Nine {
@@ -95,7 +97,74 @@ impl Taps<WIDE> for Avx512 {
     }
 }
 
+impl OnePass for Avx512 {
+    #[inline(always)]
+    fn pass<'a>(self, layer: Layer<'a>, sink: &mut Sink<'a>, rows: Range<usize>) -> bool {
+        let window = layer.conv.window;
+        let Some(shift) = sink.usual(&rows, window.stride_w) else { return false };
+        match (window.kernel_h, window.kernel_w, window.stride_w) {
+            (3, 3, 1) => self.both::<1>(layer, sink, rows, shift),
+            (3, 3, 2) => self.both::<2>(layer, sink, rows, shift),
+            _ => return false,
+        }
+        true
+    }
+}
+
 impl Avx512 {
+    /// Whole groups of channels, and what is left.
+    #[inline(always)]
+    fn both<'a, const STRIDE: usize>(
+        self,
+        layer: Layer<'a>,
+        sink: &mut Sink<'a>,
+        rows: Range<usize>,
+        shift: u32,
+    ) {
+        let all = layer.conv.input.c;
+        let most = all / WIDE * WIDE;
+        let isa = self;
+        if most > 0 {
+            let (rows, channels) = (rows.clone(), 0..most);
+            isa.outline(Pass::<STRIDE, true> { isa, layer, sink, rows, channels, shift });
+        }
+        if most < all {
+            let channels = most..all;
+            isa.outline(Pass::<STRIDE, false> { isa, layer, sink, rows, channels, shift });
+        }
+    }
+
+    /// Three shifted pixels, as [`Taps::column`].
+    #[inline(always)]
+    pub(super) fn bytes(self, pixels: [__m512i; 3]) -> Fours {
+        // SAFETY: `self` proves AVX-512 F and BW.
+        self.fours(pixels, unsafe { _mm512_set1_epi8(-128) })
+    }
+
+    /// The weights of these rows of the window; those of the others are 0.
+    #[inline(always)]
+    pub(super) fn inside(self, whole: &Nine, rows: &Range<usize>) -> Nine {
+        if rows.len() == 3 {
+            return *whole;
+        }
+        let bytes = (0xFF_FFFF >> (8 * (3 - rows.len()))) << (8 * rows.start);
+        let Nine { mut columns, .. } = *whole;
+        let mut start = self.zero32();
+        // SAFETY: `self` proves AVX-512 F and VNNI.
+        unsafe {
+            let (rows, most) = (self.splat32(bytes), _mm512_set1_epi8(-128));
+            for column in &mut columns {
+                for (weights, start) in column.iter_mut().zip(&mut start) {
+                    *weights = _mm512_and_si512(*weights, rows);
+                    *start = _mm512_dpbusd_epi32(*start, most, *weights);
+                }
+            }
+            let zero = _mm512_setzero_si512();
+            let start = [_mm512_sub_epi32(zero, start[0]), _mm512_sub_epi32(zero, start[1])];
+            Nine { columns, start }
+        }
+    }
+
     /// Three values per channel, saturated to signed bytes, and a fourth that is
     /// 0; then exclusive or with `flips`.
     #[inline(always)]

@@ -226,3 +226,12 @@ fn apart(bits: u16) -> u32 {
     let bytes = (u32::from(bits) | u32::from(bits) << 8) & 0x00FF_00FF;
     (bytes | bytes << 4) & 0x0F0F_0F0F
 }
+
+impl Avx512 {
+    /// All lanes the same.
+    #[inline(always)]
+    pub(super) fn splat32(self, value: i32) -> __m512i {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { _mm512_set1_epi32(value) }
+    }
+}

@@ -4,6 +4,7 @@
 
 mod binary_conv;
 mod binary_depthwise;
+mod depthwise_pass;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
