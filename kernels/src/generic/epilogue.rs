@@ -111,55 +111,50 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// If all of these rows become a stream and bits by a shift to the right, a
-    /// shifted PReLU and a shortcut of as many channels that is a load or, with a
-    /// `pool` of 2, a mean of four pixels that are all there: that shift.
+    /// If all of these rows become bits, and perhaps a stream, by a shift to the right,
+    /// a shifted PReLU and a shortcut of as many channels that is a load or, with a
+    /// `pool` of 2, a mean of four pixels that are all there: that shift, and the
+    /// shortcut's.
     #[cfg(target_arch = "x86_64")]
-    pub(crate) fn usual(&self, rows: &Range<usize>, pool: usize) -> Option<u32> {
-        let Epilogue::Stream {
-            shortcut: Some(taken),
-            prelu: Some(_),
-            stream: Some(_),
-            sign: Some(_),
-            ..
-        } = &self.epilogue
+    pub(crate) fn usual(&self, rows: &Range<usize>, pool: usize) -> Option<(u32, i8)> {
+        let Epilogue::Stream { shortcut: Some(taken), prelu: Some(_), sign: Some(_), .. } =
+            &self.epilogue
         else {
             return None;
         };
         let Shape { h, w, c } = taken.shape;
-        let right = u32::from(self.shift.count().unsigned_abs());
-        (self.shift.count() < 0
-            && taken.shift <= 0
+        let shift = self.shift.count();
+        (shift <= 0
             && taken.pool == pool
             && c == self.shape.c
             && pool * rows.end <= h
             && pool * self.shape.w <= w)
-            .then_some(right)
+            .then_some((shift.unsigned_abs().into(), taken.shift))
     }
 
-    /// One row of what is usual.
+    /// Some rows of an epilogue with a shortcut.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub(crate) fn usual_row(&mut self, row: usize, pool: usize) -> Option<UsualRow<'_>> {
+    pub(crate) fn usual_rows(&mut self, rows: Range<usize>, pool: usize) -> Option<UsualRows<'_>> {
         let Shape { w, c, .. } = self.shape;
         let pixel = pixel_bytes(c);
-        let at = row - self.first_row;
-        let Epilogue::Stream {
-            shortcut: Some(taken), stream: Some(stream), sign: Some(sign), ..
-        } = &mut self.epilogue
+        let at = rows.start - self.first_row..rows.end - self.first_row;
+        let Epilogue::Stream { shortcut: Some(taken), stream, sign, .. } = &mut self.epilogue
         else {
             return None;
         };
-        let elements = taken.shape.w * c;
-        let first = pool * row * elements;
-        let from = &taken.values[first..first + pool * elements];
-        Some(UsualRow {
-            pixels: w,
-            stream: &mut stream[at * w * c..(at + 1) * w * c],
-            bits: &mut sign.bits[at * w * pixel..(at + 1) * w * pixel],
+        let elements = taken.shape.w * taken.shape.c;
+        let from = &taken.values[pool * rows.start * elements..pool * rows.end * elements];
+        Some(UsualRows {
+            pixels: rows.len() * w,
+            stream: stream.as_deref_mut().map(|all| &mut all[at.start * w * c..at.end * w * c]),
+            bits: sign
+                .as_mut()
+                .map(|sign| &mut sign.bits[at.start * w * pixel..at.end * w * pixel]),
             pixel,
-            shortcut: [&from[..elements], &from[(pool - 1) * elements..]],
-            scale: taken.shift.unsigned_abs(),
+            shortcut: from,
+            channels: taken.shape.c,
+            scale: taken.shift,
         })
     }
 
@@ -204,18 +199,20 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// See [`Sink::usual_row`].
+/// See [`Sink::usual_rows`].
 #[cfg(target_arch = "x86_64")]
-pub(crate) struct UsualRow<'r> {
+pub(crate) struct UsualRows<'r> {
     pub(crate) pixels: usize,
-    pub(crate) stream: &'r mut [i16],
-    pub(crate) bits: &'r mut [u8],
+    pub(crate) stream: Option<&'r mut [i16]>,
+    pub(crate) bits: Option<&'r mut [u8]>,
     /// Bytes per pixel of bits.
     pub(crate) pixel: usize,
-    /// The row, or both rows, of the shortcut.
-    pub(crate) shortcut: [&'r [i16]; 2],
-    /// Right shift of the shortcut.
-    pub(crate) scale: u8,
+    /// All rows that become these.
+    pub(crate) shortcut: &'r [i16],
+    /// Of the shortcut.
+    pub(crate) channels: usize,
+    /// Shift of the shortcut.
+    pub(crate) scale: i8,
 }
 
 /// One row of the outputs. Its fields are meant to live in registers, so that a

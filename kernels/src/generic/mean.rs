@@ -6,7 +6,7 @@ use super::lanes::{Lanes, load16_padded};
 /// A mean over so many channels, at most [`MEAN_TERMS`], `step` from one to the
 /// next; and its constants.
 #[derive(Clone, Copy)]
-pub(super) struct Mean<L: Lanes<N>, const N: usize> {
+pub(crate) struct Mean<L: Lanes<N>, const N: usize> {
     terms: usize,
     step: usize,
     /// 2^15 / r, rounded.
@@ -23,7 +23,7 @@ const MEAN_TERMS: usize = 7;
 /// of fewer `channels`, have in common, if it is the same number for all of them
 /// and not too large.
 #[inline(always)]
-pub(super) fn mean_terms(from: usize, channels: usize, at: At) -> Option<usize> {
+pub(crate) fn mean_terms(from: usize, channels: usize, at: At) -> Option<usize> {
     if from <= channels {
         return None;
     }
@@ -35,7 +35,7 @@ pub(super) fn mean_terms(from: usize, channels: usize, at: At) -> Option<usize> 
 impl<L: Lanes<N>, const N: usize> Mean<L, N> {
     /// Divides, so once for many pixels.
     #[inline(always)]
-    pub(super) fn new(lanes: L, terms: usize, step: usize) -> Self {
+    pub(crate) fn new(lanes: L, terms: usize, step: usize) -> Self {
         let factor = ((1 << 15) + terms / 2) / terms;
         let least = terms + 2 * terms * terms;
         Mean {
@@ -58,21 +58,37 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
     /// Rounding that factor up adds too little to reach the next integer, at
     /// most 0.99/2r (r = 7); a test goes through every u.
     #[inline(always)]
-    pub(super) fn of(&self, lanes: L, pixel: &[i16]) -> L::I16 {
-        let Mean { terms, step, factor, r, least, reciprocal } = *self;
-        let mut sum = load16_padded(lanes, pixel);
-        if terms == 1 {
+    pub(crate) fn of(&self, lanes: L, pixel: &[i16]) -> L::I16 {
+        let sum = load16_padded(lanes, pixel);
+        if self.terms == 1 {
             return sum;
         }
-        let mut quotient = lanes.mulr16(sum, factor);
-        for term in 1..terms {
-            let x = load16_padded(lanes, &pixel[term * step..]);
-            sum = lanes.add16(sum, x);
-            quotient = lanes.add16(quotient, lanes.mulr16(x, factor));
+        let mut so_far = self.first(lanes, sum);
+        for term in 1..self.terms {
+            so_far = self.with(lanes, so_far, load16_padded(lanes, &pixel[term * self.step..]));
         }
-        let rest = lanes.sub16(sum, lanes.mul16(quotient, r));
+        self.rounded(lanes, so_far)
+    }
+
+    /// Σ x and q of the first of several terms.
+    #[inline(always)]
+    pub(crate) fn first(&self, lanes: L, x: L::I16) -> [L::I16; 2] {
+        [x, lanes.mulr16(x, self.factor)]
+    }
+
+    /// The same with another term.
+    #[inline(always)]
+    pub(crate) fn with(&self, lanes: L, [sum, q]: [L::I16; 2], x: L::I16) -> [L::I16; 2] {
+        [lanes.add16(sum, x), lanes.add16(q, lanes.mulr16(x, self.factor))]
+    }
+
+    /// The mean.
+    #[inline(always)]
+    pub(crate) fn rounded(&self, lanes: L, [sum, q]: [L::I16; 2]) -> L::I16 {
+        let Mean { r, least, reciprocal, .. } = *self;
+        let rest = lanes.sub16(sum, lanes.mul16(q, r));
         let u = lanes.add16(lanes.add16(rest, rest), least);
-        let quotient = lanes.sub16(quotient, r);
+        let quotient = lanes.sub16(q, r);
         lanes.add16(quotient, lanes.shr16(lanes.mul16(u, reciprocal), 11))
     }
 }

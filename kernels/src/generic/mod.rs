@@ -17,7 +17,7 @@ pub(crate) mod int8_conv;
 pub(crate) mod int8_depthwise;
 mod int8_windows;
 pub(crate) mod lanes;
-mod mean;
+pub(crate) mod mean;
 #[cfg(feature = "std")]
 pub(crate) mod peak;
 pub(crate) mod pool;

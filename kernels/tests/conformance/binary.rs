@@ -60,6 +60,27 @@ fn binary_conv() {
     run_dense("binary convolution", |random| dense_convs(random, 2_000_000));
 }
 
+/// As most layers are: every pixel becomes one.
+#[test]
+fn binary_conv_pixel_by_pixel() {
+    run_dense("binary convolution, pointwise", |random| {
+        let mut convs = Vec::new();
+        for c_in in [3, 16, 24, 64, 100, 250, 600] {
+            for c_out in [8, 16, 20, 24, 32, 33, 48, 64, 80, 96, 128, 144] {
+                for _ in 0..4 {
+                    let (h, w) = (random.size(1, 5), random.size(2, 9));
+                    let mut one = conv(random, (1, 1), (c_in, c_out), 1);
+                    (one.window.stride_h, one.window.stride_w) = (1, 1);
+                    one.input = Shape { h, w, c: c_in };
+                    one.output = Shape { h, w, c: c_out };
+                    convs.push(one);
+                }
+            }
+        }
+        convs
+    });
+}
+
 #[test]
 fn binary_conv_in_groups() {
     run_dense("binary convolution in groups", |random| {

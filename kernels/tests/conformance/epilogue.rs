@@ -114,15 +114,23 @@ fn stream_spec(random: &mut Random, out: Shape, bound: i64, extreme: bool) -> St
     }
 }
 
-/// A shortcut of as many channels, from all pixels that it has a place for.
+/// A shortcut from all pixels that it has a place for; mostly of as many channels,
+/// or of some that each stands for, or of those whose means it is.
 fn whole_shortcut_spec(random: &mut Random, out: Shape, extreme: bool) -> ShortcutSpec {
     let pool = random.size(1, 2);
-    let shape = Shape { h: out.h * pool, w: out.w * pool, c: out.c };
+    let c = match random.size(0, 4) {
+        0 => random.size(1, out.c),
+        1 => out.c * random.size(2, 7),
+        // Some are means of one more than others.
+        2 => out.c + 32,
+        _ => out.c,
+    };
+    let shape = Shape { h: out.h * pool, w: out.w * pool, c };
     ShortcutSpec {
         values: random.values(shape.h * shape.w * shape.c, -32768, 32767, extreme).into(),
         shape,
         pool,
-        shift: random.between(-3, 0) as i8,
+        shift: random.between(-3, 4) as i8,
     }
 }
 

@@ -1,7 +1,7 @@
 //! 3×3 8-bit depthwise convolution in one pass: from the loads of a row to its
 //! stores, nothing is put aside. 32 registers hold the weights, the window and the
 //! epilogue's parameters of 32 channels at once. It is for the epilogue that almost
-//! all of these layers have: stream and bits, a shifted PReLU, and a shortcut that
+//! all of these layers have: bits, perhaps a stream, a shifted PReLU, and a shortcut that
 //! is the input, or its 2×2 means where the stride is 2.
 //!
 //! A row's loop has no bounds to check, which would take more registers than there
@@ -12,15 +12,16 @@ use core::ops::Range;
 
 use super::Avx512;
 use super::int8_depthwise::{Fours, Nine};
-use crate::generic::epilogue::{Parameters, Sink, UsualRow};
+use super::lanes::{Scale, load, store};
+use crate::generic::epilogue::{Parameters, Sink, UsualRows};
 use crate::generic::int8_depthwise::{Layer, Taps};
 use crate::generic::lanes::{Lanes, WIDE, Work};
 use crate::generic::shortcut::quarter;
 use crate::generic::taps_inside;
 
 /// Some rows of some channels, whose epilogue is the usual one ([`Sink::usual`]);
-/// WHOLE if they are groups of 32.
-pub(super) struct Pass<'l, 'a, const STRIDE: usize, const WHOLE: bool> {
+/// WHOLE if they are groups of 32, FAR as of [`Doublings::apply`].
+pub(super) struct Pass<'l, 'a, const STRIDE: usize, const WHOLE: bool, const FAR: bool> {
     pub(super) isa: Avx512,
     pub(super) layer: Layer<'a>,
     pub(super) sink: &'l mut Sink<'a>,
@@ -30,12 +31,16 @@ pub(super) struct Pass<'l, 'a, const STRIDE: usize, const WHOLE: bool> {
     pub(super) shift: u32,
 }
 
-impl<const STRIDE: usize, const WHOLE: bool> Work for Pass<'_, '_, STRIDE, WHOLE> {
+impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
+    for Pass<'_, '_, STRIDE, WHOLE, FAR>
+{
     #[inline(always)]
     fn run(self) {
         let Pass { isa, layer, sink, rows, channels, shift } = self;
         let (window, input) = (layer.conv.window, layer.conv.input);
-        let half = isa.splat32(1 << (shift - 1));
+        // Sums start so that they are rounded by the shift.
+        let Some(narrow) = Scale::new(isa, -(layer.narrow as i8)) else { return };
+        let half = isa.splat32((1 << shift) >> 1);
         for channel in channels.step_by(WIDE) {
             let parameters = sink.row(rows.start).parameters(isa, channel);
             let mut weight = [isa.splat16(0); 9];
@@ -53,43 +58,13 @@ impl<const STRIDE: usize, const WHOLE: bool> Work for Pass<'_, '_, STRIDE, WHOLE
                     layer.line(&inside, top, 1, channel),
                     layer.line(&inside, top, 2, channel),
                 ];
-                let Some(to) = sink.usual_row(row, STRIDE) else { return };
-                let group = Group {
-                    isa,
-                    weights,
-                    parameters,
-                    shift,
-                    narrow: Factor::new(isa, layer.narrow),
-                    scale: Factor::new(isa, to.scale),
-                    channel,
-                };
+                let Some(to) = sink.usual_rows(row..row + 1, STRIDE) else { return };
+                let Some(scale) = Scale::new(isa, to.scale) else { return };
+                let group = Group { isa, weights, parameters, shift, narrow, scale, channel };
                 let row = Row::<STRIDE>::new(lines, input.w, to, channel, input.c);
-                row.run::<WHOLE>(&group, window.pad_left);
+                row.run::<WHOLE, FAR>(&group, window.pad_left);
             }
         }
-    }
-}
-
-/// A rounding right shift, as a rounding multiplication; of nothing where there is
-/// none.
-#[derive(Clone, Copy)]
-struct Factor {
-    lanes: __mmask32,
-    factor: __m512i,
-}
-
-impl Factor {
-    /// By `count` 0..=15.
-    #[inline(always)]
-    fn new(isa: Avx512, count: u8) -> Factor {
-        let lanes = if count > 0 { u32::MAX } else { 0 };
-        Factor { lanes, factor: isa.splat16(1 << (15 - count.max(1))) }
-    }
-
-    #[inline(always)]
-    fn shifted(self, _: Avx512, x: __m512i) -> __m512i {
-        // SAFETY: an `Avx512` proves AVX-512 BW.
-        unsafe { _mm512_mask_mulhrs_epi16(x, self.lanes, x, self.factor) }
     }
 }
 
@@ -102,9 +77,9 @@ struct Group {
     /// Right shift of the accumulators.
     shift: u32,
     /// Of the input.
-    narrow: Factor,
+    narrow: Scale,
     /// Of the shortcut.
-    scale: Factor,
+    scale: Scale,
     channel: usize,
 }
 
@@ -114,7 +89,7 @@ struct Row<const STRIDE: usize> {
     /// Columns of the input.
     columns: usize,
     shortcut: [*const i16; 2],
-    stream: *mut i16,
+    stream: Option<*mut i16>,
     bits: *mut u8,
     /// Pixels of the output.
     pixels: usize,
@@ -134,11 +109,14 @@ impl<const STRIDE: usize> Row<STRIDE> {
     fn new(
         lines: [&[i16]; 3],
         columns: usize,
-        to: UsualRow<'_>,
+        to: UsualRows<'_>,
         channel: usize,
         channels: usize,
     ) -> Self {
-        let UsualRow { pixels, stream, bits, pixel, shortcut, .. } = to;
+        let UsualRows { pixels, stream, bits, pixel, shortcut, .. } = to;
+        let bits = bits.unwrap_or_default();
+        let (upper, lower) = shortcut.split_at(shortcut.len() / STRIDE);
+        let shortcut = [upper, if STRIDE == 1 { upper } else { lower }];
         let reach = |pixels: usize, of: usize, own: usize| (pixels - 1) * of + own;
         let part = channel / 8;
         let count = (channels - channel).min(WIDE);
@@ -147,7 +125,7 @@ impl<const STRIDE: usize> Row<STRIDE> {
             lines: lines.map(|line| line[..reach(columns, channels, count)].as_ptr()),
             columns,
             shortcut: from.map(<[i16]>::as_ptr),
-            stream: stream[channel..][..reach(pixels, channels, count)].as_mut_ptr(),
+            stream: stream.map(|all| all[channel..][..reach(pixels, channels, count)].as_mut_ptr()),
             bits: bits[part..][..reach(pixels, pixel, pixel - part)].as_mut_ptr(),
             pixels,
             channels,
@@ -157,7 +135,7 @@ impl<const STRIDE: usize> Row<STRIDE> {
     }
 
     #[inline(always)]
-    fn run<const WHOLE: bool>(self, group: &Group, pad_left: usize) {
+    fn run<const WHOLE: bool, const FAR: bool>(self, group: &Group, pad_left: usize) {
         let Group { isa, weights, parameters, shift, narrow, scale, channel } = *group;
         let Row { lines, columns, shortcut, stream, bits, pixels, channels, there, bytes } = self;
         let zero = isa.splat16(0);
@@ -183,12 +161,14 @@ impl<const STRIDE: usize> Row<STRIDE> {
                     1 => load::<WHOLE>(isa, shortcut[0].add(p * channels), there),
                     _ => mean_of_four::<WHOLE>(isa, shortcut, 2 * p * channels, channels, there),
                 };
-                extra = scale.shifted(isa, extra);
+                extra = scale.apply::<FAR>(isa, extra);
                 let count = _mm_cvtsi32_si128(shift as i32);
                 (low, high) = (_mm512_sra_epi32(low, count), _mm512_sra_epi32(high, count));
                 let scaled = parameters.scale(isa, _mm512_packs_epi32(low, high));
                 let y = parameters.prelu(isa, isa.adds16(scaled, extra));
-                store::<WHOLE>(isa, y, stream.add(p * channels), there);
+                if let Some(stream) = stream {
+                    store::<WHOLE>(isa, y, stream.add(p * channels), there);
+                }
                 let below = isa.less16(y, parameters.sign) & if WHOLE { u32::MAX } else { there };
                 let to = bits.add(p * bytes);
                 if whole {
@@ -217,7 +197,7 @@ struct Strip {
     columns: usize,
     channels: usize,
     there: __mmask32,
-    narrow: Factor,
+    narrow: Scale,
     /// A column of zeros.
     none: Fours,
 }
@@ -245,40 +225,10 @@ impl Strip {
         };
         let [upper, middle, lower] = pixels;
         isa.bytes([
-            narrow.shifted(isa, upper),
-            narrow.shifted(isa, middle),
-            narrow.shifted(isa, lower),
+            narrow.apply::<false>(isa, upper),
+            narrow.apply::<false>(isa, middle),
+            narrow.apply::<false>(isa, lower),
         ])
-    }
-}
-
-/// The lanes that are `there`, the others 0; all if WHOLE.
-///
-/// # Safety
-/// They are there.
-#[inline(always)]
-unsafe fn load<const WHOLE: bool>(_: Avx512, from: *const i16, there: __mmask32) -> __m512i {
-    // SAFETY: of this function; an `Avx512` proves AVX-512 F and BW.
-    unsafe {
-        match WHOLE {
-            true => _mm512_loadu_si512(from.cast()),
-            false => _mm512_maskz_loadu_epi16(there, from),
-        }
-    }
-}
-
-/// See [`load`].
-///
-/// # Safety
-/// As there.
-#[inline(always)]
-unsafe fn store<const WHOLE: bool>(_: Avx512, value: __m512i, to: *mut i16, there: __mmask32) {
-    // SAFETY: of this function; an `Avx512` proves AVX-512 F and BW.
-    unsafe {
-        match WHOLE {
-            true => _mm512_storeu_si512(to.cast(), value),
-            false => _mm512_mask_storeu_epi16(to, there, value),
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use core::ops::Range;
 
 use super::Avx512;
 use super::depthwise_pass::Pass;
+use super::lanes::Doublings;
 use crate::generic::epilogue::Sink;
 use crate::generic::int8_depthwise::{Layer, OnePass, Taps};
 use crate::generic::lanes::{Lanes, Narrow, Outline, WIDE};
@@ -101,10 +102,13 @@ impl OnePass for Avx512 {
     #[inline(always)]
     fn pass<'a>(self, layer: Layer<'a>, sink: &mut Sink<'a>, rows: Range<usize>) -> bool {
         let window = layer.conv.window;
-        let Some(shift) = sink.usual(&rows, window.stride_w) else { return false };
-        match (window.kernel_h, window.kernel_w, window.stride_w) {
-            (3, 3, 1) => self.both::<1>(layer, sink, rows, shift),
-            (3, 3, 2) => self.both::<2>(layer, sink, rows, shift),
+        let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return false };
+        let Some(left) = Doublings::new(left.max(0) as usize) else { return false };
+        match (window.kernel_h, window.kernel_w, window.stride_w, left.far()) {
+            (3, 3, 1, false) => self.both::<1, false>(layer, sink, rows, shift),
+            (3, 3, 1, true) => self.both::<1, true>(layer, sink, rows, shift),
+            (3, 3, 2, false) => self.both::<2, false>(layer, sink, rows, shift),
+            (3, 3, 2, true) => self.both::<2, true>(layer, sink, rows, shift),
             _ => return false,
         }
         true
@@ -114,7 +118,7 @@ impl OnePass for Avx512 {
 impl Avx512 {
     /// Whole groups of channels, and what is left.
     #[inline(always)]
-    fn both<'a, const STRIDE: usize>(
+    fn both<'a, const STRIDE: usize, const FAR: bool>(
         self,
         layer: Layer<'a>,
         sink: &mut Sink<'a>,
@@ -126,11 +130,11 @@ impl Avx512 {
         let isa = self;
         if most > 0 {
             let (rows, channels) = (rows.clone(), 0..most);
-            isa.outline(Pass::<STRIDE, true> { isa, layer, sink, rows, channels, shift });
+            isa.outline(Pass::<STRIDE, true, FAR> { isa, layer, sink, rows, channels, shift });
         }
         if most < all {
             let channels = most..all;
-            isa.outline(Pass::<STRIDE, false> { isa, layer, sink, rows, channels, shift });
+            isa.outline(Pass::<STRIDE, false, FAR> { isa, layer, sink, rows, channels, shift });
         }
     }
 

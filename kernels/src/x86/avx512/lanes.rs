@@ -235,3 +235,113 @@ impl Avx512 {
         unsafe { _mm512_set1_epi32(value) }
     }
 }
+
+/// The shift of a shortcut.
+#[derive(Clone, Copy)]
+pub(super) struct Scale {
+    /// All, if it is to the right.
+    right: __mmask32,
+    /// A rounding right shift is a rounding multiplication.
+    factor: __m512i,
+    /// To the left, which saturates.
+    left: Doublings,
+}
+
+impl Scale {
+    /// To the left by `shift`, −15..=15, if that is not far.
+    #[inline(always)]
+    pub(super) fn new(isa: Avx512, shift: i8) -> Option<Scale> {
+        Some(Scale {
+            right: if shift < 0 { u32::MAX } else { 0 },
+            factor: isa.splat16(1 << (15 + shift.min(-1))),
+            left: Doublings::new(shift.max(0) as usize)?,
+        })
+    }
+
+    /// See [`Doublings::apply`].
+    #[inline(always)]
+    pub(super) fn apply<const FAR: bool>(self, isa: Avx512, x: __m512i) -> __m512i {
+        // SAFETY: `isa` proves AVX-512 BW.
+        let x = unsafe { _mm512_mask_mulhrs_epi16(x, self.right, x, self.factor) };
+        self.left.apply::<FAR>(isa, x)
+    }
+
+    /// See [`Doublings::far`].
+    pub(super) fn far(self) -> bool {
+        self.left.far()
+    }
+}
+
+/// A left shift that saturates, one bit after the other: there are few.
+#[derive(Clone, Copy)]
+pub(super) struct Doublings([__mmask32; Doublings::MOST]);
+
+impl Doublings {
+    /// At most this often.
+    const MOST: usize = 3;
+
+    pub(super) fn new(count: usize) -> Option<Doublings> {
+        let mut each = [0; Doublings::MOST];
+        each.get_mut(..count)?.fill(u32::MAX);
+        Some(Doublings(each))
+    }
+
+    /// Whether there is more than one.
+    pub(super) fn far(self) -> bool {
+        self.0[1] != 0
+    }
+
+    /// Masks, not branches: those would come between the instructions before and
+    /// after. `FAR` if there may be more than one.
+    #[inline(always)]
+    pub(super) fn apply<const FAR: bool>(self, _: Avx512, mut x: __m512i) -> __m512i {
+        // SAFETY: an `Avx512` proves AVX-512 BW.
+        unsafe {
+            x = _mm512_mask_adds_epi16(x, self.0[0], x, x);
+            if FAR {
+                x = _mm512_mask_adds_epi16(x, self.0[1], x, x);
+                x = _mm512_mask_adds_epi16(x, self.0[2], x, x);
+            }
+        }
+        x
+    }
+}
+
+/// The lanes that are `there`, the others 0; all if WHOLE.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+pub(super) unsafe fn load<const WHOLE: bool>(
+    _: Avx512,
+    from: *const i16,
+    there: __mmask32,
+) -> __m512i {
+    // SAFETY: of this function; an `Avx512` proves AVX-512 F and BW.
+    unsafe {
+        match WHOLE {
+            true => _mm512_loadu_si512(from.cast()),
+            false => _mm512_maskz_loadu_epi16(there, from),
+        }
+    }
+}
+
+/// See [`load`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn store<const WHOLE: bool>(
+    _: Avx512,
+    value: __m512i,
+    to: *mut i16,
+    there: __mmask32,
+) {
+    // SAFETY: of this function; an `Avx512` proves AVX-512 F and BW.
+    unsafe {
+        match WHOLE {
+            true => _mm512_storeu_si512(to.cast(), value),
+            false => _mm512_mask_storeu_epi16(to, there, value),
+        }
+    }
+}

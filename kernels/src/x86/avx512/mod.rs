@@ -10,6 +10,7 @@ mod int8_depthwise;
 mod lanes;
 #[cfg(feature = "std")]
 mod peak;
+mod pointwise_pass;
 
 use super::avx2::Avx2;
 use crate::generic::lanes::{Outline, Work};
@@ -76,7 +77,10 @@ pub(crate) fn table() -> Option<&'static Table> {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
-    generic::binary_conv::run::<Avx512, 4>(Avx512::here(), job);
+    match pointwise_pass::suits(&job) {
+        Some(shift) => pointwise_pass::run(Avx512::here(), job, shift),
+        None => generic::binary_conv::run::<Avx512, 4>(Avx512::here(), job),
+    }
     Some(())
 }
 

@@ -1,0 +1,511 @@
+//! 1×1 binary convolution with stride 1 for the epilogue that most of these layers
+//! have: a stream, perhaps bits, a shifted PReLU, and a shortcut from the same
+//! pixels. Between the counters and the stores nothing is in memory, and as the
+//! pixels of all rows are one long run, there are no rows.
+//!
+//! Byte counters as in the general way: one register for 64 channels of a pixel or,
+//! where no more than 32 are left, for those of two neighbouring pixels, so that no
+//! lane is idle. Either way it holds two groups of 32 lanes, each of which goes
+//! through the epilogue in one register.
+//!
+//! A tile's loop has no bounds to check, which would take more registers than there
+//! are: [`Block::run`] looks at everything once.
+
+use core::arch::x86_64::*;
+use core::ops::Range;
+
+use super::Avx512;
+use super::lanes::{Doublings, Scale, load, store};
+use crate::generic::BinaryJob;
+use crate::generic::epilogue::{At, Parameters, Sink};
+use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
+use crate::generic::mean::{Mean, mean_terms};
+use crate::layout::{BINARY_LANES, binary_lanes, pixel_bytes};
+use crate::types::{Conv, Epilogue};
+
+/// Registers of byte counters in a tile.
+const TILE: usize = 4;
+
+/// Steps of a block that is not full, at most: it is copied to where each has 64
+/// bytes.
+const SPREAD_STEPS: usize = 128;
+
+/// Steps after which a byte counter must be widened.
+const STEPS_PER_BYTE: usize = 31;
+
+/// The shift of the accumulators: to the left as far as none can saturate, and then
+/// bit by bit.
+#[derive(Clone, Copy)]
+pub(super) struct Shift {
+    exact: u32,
+    rest: Doublings,
+}
+
+impl Shift {
+    /// For accumulators of at most this magnitude, if it is not far beyond.
+    fn new(shift: u32, bound: usize) -> Option<Shift> {
+        let exact = shift.min((i16::MAX as usize / bound).checked_ilog2().unwrap_or(0));
+        Some(Shift { exact, rest: Doublings::new((shift - exact) as usize)? })
+    }
+}
+
+/// If the job is one for [`run`]: its shift.
+pub(super) fn suits(job: &BinaryJob<'_>) -> Option<Shift> {
+    let Conv { window, input, output, groups } = job.conv;
+    let one = [window.kernel_h, window.kernel_w, window.stride_h, window.stride_w, groups];
+    let pads = [window.pad_top, window.pad_left];
+    let &Epilogue::Stream { shift, shortcut: Some(taken), prelu: Some(_), stream: Some(_), .. } =
+        &job.epilogue
+    else {
+        return None;
+    };
+    // Means are over as many channels in all lanes of a group.
+    let from = taken.shape.c;
+    let alike = (0..output.c).step_by(WIDE).all(|channel| {
+        let at = At { column: 0, channel, count: (output.c - channel).min(WIDE) };
+        from <= output.c || mean_terms(from, output.c, at).is_some()
+    });
+    let last = output.c % BINARY_LANES;
+    let tile = if (1..=WIDE).contains(&last) { 2 * TILE } else { TILE };
+    let suits = one == [1; 5]
+        && pads == [0; 2]
+        && input.w == output.w
+        && job.rows.len() * output.w >= tile
+        && (last == 0 || input.c.div_ceil(8) <= SPREAD_STEPS)
+        && (taken.pool, taken.shape.w) == (1, output.w)
+        && shift >= 0
+        && Doublings::new(taken.shift.max(0) as usize).is_some()
+        && alike;
+    if suits { Shift::new(shift as u32, input.c) } else { None }
+}
+
+/// The whole operation, which [`suits`].
+#[inline(always)]
+pub(super) fn run(isa: Avx512, job: BinaryJob<'_>, shift: Shift) {
+    let BinaryJob { conv, input, weights, rows, epilogue, .. } = job;
+    let channels = conv.output.c;
+    let steps = conv.input.c.div_ceil(8);
+    let mut sink = Sink::new(epilogue, conv.output, &rows, conv.input.c);
+    let mut spread = [[0; BINARY_LANES]; SPREAD_STEPS];
+    let last = channels / BINARY_LANES * BINARY_LANES;
+    if last < channels {
+        let stride = binary_lanes(last, channels);
+        for (from, to) in weights[last * steps..].chunks_exact(stride).zip(&mut spread) {
+            to[..stride].copy_from_slice(from);
+            if stride <= WIDE {
+                to.copy_within(..WIDE, WIDE);
+            }
+        }
+    }
+    let bytes = conv.input.w * pixel_bytes(conv.input.c);
+    let input = &input[rows.start * bytes..rows.end * bytes];
+    for channel in (0..channels).step_by(BINARY_LANES) {
+        let weights = match channel < last {
+            true => &weights[channel * steps..][..BINARY_LANES * steps],
+            false => &spread.as_flattened()[..BINARY_LANES * steps],
+        };
+        let (rows, sink) = (rows.clone(), &mut sink);
+        Block { isa, conv, input, weights, rows, sink, channel, shift }.run();
+    }
+}
+
+/// All pixels of up to 64 channels.
+struct Block<'b, 'a> {
+    isa: Avx512,
+    conv: Conv,
+    /// Of these rows.
+    input: &'b [u8],
+    /// 64 bytes per step; twice the same 32 if there are no more channels.
+    weights: &'b [u8],
+    rows: Range<usize>,
+    sink: &'b mut Sink<'a>,
+    channel: usize,
+    shift: Shift,
+}
+
+impl Block<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        let Block { isa, conv, input, weights, rows, sink, channel, shift } = self;
+        let channels = conv.output.c;
+        let pair = channels - channel <= WIDE;
+        let firsts = [channel, if pair { channel } else { channel + WIDE }];
+        let row = sink.row(rows.start);
+        let parameters = [row.parameters(isa, firsts[0]), row.parameters(isa, firsts[1])];
+        let Some(to) = sink.usual_rows(rows, 1) else { return };
+        let counts = [(channels - firsts[0]).min(WIDE), (channels - firsts[1]).min(WIDE)];
+        let (pixel, steps) = (pixel_bytes(conv.input.c), weights.len() / BINARY_LANES);
+        let count = (channels - channel).min(BINARY_LANES);
+        // From the first element of the first pixel to the last's `own`th.
+        let reach = |of: usize, own: usize| (to.pixels - 1) * of + own;
+        let (Some(stream), Some(scale)) = (to.stream, Scale::new(isa, to.scale)) else { return };
+        let tiles = Tiles {
+            isa,
+            input: input[..reach(pixel, steps)].as_ptr(),
+            pixel,
+            weights: weights.as_ptr(),
+            steps,
+            terms: isa.splat16((conv.input.c << shift.exact) as i16),
+            shift,
+            parameters,
+            there: [u32::MAX >> (WIDE - counts[0]), u32::MAX >> (WIDE - counts[1])],
+            stream: stream[channel..][..reach(channels, count)].as_mut_ptr(),
+            channels,
+            bits: to.bits.map(|bits| bits[channel / 8..][..reach(to.pixel, 8)].as_mut_ptr()),
+            bytes: to.pixel,
+            pixels: to.pixels,
+            scale,
+        };
+        let step = to.channels;
+        let from = to.shortcut[..reach(step, step)].as_ptr();
+        if step > channels {
+            let mean = |g: usize| {
+                let at = At { column: 0, channel: firsts[g], count: counts[g] };
+                mean_terms(step, channels, at)
+            };
+            let (Some(a), Some(b)) = (mean(0), mean(1)) else { return };
+            let means = [Mean::new(isa, a, channels), Mean::new(isa, b, channels)];
+            tiles.outline(Means { from, step, firsts, terms: [a, b], channels, means }, pair);
+        } else {
+            let firsts = [firsts[0] % step, firsts[1] % step];
+            if step == channels || step.is_multiple_of(WIDE) {
+                tiles.outline(Loads { from, step, firsts }, pair);
+            } else {
+                tiles.outline(Wraps::new(isa, from, step, firsts), pair);
+            }
+        }
+    }
+}
+
+/// Any pixels of up to 64 channels. All pointers are at the first of both.
+#[derive(Clone, Copy)]
+struct Tiles {
+    isa: Avx512,
+    input: *const u8,
+    /// Bytes per pixel of the input.
+    pixel: usize,
+    weights: *const u8,
+    steps: usize,
+    /// What twice the differing bits are taken from, shifted.
+    terms: __m512i,
+    shift: Shift,
+    parameters: [Parameters<Avx512, WIDE>; 2],
+    /// The lanes of each group that exist.
+    there: [__mmask32; 2],
+    stream: *mut i16,
+    /// Elements per pixel of the stream.
+    channels: usize,
+    bits: Option<*mut u8>,
+    /// Bytes per pixel of bits.
+    bytes: usize,
+    pixels: usize,
+    /// Of the shortcut.
+    scale: Scale,
+}
+
+impl Tiles {
+    /// `pair`: two pixels of up to 32 channels share a register.
+    #[inline(always)]
+    fn outline(self, extra: impl Extra, pair: bool) {
+        if self.shift.rest.far() || self.scale.far() {
+            self.outline_as::<_, true>(extra, pair);
+        } else {
+            self.outline_as::<_, false>(extra, pair);
+        }
+    }
+
+    #[inline(always)]
+    fn outline_as<X: Extra, const FAR: bool>(self, extra: X, pair: bool) {
+        let (isa, tiles) = (self.isa, self);
+        let whole = self.there == [u32::MAX; 2];
+        match (pair, whole, self.steps > STEPS_PER_BYTE) {
+            (false, true, false) => isa.outline(Run::<X, false, true, false, FAR> { tiles, extra }),
+            (false, true, true) => isa.outline(Run::<X, false, true, true, FAR> { tiles, extra }),
+            (false, false, false) => {
+                isa.outline(Run::<X, false, false, false, FAR> { tiles, extra })
+            }
+            (false, false, true) => isa.outline(Run::<X, false, false, true, FAR> { tiles, extra }),
+            (true, true, false) => isa.outline(Run::<X, true, true, false, FAR> { tiles, extra }),
+            (true, true, true) => isa.outline(Run::<X, true, true, true, FAR> { tiles, extra }),
+            (true, false, false) => isa.outline(Run::<X, true, false, false, FAR> { tiles, extra }),
+            (true, false, true) => isa.outline(Run::<X, true, false, true, FAR> { tiles, extra }),
+        }
+    }
+}
+
+/// PAIR: see [`Tiles::outline`]; WHOLE: all lanes exist; LONG: more steps than a byte
+/// counter takes; FAR: see [`Doublings::apply`].
+struct Run<X, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR: bool> {
+    tiles: Tiles,
+    extra: X,
+}
+
+impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR: bool> Work
+    for Run<X, PAIR, WHOLE, LONG, FAR>
+{
+    #[inline(always)]
+    fn run(self) {
+        let pixels = self.tiles.pixels;
+        let tile = if PAIR { 2 * TILE } else { TILE };
+        // The last tile may overlap the one before it: the same values are written
+        // twice.
+        for first in (0..pixels).step_by(tile) {
+            // SAFETY: `Block::run` looked at so many pixels of everything; there are at
+            // least as many as a tile has.
+            unsafe { self.tile(first.min(pixels - tile)) };
+        }
+    }
+}
+
+impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR: bool>
+    Run<X, PAIR, WHOLE, LONG, FAR>
+{
+    /// # Safety
+    /// From pixel `first` on there are as many as a tile has.
+    #[inline(always)]
+    unsafe fn tile(&self, first: usize) {
+        let Tiles { isa, input, pixel, weights, steps, .. } = self.tiles;
+        let zero = isa.splat16(0);
+        let mut counts = [zero; TILE];
+        let mut wide = [[zero; 2]; TILE];
+        // SAFETY: of this function; `isa` proves all that is needed.
+        unsafe {
+            let input = input.add(first * pixel);
+            let mut done = 0;
+            while done < steps {
+                let end = if LONG { steps.min(done + STEPS_PER_BYTE) } else { steps };
+                for k in done..end {
+                    let row = _mm512_loadu_si512(weights.add(k * BINARY_LANES).cast());
+                    for v in 0..TILE {
+                        let x = match PAIR {
+                            true => both(isa, input.add(2 * v * pixel + k), pixel),
+                            false => _mm512_set1_epi8(input.add(v * pixel + k).cast::<i8>().read()),
+                        };
+                        let differing = _mm512_popcnt_epi8(_mm512_xor_si512(row, x));
+                        counts[v] = _mm512_add_epi8(counts[v], differing);
+                    }
+                }
+                if LONG {
+                    for v in 0..TILE {
+                        let [low, high] = halves(isa, counts[v]);
+                        wide[v] = [isa.add16(wide[v][0], low), isa.add16(wide[v][1], high)];
+                        counts[v] = zero;
+                    }
+                }
+                done = end;
+            }
+            for v in 0..TILE {
+                let sums = if LONG { wide[v] } else { halves(isa, counts[v]) };
+                match PAIR {
+                    true => {
+                        let pixel = first + 2 * v;
+                        let below = self.put(pixel, 0, sums[0]);
+                        self.put_bits(pixel, below, 0);
+                        let below = self.put(pixel + 1, 0, sums[1]);
+                        self.put_bits(pixel + 1, below, 0);
+                    }
+                    false => {
+                        let low = self.put(first + v, 0, sums[0]);
+                        let high = self.put(first + v, 1, sums[1]);
+                        self.put_bits(first + v, low, high);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The epilogue of group `g`; which lanes are below their thresholds.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    unsafe fn put(&self, pixel: usize, g: usize, sums: __m512i) -> u32 {
+        let Tiles { isa, terms, shift, ref parameters, there, stream, channels, scale, .. } =
+            self.tiles;
+        let (parameters, there) = (&parameters[g], there[g]);
+        let value = isa.sub16(terms, isa.shl16(sums, shift.exact + 1));
+        let value = parameters.scale(isa, shift.rest.apply::<FAR>(isa, value));
+        // SAFETY: of this function; `isa` proves AVX-512 F and BW.
+        unsafe {
+            let extra = self.extra.of::<WHOLE>(isa, pixel, g, there);
+            let y = isa.adds16(value, scale.apply::<FAR>(isa, extra));
+            let y = parameters.prelu(isa, y);
+            store::<WHOLE>(isa, y, stream.add(pixel * channels + g * WIDE), there);
+            isa.less16(y, parameters.sign) & if WHOLE { u32::MAX } else { there }
+        }
+    }
+
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    unsafe fn put_bits(&self, pixel: usize, low: u32, high: u32) {
+        if let Some(bits) = self.tiles.bits {
+            let word = u64::from(low) | u64::from(high) << 32;
+            // SAFETY: of this function.
+            unsafe {
+                bits.add(pixel * self.tiles.bytes).cast::<u64>().write_unaligned(word.to_le())
+            };
+        }
+    }
+}
+
+/// A byte in the lower 32 lanes and the one `pixel` bytes further on in the others.
+///
+/// # Safety
+/// Both are there.
+#[inline(always)]
+unsafe fn both(_: Avx512, from: *const u8, pixel: usize) -> __m512i {
+    // SAFETY: of this function; an `Avx512` proves AVX-512 BW.
+    unsafe {
+        let low = _mm512_set1_epi8(from.cast::<i8>().read());
+        let high = from.add(pixel).cast::<i8>().read();
+        _mm512_mask_set1_epi8(low, 0xFFFF_FFFF_0000_0000, high)
+    }
+}
+
+/// Bytes, zero-extended.
+#[inline(always)]
+fn halves(_: Avx512, bytes: __m512i) -> [__m512i; 2] {
+    // SAFETY: an `Avx512` proves AVX-512 F and BW.
+    unsafe {
+        [
+            _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes)),
+            _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(bytes)),
+        ]
+    }
+}
+
+/// What the shortcut adds, before its shift.
+trait Extra: Copy {
+    /// To the lanes of group `g` that are `there`; all if WHOLE.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    unsafe fn of<const WHOLE: bool>(
+        &self,
+        isa: Avx512,
+        pixel: usize,
+        g: usize,
+        there: __mmask32,
+    ) -> __m512i;
+}
+
+/// One load.
+#[derive(Clone, Copy)]
+struct Loads {
+    from: *const i16,
+    /// Elements per pixel.
+    step: usize,
+    /// The first channel of each group.
+    firsts: [usize; 2],
+}
+
+impl Extra for Loads {
+    #[inline(always)]
+    unsafe fn of<const WHOLE: bool>(
+        &self,
+        isa: Avx512,
+        pixel: usize,
+        g: usize,
+        there: __mmask32,
+    ) -> __m512i {
+        // SAFETY: of this function.
+        unsafe { load::<WHOLE>(isa, self.from.add(pixel * self.step + self.firsts[g]), there) }
+    }
+}
+
+/// Fewer channels, which wrap round within 32: those from the group's first on, and
+/// those from the start.
+#[derive(Clone, Copy)]
+struct Wraps {
+    from: *const i16,
+    /// Elements per pixel.
+    step: usize,
+    firsts: [usize; 2],
+    /// The lanes that the two loads have.
+    there: [[__mmask32; 2]; 2],
+    /// Where the lanes of the result are in both loads, one after the other.
+    places: [__m512i; 2],
+}
+
+impl Wraps {
+    #[inline(always)]
+    fn new(isa: Avx512, from: *const i16, step: usize, firsts: [usize; 2]) -> Wraps {
+        let some = |count: usize| u32::MAX >> (WIDE - count.min(WIDE));
+        let mut places = [[0; WIDE]; 2];
+        for (places, &first) in places.iter_mut().zip(&firsts) {
+            for (lane, place) in places.iter_mut().enumerate() {
+                let channel = (first + lane) % step;
+                let in_first = channel.checked_sub(first).filter(|&at| at < WIDE);
+                *place = in_first.unwrap_or(WIDE + channel) as i16;
+            }
+        }
+        Wraps {
+            from,
+            step,
+            firsts,
+            there: [[some(step - firsts[0]), some(step)], [some(step - firsts[1]), some(step)]],
+            places: [isa.load16(&places[0]), isa.load16(&places[1])],
+        }
+    }
+}
+
+impl Extra for Wraps {
+    #[inline(always)]
+    unsafe fn of<const WHOLE: bool>(
+        &self,
+        _: Avx512,
+        pixel: usize,
+        g: usize,
+        _: __mmask32,
+    ) -> __m512i {
+        let Wraps { from, step, firsts, there, places } = *self;
+        // SAFETY: of this function; an `Avx512` proves AVX-512 F and BW.
+        unsafe {
+            let pixel = from.add(pixel * step);
+            let first = _mm512_maskz_loadu_epi16(there[g][0], pixel.add(firsts[g]));
+            let again = _mm512_maskz_loadu_epi16(there[g][1], pixel);
+            _mm512_permutex2var_epi16(first, places[g], again)
+        }
+    }
+}
+
+/// Means over channels.
+#[derive(Clone, Copy)]
+struct Means {
+    from: *const i16,
+    /// Elements per pixel.
+    step: usize,
+    firsts: [usize; 2],
+    terms: [usize; 2],
+    /// From one of a mean's terms to the next.
+    channels: usize,
+    means: [Mean<Avx512, WIDE>; 2],
+}
+
+impl Extra for Means {
+    #[inline(always)]
+    unsafe fn of<const WHOLE: bool>(
+        &self,
+        isa: Avx512,
+        pixel: usize,
+        g: usize,
+        there: __mmask32,
+    ) -> __m512i {
+        let Means { from, step, firsts, terms, channels, ref means } = *self;
+        // SAFETY: of this function; every lane that is there has so many terms.
+        unsafe {
+            let from = from.add(pixel * step + firsts[g]);
+            let first = load::<WHOLE>(isa, from, there);
+            if terms[g] == 1 {
+                return first;
+            }
+            let mut so_far = means[g].first(isa, first);
+            for term in 1..terms[g] {
+                let x = load::<WHOLE>(isa, from.add(term * channels), there);
+                so_far = means[g].with(isa, so_far, x);
+            }
+            means[g].rounded(isa, so_far)
+        }
+    }
+}
