@@ -122,7 +122,7 @@ fn whole_shortcut_spec(random: &mut Random, out: Shape, extreme: bool) -> Shortc
         0 => random.size(1, out.c),
         1 => out.c * random.size(2, 7),
         // Some are means of one more than others.
-        2 => out.c + 32,
+        2 => out.c * random.size(1, 2) + 32,
         _ => out.c,
     };
     let shape = Shape { h: out.h * pool, w: out.w * pool, c };
