@@ -9,26 +9,29 @@ use bitat_format::View;
 
 use crate::bands::{Bands, Reaches};
 use crate::geometry;
-use crate::plan::{Planner, rooms, round_up};
+use crate::plan::{Lives, Plan, rooms, round_up};
 
 /// Layers of a group, at most.
 const LAYERS: usize = 32;
 /// Bands, at most: more are many calls of kernels for few rows.
 const BANDS: u16 = 128;
 
-/// The best group; `None` if none needs less memory than the layers one by one.
+/// The best group for `plan`'s scratch; `None` if none needs less memory than the
+/// layers one by one.
+#[inline(never)]
 pub(crate) fn bands<const CAPACITY: usize>(
     view: &View<'_>,
-    planner: &Planner<CAPACITY>,
+    plan: &Plan<CAPACITY>,
 ) -> Option<Bands> {
+    let lives = Lives::<CAPACITY>::new(view);
     // By layer: what its scratch needs, and what it needs in all.
     let mut scratch = [0; CAPACITY];
     let mut loads = [0usize; CAPACITY];
     for (i, layer) in view.layers().enumerate() {
         let convolution = geometry::convolution(view, &layer);
-        let bytes = planner.plan.scratch_bytes(view, i, &layer, convolution);
+        let bytes = plan.scratch_bytes(view, i, &layer, convolution);
         *scratch.get_mut(i)? = round_up(bytes);
-        let alive = planner.lives.iter().filter(|life| life.meets(&(i..i + 1)));
+        let alive = lives.0.iter().filter(|life| life.meets(&(i..i + 1)));
         let tensors = alive.map(|life| round_up(life.bytes as usize));
         *loads.get_mut(i)? = tensors.fold(round_up(bytes), usize::saturating_add);
     }
@@ -56,7 +59,7 @@ pub(crate) fn bands<const CAPACITY: usize>(
                     break;
                 }
                 let bands = Bands { first: first as u16, end: i as u16 + 1, count };
-                let inside = load(planner, &scratch, bands, layers)?;
+                let inside = load(&lives, &scratch, bands, layers)?;
                 let this = (outside.max(inside), count, layers.len());
                 if this < best {
                     (best, found) = (this, Some(bands));
@@ -72,12 +75,13 @@ pub(crate) fn bands<const CAPACITY: usize>(
 
 /// Bytes that a group of layers needs.
 fn load<const CAPACITY: usize>(
-    planner: &Planner<CAPACITY>,
+    lives: &Lives<CAPACITY>,
     scratch: &[usize],
     bands: Bands,
     reaches: &[Option<Reaches>],
 ) -> Option<usize> {
-    let rooms: [u16; CAPACITY] = rooms(bands, reaches.iter().copied())?;
+    let mut of = [0; CAPACITY];
+    rooms(bands, reaches.iter().copied(), &mut of)?;
     let layers = bands.layers();
     let mut heights = [1; CAPACITY];
     for reach in reaches.iter().flatten() {
@@ -86,7 +90,7 @@ fn load<const CAPACITY: usize>(
         }
     }
     let mut all = scratch.get(layers.clone())?.iter().copied().max()?;
-    for (life, (room, height)) in planner.lives.iter().zip(rooms.into_iter().zip(heights)) {
+    for (life, (room, height)) in lives.0.iter().zip(of.into_iter().zip(heights)) {
         if life.meets(&layers) {
             let bytes = match life.is_held(&layers) {
                 true => life.bytes / u32::from(height) * u32::from(room),

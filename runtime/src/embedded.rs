@@ -31,8 +31,8 @@ pub use bitat_format::Aligned;
 /// The file was validated and the tensors were placed by the compiler, so that
 /// neither is done, nor carried as code, on the device. Weights are read where
 /// they lie. The widest layers run by rows where that needs less memory
-/// ([`Network::by_rows`]). The value itself takes 8 bytes for each of the `TENSORS`
-/// tensors.
+/// ([`Network::by_rows`]); with `include_model!("net.bitat", whole)` every layer runs
+/// whole. The value itself takes 8 bytes for each of the `TENSORS` tensors.
 #[derive(Clone, Debug)]
 pub struct Embedded<
     const IMAGE: usize,

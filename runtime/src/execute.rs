@@ -141,8 +141,16 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
     /// tensor of capacity.
     #[must_use]
     pub fn by_rows(mut self) -> Network<'a, CAPACITY> {
-        self.plan = self.plan.by_rows(&self.view);
+        self.fit(0);
         self
+    }
+
+    /// Plans anew for an arena of `arena_bytes`, in place: the layers run whole, which
+    /// is fastest, if these are enough for it, and by rows ([`Network::by_rows`]) if
+    /// they are not. What is needed then, [`Network::arena_bytes`] says; it may be more
+    /// than `arena_bytes`, if not even a run by rows needs so little.
+    pub fn fit(&mut self, arena_bytes: usize) {
+        self.plan.fit(&self.view, arena_bytes);
     }
 
     /// The same for a given group of layers; `None` as for [`Plan::in_bands`].

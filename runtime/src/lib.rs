@@ -36,7 +36,8 @@
 //! whose lengths are types and whose run cannot fail.
 //!
 //! A run needs the room of the tensors of its widest layer;
-//! [`Network::by_rows`] plans for less, often for less than half.
+//! [`Network::by_rows`] plans for less, often for less than half, and
+//! [`Network::fit`] for the memory that there is.
 //!
 //! On a device the file lies in flash and the memory is an [`Arena`] of a size
 //! known when the network was converted; see [`Network`] for what the plan

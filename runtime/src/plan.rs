@@ -7,7 +7,9 @@
 //! that layer runs. The image and the scores are the caller's and take no room.
 //!
 //! Placing takes time quadratic in the tensors for real networks, cubic at
-//! worst, and is done once.
+//! worst, and is done once. A plan is made where it stays; what that and the choice
+//! of a group take beside it are two functions that are not inlined, so that a
+//! device's stack never holds both.
 
 use core::ops::Range;
 
@@ -56,7 +58,7 @@ impl Plan {
     /// Plans any network of the format.
     pub fn new(view: &View<'_>) -> Plan {
         // The format admits no more tensors than the default capacity.
-        Planner::new(view).plan(view)
+        Plan::whole(view)
     }
 }
 
@@ -70,7 +72,14 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         if expected > CAPACITY {
             return Err(Error::Capacity { expected, found: CAPACITY });
         }
-        Ok(Planner::new(view).plan(view))
+        Ok(Plan::whole(view))
+    }
+
+    /// Layer by layer, for a network of at most `CAPACITY` tensors.
+    fn whole(view: &View<'_>) -> Plan<CAPACITY> {
+        let mut plan = Plan::made([0; CAPACITY], [0; CAPACITY], 0, Bands::NONE);
+        plan.make(view, Bands::NONE);
+        plan
     }
 
     /// A plan that was made before, when the program was compiled: offsets in
@@ -100,11 +109,10 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     #[cfg(feature = "threads")]
     #[must_use]
     pub fn for_threads(&self, view: &View<'_>, threads: Threads) -> Plan<CAPACITY> {
-        let mut planner = self.planner(view);
-        planner.plan.threads = threads;
+        let mut plan = Plan { threads, ..self.clone() };
         // The group is one of this network: it was before.
-        let _ = planner.group(view, self.bands);
-        planner.plan(view)
+        plan.make(view, self.bands);
+        plan
     }
 
     /// The plan by rows with the smallest arena found, see
@@ -112,29 +120,102 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     /// needs less.
     ///
     /// Tries groups of at most 32 layers, in bands of 1, 2, 4, … rows, 128 bands at
-    /// most. Takes up to 80 bytes of stack per tensor of capacity, and 1 KiB.
+    /// most. Takes up to 40 bytes of stack per tensor of capacity, and 1 KiB, beside
+    /// the plan.
     #[must_use]
     pub fn by_rows(&self, view: &View<'_>) -> Plan<CAPACITY> {
-        let whole = self.planner(view);
-        let found = choose::bands(view, &whole).and_then(|bands| self.in_bands(view, bands));
-        let whole = whole.plan(view);
-        found.filter(|plan| plan.arena_bytes < whole.arena_bytes).unwrap_or(whole)
+        let mut plan = self.clone();
+        plan.fit(view, 0);
+        plan
+    }
+
+    /// Plans anew, in place: layer by layer if `arena_bytes` are enough for that, by
+    /// rows ([`Plan::by_rows`]) if they are not. `view` is the network that was
+    /// planned.
+    pub fn fit(&mut self, view: &View<'_>, arena_bytes: usize) {
+        self.make(view, Bands::NONE);
+        let whole = self.arena_bytes;
+        if whole <= arena_bytes {
+            return;
+        }
+        let Some(bands) = choose::bands(view, self) else { return };
+        if self.make(view, bands).is_none() || self.arena_bytes >= whole {
+            self.make(view, Bands::NONE);
+        }
     }
 
     /// The plan for this group of layers by rows, whatever it needs. `None` if the
     /// network has no such layers, if the global average pool is one of them, or if
     /// there are no bands or more than rows.
     pub fn in_bands(&self, view: &View<'_>, bands: Bands) -> Option<Plan<CAPACITY>> {
-        let mut planner = self.planner(view);
-        planner.group(view, bands)?;
-        Some(planner.plan(view))
+        let mut plan = self.clone();
+        // No bands is a mistake here, though it is how a plan by layers is kept.
+        Some(bands).filter(|bands| bands.count > 0)?;
+        plan.make(view, bands)?;
+        Some(plan)
     }
 
-    fn planner(&self, view: &View<'_>) -> Planner<CAPACITY> {
-        let planner = Planner::new(view);
-        #[cfg(feature = "threads")]
-        let planner = Planner { plan: Plan { threads: self.threads, ..planner.plan }, ..planner };
-        planner
+    /// Places everything. `None`, and nothing is changed, if the network has no such
+    /// group; there is always [`Bands::NONE`].
+    #[inline(never)]
+    fn make(&mut self, view: &View<'_>, bands: Bands) -> Option<()> {
+        let mut lives = Lives::<CAPACITY>::new(view);
+        if bands != Bands::NONE {
+            lives.group(view, bands)?;
+        }
+        self.tensors.fill(0);
+        self.scratch.fill(0);
+        self.arena_bytes = 0;
+        self.bands = bands;
+        self.place_all(view, &mut lives);
+        Some(())
+    }
+
+    fn place_all(&mut self, view: &View<'_>, lives: &mut Lives<CAPACITY>) {
+        while let Some(id) = lives.largest_unplaced() {
+            let Life { bytes, first, last, .. } = lives.0[id];
+            self.tensors[id] = self.lowest(lives, bytes as usize, first, last);
+            lives.0[id].placed = true;
+        }
+        let Bands { first, end, .. } = self.bands;
+        for (i, layer) in (0..).zip(view.layers()) {
+            let convolution = geometry::convolution(view, &layer);
+            let bytes = self.scratch_bytes(view, i.into(), &layer, convolution);
+            if bytes > 0 {
+                let (first, last) =
+                    if (first..end).contains(&i) { (first, end - 1) } else { (i, i) };
+                self.scratch[usize::from(i)] = self.lowest(lives, bytes, first, last);
+            }
+        }
+        // An offset that does not fit has become the largest that does.
+        if u32::try_from(self.arena_bytes).is_err() {
+            self.arena_bytes = usize::MAX;
+        }
+        for (place, life) in self.tensors.iter_mut().zip(&lives.0) {
+            *place = *place & !HELD | if life.held { HELD } else { 0 };
+        }
+    }
+
+    /// The lowest offset at which `bytes` bytes are free from layer `first` to
+    /// layer `last`; the arena grows to hold them.
+    fn lowest(&mut self, lives: &Lives<CAPACITY>, bytes: usize, first: u16, last: u16) -> u32 {
+        let mut start = 0usize;
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for (life, &begin) in lives.0.iter().zip(&self.tensors) {
+                let begin = begin as usize;
+                let end = round_up(begin.saturating_add(life.bytes as usize));
+                let together = life.placed && life.first <= last && first <= life.last;
+                if together && begin < start.saturating_add(bytes) && start < end {
+                    start = end;
+                    moved = true;
+                }
+            }
+        }
+        let end = round_up(start.saturating_add(bytes));
+        self.arena_bytes = self.arena_bytes.max(end);
+        u32::try_from(start).unwrap_or(u32::MAX)
     }
 
     /// The group of layers that run by rows; `None` if the plan is layer by layer.
@@ -223,12 +304,8 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     }
 }
 
-/// The plan while it is made.
-pub(crate) struct Planner<const CAPACITY: usize> {
-    /// By tensor.
-    pub(crate) lives: [Life; CAPACITY],
-    pub(crate) plan: Plan<CAPACITY>,
-}
+/// What every tensor asks of the plan, while it is made.
+pub(crate) struct Lives<const CAPACITY: usize>(pub(crate) [Life; CAPACITY]);
 
 /// What a tensor asks of the plan.
 #[derive(Clone, Copy)]
@@ -257,25 +334,26 @@ impl Life {
     }
 }
 
-/// Most rows of each tensor that lie in the arena while `bands` run; `layers` are
-/// the group's, in order. `None` if a layer is missing.
+/// Most rows of each tensor that lie in the arena while `bands` run, into `rooms`;
+/// `layers` are the group's, in order. `None` if a layer is missing.
 pub(crate) fn rooms<const CAPACITY: usize>(
     bands: Bands,
     layers: impl DoubleEndedIterator<Item = Option<Reaches>> + Clone,
-) -> Option<[u16; CAPACITY]> {
+    rooms: &mut [u16; CAPACITY],
+) -> Option<()> {
     let mut held = [Held::default(); CAPACITY];
-    let mut rooms = [0; CAPACITY];
+    rooms.fill(0);
     for band in 0..bands.count {
         advance(&mut held, bands, band, layers.clone().rev())?;
         for (room, held) in rooms.iter_mut().zip(&held) {
             *room = held.room().max(*room);
         }
     }
-    Some(rooms)
+    Some(())
 }
 
-impl<const CAPACITY: usize> Planner<CAPACITY> {
-    fn new(view: &View<'_>) -> Planner<CAPACITY> {
+impl<const CAPACITY: usize> Lives<CAPACITY> {
+    pub(crate) fn new(view: &View<'_>) -> Lives<CAPACITY> {
         let life = Life { bytes: 0, first: 0, last: 0, placed: false, held: false };
         let mut lives = [life; CAPACITY];
         for (life, tensor) in lives.iter_mut().zip(view.tensors()) {
@@ -294,15 +372,7 @@ impl<const CAPACITY: usize> Planner<CAPACITY> {
                 }
             }
         }
-        let plan = Plan {
-            tensors: [0; CAPACITY],
-            scratch: [0; CAPACITY],
-            arena_bytes: 0,
-            bands: Bands::NONE,
-            #[cfg(feature = "threads")]
-            threads: Threads::new(1),
-        };
-        Planner { lives, plan }
+        Lives(lives)
     }
 
     /// Has a group of layers run by rows. `None`, and nothing is changed, if the
@@ -314,8 +384,9 @@ impl<const CAPACITY: usize> Planner<CAPACITY> {
         if !(1..=last.output_rows()).contains(&bands.count) {
             return None;
         }
-        let rooms: [u16; CAPACITY] = rooms(bands, reaches)?;
-        for ((life, room), tensor) in self.lives.iter_mut().zip(rooms).zip(view.tensors()) {
+        let mut of = [0; CAPACITY];
+        rooms(bands, reaches, &mut of)?;
+        for ((life, room), tensor) in self.0.iter_mut().zip(of).zip(view.tensors()) {
             if life.is_held(&layers) {
                 life.held = true;
                 life.bytes = life.bytes / u32::from(tensor.height) * u32::from(room);
@@ -326,62 +397,13 @@ impl<const CAPACITY: usize> Planner<CAPACITY> {
                 life.last = life.last.max(bands.end - 1);
             }
         }
-        self.plan.bands = bands;
         Some(())
-    }
-
-    fn plan(mut self, view: &View<'_>) -> Plan<CAPACITY> {
-        while let Some(id) = self.largest_unplaced() {
-            let Life { bytes, first, last, .. } = self.lives[id];
-            self.plan.tensors[id] = self.place(bytes as usize, first, last);
-            self.lives[id].placed = true;
-        }
-        let Bands { first, end, .. } = self.plan.bands;
-        for (i, layer) in (0..).zip(view.layers()) {
-            let convolution = geometry::convolution(view, &layer);
-            let bytes = self.plan.scratch_bytes(view, i.into(), &layer, convolution);
-            if bytes > 0 {
-                let (first, last) =
-                    if (first..end).contains(&i) { (first, end - 1) } else { (i, i) };
-                self.plan.scratch[usize::from(i)] = self.place(bytes, first, last);
-            }
-        }
-        // An offset that does not fit has become the largest that does.
-        if u32::try_from(self.plan.arena_bytes).is_err() {
-            self.plan.arena_bytes = usize::MAX;
-        }
-        for (place, life) in self.plan.tensors.iter_mut().zip(&self.lives) {
-            *place = *place & !HELD | if life.held { HELD } else { 0 };
-        }
-        self.plan
     }
 
     /// Of equally large tensors, the first.
     fn largest_unplaced(&self) -> Option<usize> {
-        let waiting = self.lives.iter().enumerate().filter(|(_, l)| !l.placed && l.bytes > 0);
+        let waiting = self.0.iter().enumerate().filter(|(_, l)| !l.placed && l.bytes > 0);
         waiting.min_by_key(|(_, life)| core::cmp::Reverse(life.bytes)).map(|(id, _)| id)
-    }
-
-    /// The lowest offset at which `bytes` bytes are free from layer `first` to
-    /// layer `last`; the arena grows to hold them.
-    fn place(&mut self, bytes: usize, first: u16, last: u16) -> u32 {
-        let mut start = 0usize;
-        let mut moved = true;
-        while moved {
-            moved = false;
-            for (life, &begin) in self.lives.iter().zip(&self.plan.tensors) {
-                let begin = begin as usize;
-                let end = round_up(begin.saturating_add(life.bytes as usize));
-                let together = life.placed && life.first <= last && first <= life.last;
-                if together && begin < start.saturating_add(bytes) && start < end {
-                    start = end;
-                    moved = true;
-                }
-            }
-        }
-        let end = round_up(start.saturating_add(bytes));
-        self.plan.arena_bytes = self.plan.arena_bytes.max(end);
-        u32::try_from(start).unwrap_or(u32::MAX)
     }
 }
 

@@ -80,6 +80,13 @@ fn every_group_gives_the_oracles_scores_on_every_isa() {
         let whole = Network::new(view, Kernels::best());
         let by_rows = whole.clone().by_rows();
         assert!(by_rows.arena_bytes() <= whole.arena_bytes(), "{}", case.model.name);
+        for bytes in arenas(whole.arena_bytes(), by_rows.arena_bytes()) {
+            let mut fitted = by_rows.clone();
+            fitted.fit(bytes);
+            let is_enough = bytes >= whole.arena_bytes();
+            let expected = if is_enough { &whole } else { &by_rows };
+            assert_eq!(fitted.plan(), expected.plan(), "{} in {bytes}", case.model.name);
+        }
         if let Some(bands) = by_rows.plan().bands() {
             assert!(by_rows.arena_bytes() < whole.arena_bytes(), "{}", case.model.name);
             assert_eq!(whole.plan().in_bands(&view, bands).as_ref(), Some(by_rows.plan()));
@@ -109,6 +116,13 @@ fn every_group_gives_the_oracles_scores_on_every_isa() {
         assert!(smaller >= 50, "only {smaller} networks gained");
         assert!(groups >= 2400 * sets.max(1), "only {groups} groups on {sets} kernel sets");
     }
+}
+
+/// Sizes at and beside those of both plans.
+fn arenas(whole: usize, by_rows: usize) -> [usize; 8] {
+    let beside = |bytes: usize| [bytes.saturating_sub(1), bytes, bytes + 1];
+    let ([a, b, c], [d, e, f]) = (beside(whole), beside(by_rows));
+    [0, a, b, c, d, e, f, usize::MAX]
 }
 
 fn check(case: &Case, network: Network<'_>, pool: Option<&Pool>) {
