@@ -2,7 +2,7 @@
  * Runs packed 1-bit networks: the interface of libbitat.a, C99 and C++11.
  *
  *     static bitat_network network;
- *     bitat_status status = bitat_init(&network, model, sizeof model);
+ *     bitat_status status = bitat_init(&network, model, sizeof model, sizeof arena);
  *     if (status == BITAT_STATUS_OK)
  *         status = bitat_run(&network, image, sizeof image, arena, sizeof arena,
  *                            scores, CLASSES);
@@ -35,7 +35,7 @@
 /**
  * Size of a bitat_network in 8-byte words.
  */
-#define BITAT_NETWORK_WORDS (BITAT_TENSORS + 12)
+#define BITAT_NETWORK_WORDS (BITAT_TENSORS + 13)
 
 /**
  * The arena starts at a multiple of this many bytes; 64 makes it faster where
@@ -220,9 +220,15 @@ typedef struct bitat_network {
  */
 typedef struct bitat_info {
     /**
-     * Bytes of arena that a run needs.
+     * Bytes of arena that a run needs, as bitat_init has planned it.
      */
     size_t arena_bytes;
+    /**
+     * Bytes of arena with which every layer runs whole, never fewer: given to
+     * bitat_init and bitat_run they make runs fastest. SIZE_MAX if there is no
+     * such arena.
+     */
+    size_t whole_arena_bytes;
     /**
      * Bytes of an image: height * width * channels.
      */
@@ -295,6 +301,11 @@ extern "C" {
  * - model, model_bytes: the whole packed file, at a multiple of
  *   BITAT_MODEL_ALIGN. It is read in place: it must stay where it is, and
  *   unchanged, for as long as the network is used.
+ * - arena_bytes: as many as bitat_run will be given. If they are enough, every
+ *   layer runs whole, which is fastest; if not, the widest layers run in bands of
+ *   rows, in the smallest arena found. Both give the same scores. 0 always plans
+ *   the smallest; bitat_query then tells both sizes. That bitat_run gets enough,
+ *   it checks itself.
  *
  * Any bytes may be given as the model: what is wrong with them is returned.
  * After an error the network is not initialised; where the status is about
@@ -302,7 +313,8 @@ extern "C" {
  */
 bitat_status bitat_init(struct bitat_network *network,
                         const uint8_t *model,
-                        size_t model_bytes);
+                        size_t model_bytes,
+                        size_t arena_bytes);
 
 /**
  * As bitat_init, with the kernels of one instruction set, a bitat_isa.
@@ -311,6 +323,7 @@ bitat_status bitat_init(struct bitat_network *network,
 bitat_status bitat_init_isa(struct bitat_network *network,
                             const uint8_t *model,
                             size_t model_bytes,
+                            size_t arena_bytes,
                             int32_t isa);
 
 /**

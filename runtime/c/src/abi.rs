@@ -24,6 +24,11 @@ use crate::types::{Info, Isa, Ranked, Storage, Text};
 /// - model, model_bytes: the whole packed file, at a multiple of
 ///   BITAT_MODEL_ALIGN. It is read in place: it must stay where it is, and
 ///   unchanged, for as long as the network is used.
+/// - arena_bytes: as many as bitat_run will be given. If they are enough, every
+///   layer runs whole, which is fastest; if not, the widest layers run in bands of
+///   rows, in the smallest arena found. Both give the same scores. 0 always plans
+///   the smallest; bitat_query then tells both sizes. That bitat_run gets enough,
+///   it checks itself.
 ///
 /// Any bytes may be given as the model: what is wrong with them is returned.
 /// After an error the network is not initialised; where the status is about
@@ -33,9 +38,10 @@ pub unsafe extern "C" fn bitat_init(
     network: *mut Storage,
     model: *const u8,
     model_bytes: usize,
+    arena_bytes: usize,
 ) -> Status {
     // SAFETY: what the caller promises is what that function asks.
-    unsafe { bitat_init_isa(network, model, model_bytes, Isa::Best as i32) }
+    unsafe { bitat_init_isa(network, model, model_bytes, arena_bytes, Isa::Best as i32) }
 }
 
 /// As bitat_init, with the kernels of one instruction set, a bitat_isa.
@@ -45,6 +51,7 @@ pub unsafe extern "C" fn bitat_init_isa(
     network: *mut Storage,
     model: *const u8,
     model_bytes: usize,
+    arena_bytes: usize,
     isa: i32,
 ) -> Status {
     let init = || {
@@ -57,13 +64,32 @@ pub unsafe extern "C" fn bitat_init_isa(
         // as long as the network, the only place that keeps the slice, is
         // used. The writes before and after are to other bytes (`disjoint`).
         let model = unsafe { slice::from_raw_parts(model, model_bytes) };
-        let state = State::new(model, isa)?;
-        // SAFETY: as for the word; a `State` is neither larger nor more
-        // aligned than a `Storage` (asserted beside `Storage`).
-        unsafe { network.cast::<State>().write(state) };
-        Ok(())
+        // SAFETY: the caller's memory for a `Storage`, as for the word.
+        let state = unsafe { begin(network, model, isa) }?;
+        state.fit(arena_bytes)
     };
     init().into()
+}
+
+/// Makes a network, in its place, that has no plan for an arena yet. Not inlined: the
+/// copy on its stack is gone before the search for that plan takes some.
+///
+/// # Safety
+/// `network` points to memory for a `Storage`, aligned, that nobody else uses while
+/// the reference is.
+#[inline(never)]
+unsafe fn begin<'n>(
+    network: *mut Storage,
+    model: &'static [u8],
+    isa: i32,
+) -> Result<&'n mut State, Status> {
+    let state = State::new(model, isa)?;
+    let place = network.cast::<State>();
+    // SAFETY: the caller's memory; a `State` is neither larger nor more aligned
+    // than a `Storage` (asserted beside `Storage`).
+    unsafe { place.write(state) };
+    // SAFETY: written above, and no other reference reaches it.
+    Ok(unsafe { &mut *place })
 }
 
 /// Tells what a program must know to run the network: arena, image, classes.
@@ -222,7 +248,7 @@ unsafe fn initialised<'n>(network: *const Storage) -> Result<&'n State, Status> 
     if unsafe { network.cast::<u64>().read() } != TAG {
         return Err(Status::NotInitialised);
     }
-    // SAFETY: the tag is written with a whole `State`, by `bitat_init_isa`
+    // SAFETY: the tag is written into a whole `State`, by `bitat_init_isa`
     // alone, which takes it away before anything can fail.
     Ok(unsafe { &*network.cast::<State>() })
 }

@@ -13,13 +13,15 @@ use crate::types::{BITAT_ARENA_ALIGN, BITAT_TENSORS, Info, Isa, Ranked};
 pub(crate) const TAG: u64 = u64::from_le_bytes(*b"bitat\0\0\x01");
 
 /// The inside of a `bitat_network`. The tag comes first: it is read before it
-/// is known whether the rest is there.
+/// is known whether the rest is there. It is 0 until the network has its plan.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct State {
     tag: u64,
     /// Addresses of the model.
     model: Range<usize>,
+    /// Bytes of arena with which every layer runs whole.
+    whole_arena_bytes: usize,
     network: Network<'static, BITAT_TENSORS>,
 }
 
@@ -45,16 +47,24 @@ pub(crate) struct Needs {
 }
 
 impl State {
-    /// Validates `model` and plans its network for the instruction set `isa`.
+    /// Validates `model` and makes a network of it for the instruction set `isa`,
+    /// which [`State::fit`] has to follow.
     pub(crate) fn new(model: &'static [u8], isa: i32) -> Result<State, Status> {
         let kernels = Isa::from_code(isa).ok_or(Status::Isa)?.kernels()?;
-        // Memory is what a program in C is short of, as a rule.
-        let network = Network::with_capacity(View::parse(model)?, kernels)?.by_rows();
-        if network.arena_bytes() == usize::MAX {
+        let network = Network::with_capacity(View::parse(model)?, kernels)?;
+        let start = model.as_ptr().addr();
+        let whole_arena_bytes = network.arena_bytes();
+        Ok(State { tag: 0, model: start..start + model.len(), whole_arena_bytes, network })
+    }
+
+    /// Plans for an arena of `arena_bytes`; the network is initialised then.
+    pub(crate) fn fit(&mut self, arena_bytes: usize) -> Result<(), Status> {
+        self.network.fit(arena_bytes);
+        if self.network.arena_bytes() == usize::MAX {
             return Err(Status::ModelLimit);
         }
-        let start = model.as_ptr().addr();
-        Ok(State { tag: TAG, model: start..start + model.len(), network })
+        self.tag = TAG;
+        Ok(())
     }
 
     /// Addresses of the model.
@@ -74,6 +84,7 @@ impl State {
         let Needs { image_bytes, arena_bytes, scores_count } = self.needs();
         Info {
             arena_bytes,
+            whole_arena_bytes: self.whole_arena_bytes,
             image_bytes,
             height: input.height,
             width: input.width,

@@ -14,7 +14,7 @@ use crate::status::Status;
 pub const BITAT_TENSORS: usize = 128;
 
 /// Size of a bitat_network in 8-byte words.
-pub const BITAT_NETWORK_WORDS: usize = BITAT_TENSORS + 12;
+pub const BITAT_NETWORK_WORDS: usize = BITAT_TENSORS + 13;
 
 /// The arena starts at a multiple of this many bytes; 64 makes it faster where
 /// vectors have 64 bytes (AVX-512).
@@ -45,8 +45,12 @@ pub struct Storage {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Info {
-    /// Bytes of arena that a run needs.
+    /// Bytes of arena that a run needs, as bitat_init has planned it.
     pub arena_bytes: usize,
+    /// Bytes of arena with which every layer runs whole, never fewer: given to
+    /// bitat_init and bitat_run they make runs fastest. SIZE_MAX if there is no
+    /// such arena.
+    pub whole_arena_bytes: usize,
     /// Bytes of an image: height * width * channels.
     pub image_bytes: usize,
     /// Rows of an image.

@@ -60,7 +60,7 @@ fn program() -> &'static Path {
                 sources.push(path);
             }
         }
-        assert_eq!(sources.len(), 6);
+        assert_eq!(sources.len(), 7);
         let program = dir.join("program");
         let mut cc = match Cross::asked_for() {
             // An archive that brings no operating system, and none to load at run time.
@@ -108,14 +108,17 @@ fn run(arguments: &[&Path]) -> String {
     succeed(command.args(arguments))
 }
 
-/// What the program must print for a network, whatever the instruction set.
-fn expected(file: &[u8], images: &[u8]) -> String {
+/// What the program must print for a network, whatever the instruction set, in an
+/// arena planned for `arena_bytes`.
+fn expected(file: &[u8], images: &[u8], arena_bytes: usize) -> String {
     let view = View::parse(file).expect("a shipped network");
-    let network = Network::new(view, Kernels::best()).by_rows();
+    let mut network = Network::new(view, Kernels::best());
+    let whole = network.arena_bytes();
+    network.fit(arena_bytes);
     let (input, classes) = (view.input(), view.class_count());
     let (height, width, channels) = (input.height, input.width, input.channels);
     let (arena, pixels) = (network.arena_bytes(), height * width * channels);
-    let mut text = format!("info {arena} {pixels} {height} {width} {channels} {classes}\n");
+    let mut text = format!("info {arena} {whole} {pixels} {height} {width} {channels} {classes}\n");
     writeln!(text, "scale {:08x}", view.score_scale().to_bits()).unwrap();
     writeln!(text, "name {}", view.name()).unwrap();
     for class in 0..classes {
@@ -144,9 +147,13 @@ fn scores_are_the_same(name: &str, file: &[u8], images: &[u8]) {
     let images_path = write(&dir, "images", images);
     // Each part of it begins behind a line's end.
     let printed = format!("\n{}", run(&[Path::new("scores"), &model, &images_path]));
-    let expected = expected(&FileBuffer::new(file), images);
+    // By rows, then with whole layers, on each instruction set.
+    let expected = [0, usize::MAX].map(|bytes| expected(&FileBuffer::new(file), images, bytes));
+    let infos = expected.each_ref().map(|text| text.lines().next());
+    assert_ne!(infos[0], infos[1], "this network gains nothing by rows");
     let mut ran = Vec::new();
-    for part in printed.split("\nisa ").skip(1) {
+    for (i, part) in printed.split("\nisa ").skip(1).enumerate() {
+        let expected = &expected[i % 2];
         let (isa, body) = part.split_once('\n').unwrap_or((part, ""));
         println!("isa {isa}");
         let (asked, used) = isa.split_once(' ').expect("two names");
@@ -205,6 +212,14 @@ fn damaged_models_are_refused_or_run_within_their_buffers() {
         let [_, ran, statuses] = numbers[..] else { panic!("{printed}") };
         assert!(ran > 0 && statuses >= 4, "too little was tried: {printed}");
     }
+}
+
+#[test]
+fn either_arena_may_be_exactly_as_long_as_is_told_and_not_a_byte_less() {
+    let dir = folder("arenas");
+    let model = write(&dir, "model", bitat_models::artefacts::fashion_mnist_packed());
+    let images = write(&dir, "images", &pictures(1));
+    println!("{}", run(&[Path::new("arenas"), &model, &images]));
 }
 
 #[test]

@@ -95,7 +95,8 @@ int main(int count, char **arguments) {
     const uint8_t *image = read_file(image_path, &image_bytes);
     const int32_t isa = isa_of(count == 4 ? arguments[3] : NULL);
 
-    require(model_path, bitat_init_isa(&network, model, model_bytes, isa));
+    /* A computer has memory for whole layers, firmware says sizeof arena. */
+    require(model_path, bitat_init_isa(&network, model, model_bytes, SIZE_MAX, isa));
     require(model_path, bitat_query(&network, &info));
     uint8_t *arena = allocate(info.arena_bytes);
     int32_t *scores = (int32_t *)(void *)allocate(info.classes * sizeof *scores);

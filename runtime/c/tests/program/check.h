@@ -63,5 +63,6 @@ int scores(const char *model, const char *images);
 int refusals(const char *model, const char *nameless, const char *many_tensors);
 int damage(const char *model, unsigned rounds, uint64_t seed);
 int threads(const char *model, const char *images);
+int arenas(const char *model, const char *images);
 
 #endif

@@ -49,7 +49,7 @@ int damage(const char *path, unsigned rounds, uint64_t seed) {
         }
         if (below(8))
             seal(copy.bytes, length);
-        bitat_status status = bitat_init(network, copy.bytes, copy.length);
+        bitat_status status = bitat_init(network, copy.bytes, copy.length, below(2) ? SIZE_MAX : 0);
         CHECK(status >= 0 && status < STATUSES && status != BITAT_STATUS_INTERNAL);
         seen[status] = 1;
         if (status == BITAT_STATUS_OK) {

@@ -12,7 +12,10 @@ int main(int count, char **arguments) {
                       strtoull(arguments[4], NULL, 10));
     if (strcmp(test, "threads") == 0 && count == 4)
         return threads(arguments[2], arguments[3]);
+    if (strcmp(test, "arenas") == 0 && count == 4)
+        return arenas(arguments[2], arguments[3]);
     fprintf(stderr, "scores MODEL IMAGES | refusals MODEL NAMELESS MANY_TENSORS |\n"
-                    "damage MODEL ROUNDS SEED | threads MODEL IMAGES\n");
+                    "damage MODEL ROUNDS SEED | threads MODEL IMAGES |\n"
+                    "arenas MODEL IMAGES\n");
     return 2;
 }

@@ -22,38 +22,38 @@ static void models(const guarded *good, bitat_network *network) {
 
     for (size_t shift = 1; shift < BITAT_MODEL_ALIGN; shift++) {
         memcpy(bytes + shift, good->bytes, length);
-        REFUSED(BITAT_STATUS_MODEL_ALIGNMENT, bitat_init(network, bytes + shift, length));
+        REFUSED(BITAT_STATUS_MODEL_ALIGNMENT, bitat_init(network, bytes + shift, length, 0));
     }
     memcpy(bytes + BITAT_MODEL_ALIGN, good->bytes, length);
-    EXPECT(BITAT_STATUS_OK, bitat_init(network, bytes + BITAT_MODEL_ALIGN, length));
+    EXPECT(BITAT_STATUS_OK, bitat_init(network, bytes + BITAT_MODEL_ALIGN, length, 0));
     FRESH();
-    EXPECT(BITAT_STATUS_OK, bitat_init(network, bytes, length));
+    EXPECT(BITAT_STATUS_OK, bitat_init(network, bytes, length, 0));
     bytes[0] ^= 1;
-    REFUSED(BITAT_STATUS_MODEL_FOREIGN, bitat_init(network, bytes, length));
+    REFUSED(BITAT_STATUS_MODEL_FOREIGN, bitat_init(network, bytes, length, 0));
     FRESH();
     bytes[AT_VERSION]++;
     seal(bytes, length);
-    REFUSED(BITAT_STATUS_MODEL_VERSION, bitat_init(network, bytes, length));
+    REFUSED(BITAT_STATUS_MODEL_VERSION, bitat_init(network, bytes, length, 0));
     FRESH();
     for (size_t cut = 0; cut < 256; cut++)
-        REFUSED(BITAT_STATUS_MODEL_TRUNCATED, bitat_init(network, bytes, cut));
-    REFUSED(BITAT_STATUS_MODEL_TRUNCATED, bitat_init(network, bytes, length - 1));
-    REFUSED(BITAT_STATUS_MODEL_TRAILING, bitat_init(network, bytes, length + 1));
+        REFUSED(BITAT_STATUS_MODEL_TRUNCATED, bitat_init(network, bytes, cut, 0));
+    REFUSED(BITAT_STATUS_MODEL_TRUNCATED, bitat_init(network, bytes, length - 1, 0));
+    REFUSED(BITAT_STATUS_MODEL_TRAILING, bitat_init(network, bytes, length + 1, 0));
     bytes[length / 2] ^= 1;
-    REFUSED(BITAT_STATUS_MODEL_CHECKSUM, bitat_init(network, bytes, length));
+    REFUSED(BITAT_STATUS_MODEL_CHECKSUM, bitat_init(network, bytes, length, 0));
     FRESH();
     memset(bytes + AT_LAYERS, 0, 2);
     seal(bytes, length);
-    REFUSED(BITAT_STATUS_MODEL_INVALID, bitat_init(network, bytes, length));
+    REFUSED(BITAT_STATUS_MODEL_INVALID, bitat_init(network, bytes, length, 0));
     FRESH();
     memset(bytes + AT_FILE_BYTES, 0xFF, 4);
-    REFUSED(BITAT_STATUS_MODEL_LIMIT, bitat_init(network, bytes, length));
-    REFUSED(BITAT_STATUS_ISA, bitat_init_isa(network, good->bytes, length, -1));
-    REFUSED(BITAT_STATUS_ISA, bitat_init_isa(network, good->bytes, length, 99));
+    REFUSED(BITAT_STATUS_MODEL_LIMIT, bitat_init(network, bytes, length, 0));
+    REFUSED(BITAT_STATUS_ISA, bitat_init_isa(network, good->bytes, length, 0, -1));
+    REFUSED(BITAT_STATUS_ISA, bitat_init_isa(network, good->bytes, length, 0, 99));
 #if defined(__x86_64__)
-    REFUSED(BITAT_STATUS_ISA, bitat_init_isa(network, good->bytes, length, BITAT_ISA_NEON));
+    REFUSED(BITAT_STATUS_ISA, bitat_init_isa(network, good->bytes, length, 0, BITAT_ISA_NEON));
 #else
-    REFUSED(BITAT_STATUS_ISA, bitat_init_isa(network, good->bytes, length, BITAT_ISA_AVX2));
+    REFUSED(BITAT_STATUS_ISA, bitat_init_isa(network, good->bytes, length, 0, BITAT_ISA_AVX2));
 #endif
     guarded_free(&copy);
 }
@@ -62,15 +62,15 @@ static void pointers_of_init(const guarded *good) {
     guarded memory = guarded_new(sizeof(bitat_network) + 8);
     bitat_network *network = (bitat_network *)(void *)memory.bytes;
     const size_t length = good->length;
-    EXPECT(BITAT_STATUS_NULL_POINTER, bitat_init(NULL, good->bytes, length));
-    EXPECT(BITAT_STATUS_NULL_POINTER, bitat_init(network, NULL, length));
-    EXPECT(BITAT_STATUS_NULL_POINTER, bitat_init(network, NULL, 0));
+    EXPECT(BITAT_STATUS_NULL_POINTER, bitat_init(NULL, good->bytes, length, 0));
+    EXPECT(BITAT_STATUS_NULL_POINTER, bitat_init(network, NULL, length, 0));
+    EXPECT(BITAT_STATUS_NULL_POINTER, bitat_init(network, NULL, 0, 0));
     EXPECT(BITAT_STATUS_MISALIGNED_POINTER,
-           bitat_init(SHIFTED(bitat_network, network, 1), good->bytes, length));
-    EXPECT(BITAT_STATUS_LENGTH, bitat_init(network, good->bytes, SIZE_MAX));
-    EXPECT(BITAT_STATUS_LENGTH, bitat_init(network, good->bytes, SIZE_MAX / 2 + 1));
-    EXPECT(BITAT_STATUS_OVERLAP, bitat_init(network, memory.bytes, length));
-    EXPECT(BITAT_STATUS_OVERLAP, bitat_init(network, memory.bytes + 8, 4));
+           bitat_init(SHIFTED(bitat_network, network, 1), good->bytes, length, 0));
+    EXPECT(BITAT_STATUS_LENGTH, bitat_init(network, good->bytes, SIZE_MAX, 0));
+    EXPECT(BITAT_STATUS_LENGTH, bitat_init(network, good->bytes, SIZE_MAX / 2 + 1, 0));
+    EXPECT(BITAT_STATUS_OVERLAP, bitat_init(network, memory.bytes, length, 0));
+    EXPECT(BITAT_STATUS_OVERLAP, bitat_init(network, memory.bytes + 8, 4, 0));
     guarded_untouched(&memory);
     guarded_free(&memory);
 }
@@ -232,10 +232,10 @@ int refusals(const char *model_path, const char *nameless_path, const char *many
     texts();
     models(&good, &network);
     pointers_of_init(&good);
-    EXPECT(BITAT_STATUS_MODEL_TENSORS, bitat_init(&network, many.bytes, many.length));
-    EXPECT(BITAT_STATUS_OK, bitat_init(&network, nameless.bytes, nameless.length));
+    EXPECT(BITAT_STATUS_MODEL_TENSORS, bitat_init(&network, many.bytes, many.length, 0));
+    EXPECT(BITAT_STATUS_OK, bitat_init(&network, nameless.bytes, nameless.length, 0));
     EXPECT(BITAT_STATUS_NO_NAME, bitat_class_name(&network, 0, &text));
-    EXPECT(BITAT_STATUS_OK, bitat_init(&network, good.bytes, good.length));
+    EXPECT(BITAT_STATUS_OK, bitat_init(&network, good.bytes, good.length, 0));
     EXPECT(BITAT_STATUS_OK, bitat_query(&network, &info));
     questions(&network, &good, info.classes);
     runs(&network, &good, &info);

@@ -29,7 +29,7 @@ int threads(const char *model_path, const char *images_path) {
     guarded model = guarded_file(model_path), images = guarded_file(images_path);
     bitat_network network;
     bitat_info info;
-    EXPECT(BITAT_STATUS_OK, bitat_init(&network, model.bytes, model.length));
+    EXPECT(BITAT_STATUS_OK, bitat_init(&network, model.bytes, model.length, 0));
     EXPECT(BITAT_STATUS_OK, bitat_query(&network, &info));
     size_t bytes = images.length / info.image_bytes * info.classes * sizeof(int32_t);
 
