@@ -9,9 +9,9 @@ use bitat_runtime::{ARENA_LINE, Plan, aligned};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-/// The items of `include_model!` for the file at `path`, or what is wrong with
-/// the file and what to do.
-pub(crate) fn file(path: &Path) -> Result<TokenStream, String> {
+/// The items of `include_model!` for the file at `path`, planned for the smallest
+/// arena, or for whole layers; or what is wrong with the file and what to do.
+pub(crate) fn file(path: &Path, whole: bool) -> Result<TokenStream, String> {
     let fault = |what: String| format!("{}: {what}", path.display());
     let bytes = fs::read(path).map_err(|e| {
         fault(format!("{e}; the path starts from the folder of the crate's Cargo.toml"))
@@ -20,15 +20,15 @@ pub(crate) fn file(path: &Path) -> Result<TokenStream, String> {
     let copy = &mut aligned(&mut memory)[..bytes.len()];
     copy.copy_from_slice(&bytes);
     let view = View::parse(copy).map_err(|e| fault(e.to_string()))?;
-    items(path, &view).map_err(fault)
+    items(path, &view, whole).map_err(fault)
 }
 
-fn items(path: &Path, view: &View<'_>) -> Result<TokenStream, String> {
+fn items(path: &Path, view: &View<'_>, whole: bool) -> Result<TokenStream, String> {
     // include_bytes! would start from the source file.
     let path = path::absolute(path).map_err(|e| e.to_string())?;
     let path = path.to_str().ok_or("the path must be UTF-8; move the file")?;
-    // Nothing looks on at layers.
-    let plan = Plan::new(view).by_rows(view);
+    let mut plan = Plan::new(view);
+    plan.fit(view, if whole { usize::MAX } else { 0 });
     // What a 32-bit device can address at all.
     let arena_bytes = plan.arena_bytes();
     if i32::try_from(arena_bytes).is_err() {

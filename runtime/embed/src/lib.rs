@@ -8,7 +8,8 @@ use std::env;
 use std::path::Path;
 
 use proc_macro::TokenStream;
-use syn::{Error, LitStr, parse_macro_input};
+use syn::parse::{Parse, ParseStream, Result};
+use syn::{Error, Ident, LitStr, Token, parse_macro_input};
 
 /// Makes a module's contents out of a packed network: `include_model!("net.bitat")`.
 ///
@@ -32,6 +33,26 @@ use syn::{Error, LitStr, parse_macro_input};
 /// # assert_eq!(scores.len(), 10);
 /// ```
 ///
+/// # Less memory or less time
+/// The widest layers run by rows where that needs less memory
+/// ([`Network::by_rows`](bitat_runtime::Network::by_rows)), often less than half. A
+/// device that has more runs each layer as a whole, which is faster and gives the same
+/// scores:
+///
+/// ```
+/// mod model {
+///     bitat_embed::include_model!(
+///         "../../models/fashion-mnist/mobilenet_v1_0.25.bitat",
+///         whole
+///     );
+/// }
+/// # mod by_rows { bitat_embed::include_model!("../../models/fashion-mnist/mobilenet_v1_0.25.bitat"); }
+/// # assert!(by_rows::ARENA_BYTES < model::ARENA_BYTES);
+/// ```
+///
+/// `bitat inspect` says what either needs.
+///
+/// # Lengths
 /// An image, an arena or scores of another length do not compile:
 ///
 /// ```compile_fail,E0308
@@ -82,13 +103,42 @@ use syn::{Error, LitStr, parse_macro_input};
 /// | `INPUT_HEIGHT`, `INPUT_WIDTH`, `INPUT_CHANNELS` | shape of the image |
 /// | `INPUT_BYTES` | their product |
 /// | `CLASSES` | scores of the network |
-/// | `ARENA_BYTES` | working memory of a run, by rows where that needs less |
+/// | `ARENA_BYTES` | working memory of a run, by rows or `whole` |
 /// | `LAYERS`, `TENSORS` | how many there are |
 #[proc_macro]
 pub fn include_model(argument: TokenStream) -> TokenStream {
-    let path = parse_macro_input!(argument as LitStr);
+    let Argument { path, whole } = parse_macro_input!(argument);
     let folder = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    expand::file(&Path::new(&folder).join(path.value()))
+    expand::file(&Path::new(&folder).join(path.value()), whole)
         .unwrap_or_else(|what| Error::new(path.span(), what).into_compile_error())
         .into()
+}
+
+/// A path, and whether `whole` stands behind it.
+struct Argument {
+    path: LitStr,
+    whole: bool,
+}
+
+impl Parse for Argument {
+    fn parse(input: ParseStream<'_>) -> Result<Argument> {
+        let path = input.parse()?;
+        let mut whole = false;
+        if !input.is_empty() {
+            input.parse::<Token![,]>()?;
+        }
+        if !input.is_empty() {
+            let option: Ident = input.parse()?;
+            if option != "whole" {
+                let what = format!(
+                    "there is no option `{option}`; say `whole` for whole layers in a larger \
+                     arena, nothing for the smallest arena"
+                );
+                return Err(Error::new(option.span(), what));
+            }
+            whole = true;
+            input.parse::<Option<Token![,]>>()?;
+        }
+        Ok(Argument { path, whole })
+    }
 }

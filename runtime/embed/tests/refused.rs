@@ -109,6 +109,24 @@ fn a_file_that_is_no_network_does_not_compile_and_a_changed_one_is_seen() {
 }
 
 #[test]
+fn an_option_that_there_is_not_is_named() {
+    let package = Package::new("embed-options");
+    package.network(NETWORK);
+    for good in ["\"net.bitat\",", "\"net.bitat\", whole", "\"net.bitat\", whole,"] {
+        package.check(&PROGRAM.replace("\"net.bitat\"", good)).unwrap();
+    }
+    let none = ["there is no option `rows`; say `whole` for whole layers"];
+    for (bad, expected) in [
+        ("\"net.bitat\", rows", &none[..]),
+        ("\"net.bitat\" whole", &["expected `,`"]),
+        ("\"net.bitat\", \"whole\"", &["expected identifier"]),
+        ("\"net.bitat\", whole, whole", &["unexpected token"]),
+    ] {
+        package.refuses(&PROGRAM.replace("\"net.bitat\"", bad), expected);
+    }
+}
+
+#[test]
 fn a_path_that_leads_nowhere_says_where_it_was_sought() {
     let package = Package::new("embed-sought");
     package.refuses(

@@ -33,8 +33,13 @@ fn bytes<const N: usize>(mut state: u32) -> [u8; N] {
     })
 }
 
+/// The same network, its layers whole.
+mod fashion_whole {
+    bitat_embed::include_model!("../../models/fashion-mnist/mobilenet_v1_0.25.bitat", whole);
+}
+
 macro_rules! same_as_the_file {
-    ($name:ident, $path:literal) => {
+    ($name:ident, $path:literal, $arena_bytes:expr) => {
         #[test]
         fn $name() {
             let file = FileBuffer::new(include_bytes!($path));
@@ -55,7 +60,10 @@ macro_rules! same_as_the_file {
             for kernels in Isa::ALL.into_iter().filter_map(Kernels::new) {
                 let network = Network::<{ $name::TENSORS }>::with_capacity(view, kernels).unwrap();
                 let embedded = embedded.clone().on(kernels);
-                assert_eq!(embedded.network().plan(), network.clone().by_rows().plan());
+                let mut planned = network.clone();
+                planned.fit($arena_bytes);
+                assert_eq!(embedded.network().plan(), planned.plan());
+                assert_eq!($name::ARENA_BYTES, planned.arena_bytes());
                 let mut memory = vec![0; network.arena_bytes() + ARENA_LINE - 1];
                 assert_eq!(embedded.network().kernels().isa(), kernels.isa());
                 for seed in 1..=10 {
@@ -73,10 +81,17 @@ macro_rules! same_as_the_file {
     };
 }
 
-same_as_the_file!(fashion, "../../../models/fashion-mnist/mobilenet_v1_0.25.bitat");
-same_as_the_file!(cifar, "../../../models/cifar-100/mobilenet_v1_0.5.bitat");
-same_as_the_file!(everything, "../../format/tests/golden/everything.bitat");
-same_as_the_file!(bare, "../../format/tests/golden/bare.bitat");
+same_as_the_file!(fashion, "../../../models/fashion-mnist/mobilenet_v1_0.25.bitat", 0);
+same_as_the_file!(
+    fashion_whole,
+    "../../../models/fashion-mnist/mobilenet_v1_0.25.bitat",
+    usize::MAX
+);
+same_as_the_file!(cifar, "../../../models/cifar-100/mobilenet_v1_0.5.bitat", 0);
+same_as_the_file!(everything, "../../format/tests/golden/everything.bitat", 0);
+same_as_the_file!(bare, "../../format/tests/golden/bare.bitat", 0);
+
+const _: () = assert!(fashion::ARENA_BYTES < fashion_whole::ARENA_BYTES);
 
 /// Two images must not score alike, or the tests above say little.
 #[test]
