@@ -1,11 +1,11 @@
 #!/bin/sh
 # Builds libbitat.a for bare targets and links every function of bitat.h from
-# it, as a program in C would: nothing may be missing, and no allocator there.
+# it, as a program in C would: nothing may be missing, and no allocator there. For
+# a Cortex-M looks how deep into the stack the two large functions go.
 #
 #   .ci/c_archive.sh [TARGET…]     default: one Cortex-M, one AArch64
 #
-# Needs the toolchain of .ci/no_std.sh (BITAT_CARGO, BITAT_LLVM as there), and
-# builds as that does: with the same CARGO_TARGET_DIR, core is built once.
+# Needs python3 and the toolchain of .ci/no_std.sh (BITAT_CARGO, BITAT_LLVM as there).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,10 +16,12 @@ llvm=${BITAT_LLVM:-/usr/lib/llvm-22/bin}
 PATH=$(dirname "$cargo"):$PATH
 export PATH RUSTC_BOOTSTRAP=1
 unset CARGO_BUILD_TARGET RUSTUP_TOOLCHAIN 2>/dev/null || true
-export RUSTFLAGS="-Clinker=$llvm/ld.lld -Clinker-flavor=ld.lld -Clink-arg=--entry=0"
+export RUSTFLAGS="-Clinker=$llvm/ld.lld -Clinker-flavor=ld.lld -Clink-arg=--entry=0 -Zemit-stack-sizes"
 export CARGO_PROFILE_RELEASE_OPT_LEVEL=s CARGO_PROFILE_RELEASE_LTO=true
 export CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 out=${CARGO_TARGET_DIR:-$PWD/target-no-std}
+# Bytes that a function may go deep.
+stack=9216
 
 functions=$(sed -n 's/^\(const \)\?[a-z_]* \**\(bitat_[a-z_]*\)(.*/\2/p' runtime/c/include/bitat.h)
 
@@ -40,5 +42,10 @@ for target; do
         echo "c_archive $target: FAILED: $code bytes of code; missing: $missing; undefined: $undefined; allocator: $allocator" >&2
         exit 1
     fi
+    case $target in
+    thumb*)
+        for name in bitat_init bitat_run; do .ci/stack.py "$llvm" "$linked" "$name" "$stack"; done
+        ;;
+    esac
     echo "c_archive $target: $(echo "$functions" | wc -l) functions link without std and without an allocator, $code bytes of code and constants"
 done

@@ -170,6 +170,18 @@ def closure(edges, start):
     return seen
 
 
+def panics_of(machine, calls):
+    """What a panic is, by name; nothing if there is no panic handler."""
+    callers = collections.defaultdict(set)
+    for caller, targets in calls.items():
+        for target in targets:
+            callers[target].add(caller)
+    handlers = {name for name in calls if HANDLER in name}
+    before = {name for name in closure(callers, handlers) if name and name.startswith("core::")}
+    traps = {name for name in callers if name and machine.trap.fullmatch(name)}
+    return handlers and handlers | before | traps
+
+
 def main(llvm, program, function):
     text = output(f"{llvm}/llvm-objdump", "-d", "-C", "--no-show-raw-insn", program)
     form = FORMAT.search(text)
@@ -180,16 +192,10 @@ def main(llvm, program, function):
     made = set().union(*map(machine.addresses, functions.values()))
     addresses = words_of(llvm, program) | made
     calls = {n: [*calls_of(machine, n, code, addresses)] for n, code in functions.items()}
-    handlers = [name for name in calls if HANDLER in name]
+    panics = panics_of(machine, calls)
     roots = [name for name in calls if name.startswith(function)]
-    if not handlers or not roots:
-        sys.exit(f"{program}: no function {HANDLER if not handlers else function}")
-    callers = collections.defaultdict(set)
-    for caller, targets in calls.items():
-        for target in targets:
-            callers[target].add(caller)
-    panics = {name for name in closure(callers, handlers) if name and name.startswith("core::")}
-    panics |= {*handlers} | {name for name in callers if name and machine.trap.fullmatch(name)}
+    if not panics or not roots:
+        sys.exit(f"{program}: no function {HANDLER if not panics else function}")
 
     follow = {name: set() if name in panics else set(to) for name, to in calls.items()}
     follow[None] = named(llvm, program, machine.odd, addresses)
