@@ -168,7 +168,15 @@ fn a_trained_network_goes_through_every_command() {
 
     has(
         &run(&["inspect", &packed, "--json"]),
-        &["file_bytes", "arena_bytes", "layers", "weight_bytes", "mac", "bits"],
+        &[
+            "file_bytes",
+            "arena_bytes",
+            "whole_arena_bytes",
+            "layers",
+            "weight_bytes",
+            "mac",
+            "bits",
+        ],
     );
     let json = run(&["bench", &packed, "--json", "--runs", "3", "--isa", "portable"]);
     has(&json, &["isa", "threads", "median_us", "min_us", "layers", "mac_per_cycle", "of_limit"]);
@@ -218,7 +226,8 @@ fn a_footprint_says_what_is_measured_and_what_is_estimated() {
     for target in ["thumbv7em", "thumbv8m", "riscv32", "aarch64"] {
         let args = ["footprint", &file, "--target", target];
         let text = stdout(&bitat(&args));
-        for words in [target, "58,264 B", "48,992 B", "\nmeasured: ", "\nestimated: "] {
+        for words in [target, "58,264 B", "48,992 B", "129,024 B", "\nmeasured: ", "\nestimated: "]
+        {
             assert!(text.contains(words), "'{words}' is not in {text}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
@@ -229,6 +238,8 @@ fn a_footprint_says_what_is_measured_and_what_is_estimated() {
         assert_eq!(number("flash_bytes"), number("code_bytes") + bytes.len() as u64);
         let parts = ["arena_bytes", "stack_bytes", "static_bytes"];
         assert_eq!(number("ram_bytes"), parts.map(number).iter().sum::<u64>());
+        let more = number("whole_ram_bytes") - number("ram_bytes");
+        assert_eq!(number("whole_arena_bytes") - number("arena_bytes"), more);
         let layers = json["layers"].as_array().unwrap();
         let sum = |field| layers.iter().map(|layer| layer[field].as_u64().unwrap()).sum::<u64>();
         assert_eq!(number("instructions"), sum("instructions"));

@@ -103,6 +103,7 @@ fn rust_reads_what_was_written() {
     assert_eq!(exported::TINY_CLASS_NAMES, CLASSES);
     let plan = bitat_runtime::Plan::new(&view).by_rows(&view);
     assert_eq!(exported::TINY_ARENA_BYTES, plan.arena_bytes());
+    assert_eq!(exported::TINY_WHOLE_ARENA_BYTES, bitat_runtime::arena_bytes(&view));
     let numbers = [
         (exported::TINY_MODEL_BYTES, view.file_bytes()),
         (exported::TINY_TENSORS, view.tensor_count()),
@@ -227,7 +228,7 @@ fn the_json_names_what_was_written() {
     let (bytes, arena) = (tiny().len(), exported::TINY_ARENA_BYTES);
     let expected = format!(
         "{{\"name\":\"tiny\",\"files\":[\"{rust}\"],\"file_bytes\":{bytes},\
-         \"arena_bytes\":{arena},\"tensors\":2}}\n"
+         \"arena_bytes\":{arena},\"whole_arena_bytes\":{arena},\"tensors\":2}}\n"
     );
     assert_eq!(json, expected);
 }

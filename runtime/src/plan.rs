@@ -120,7 +120,7 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     /// needs less.
     ///
     /// Tries groups of at most 32 layers, in bands of 1, 2, 4, … rows, 128 bands at
-    /// most. Takes up to 40 bytes of stack per tensor of capacity, and 1 KiB, beside
+    /// most. Takes up to 40 bytes of stack per tensor of capacity, and 3 KiB, beside
     /// the plan.
     #[must_use]
     pub fn by_rows(&self, view: &View<'_>) -> Plan<CAPACITY> {

@@ -32,7 +32,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let name = name(args)?;
     let packed = network::packed(&args.file)?;
     let (view, arena_bytes) = (packed.view(), packed.arena_bytes());
-    let source = Source { name, bytes: packed.bytes(), view, arena_bytes };
+    let whole_arena_bytes = packed.whole_arena_bytes();
+    let source = Source { name, bytes: packed.bytes(), view, arena_bytes, whole_arena_bytes };
     let mut outputs = Vec::new();
     if let Some(path) = &args.c {
         outputs.extend(in_c(&source, path)?);
@@ -49,9 +50,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let files: Vec<String> =
         outputs.iter().map(|(_, path, _)| path.display().to_string()).collect();
     let text = format!(
-        "{file} B of model, {arena} B of arena; identifiers begin with {name}\nwritten: {files}\n",
+        "{file} B of model; {arena} B of arena by rows, {whole} B for whole layers, which is \
+         faster\nidentifiers begin with {name}\nwritten: {files}\n",
         file = human::grouped(source.bytes.len() as u64),
         arena = human::grouped(arena_bytes as u64),
+        whole = human::grouped(whole_arena_bytes as u64),
         name = source.name.lower(),
         files = files.join(", "),
     );
@@ -60,6 +63,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         .with("files", Json::array(files))
         .with("file_bytes", source.bytes.len() as u64)
         .with("arena_bytes", arena_bytes as u64)
+        .with("whole_arena_bytes", whole_arena_bytes as u64)
         .with("tensors", view.tensor_count() as u64);
     context.finish(json, &text)
 }

@@ -44,6 +44,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let view = packed.view();
     let summaries = layers(&view);
     let (model, arena) = (view.file_bytes() as u64, packed.arena_bytes() as u64);
+    let whole = packed.whole_arena_bytes() as u64;
     let flash = measured.code + model;
     let ram = arena + measured.stack + measured.static_ram;
     let mac = summaries.iter().map(|layer| layer.mac).sum();
@@ -65,9 +66,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         .with("model_bytes", model)
         .with("flash_bytes", flash)
         .with("arena_bytes", arena)
+        .with("whole_arena_bytes", whole)
         .with("stack_bytes", measured.stack)
         .with("static_bytes", measured.static_ram)
         .with("ram_bytes", ram)
+        .with("whole_ram_bytes", whole + ram - arena)
         .with("mac", mac)
         .with("instructions", instructions)
         .with("mean_error", estimate.mean_error)
@@ -102,11 +105,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
          code and stack hardly depend on the network\n\
          estimated: instructions, by prices fitted to the measured layers of two networks, of\n\
          which a layer is {mean:.0} % off on average and {largest:.0} % at most, a whole network {whole:.1} %;\n\
-         running by rows, where that makes the arena smaller, is not in it: it added {rows:.0} % at most;\n\
+         they are of whole layers, in the larger arena: running by rows added {rows:.0} % at most;\n\
          a core takes a cycle for each instruction or more, as its memory lets it\n",
         name = view.name(),
         board = target.board(),
-        sizes = sizes(&measured, model, arena),
+        sizes = sizes(&measured, model, [arena, whole]),
         mean = estimate.mean_error,
         largest = estimate.largest_error,
         whole = estimate.network_error,
@@ -115,8 +118,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     context.finish(json, &text)
 }
 
-/// Flash and RAM, and what each is made of.
-fn sizes(measured: &Measured, model: u64, arena: u64) -> Table {
+/// Flash and RAM, and what each is made of: the latter with the arena for layers by
+/// rows, and in all with that for whole layers.
+fn sizes(measured: &Measured, model: u64, [arena, whole]: [u64; 2]) -> Table {
     let mut table =
         Table::new(&[("", Align::Left), ("", Align::Left), ("", Align::Right), ("", Align::Left)]);
     let mut row = |what: &str, of: &str, bytes, from: &str| {
@@ -125,9 +129,12 @@ fn sizes(measured: &Measured, model: u64, arena: u64) -> Table {
     row("flash", "code", measured.code, "measured");
     row("", "model", model, "the file");
     row("", "all", measured.code + model, "");
-    row("RAM", "arena", arena, "the file");
+    let rest = measured.stack + measured.static_ram;
+    row("RAM", "arena", arena, "the file, layers by rows");
     row("", "stack", measured.stack, "measured");
     row("", "static", measured.static_ram, "measured");
-    row("", "all", arena + measured.stack + measured.static_ram, "");
+    row("", "all", arena + rest, "");
+    row("RAM, faster", "arena", whole, "the file, layers whole");
+    row("", "all", whole + rest, "with the same stack and statics");
     table
 }

@@ -22,6 +22,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let json = Json::object()
         .with("file_bytes", view.file_bytes() as u64)
         .with("arena_bytes", packed.arena_bytes() as u64)
+        .with("whole_arena_bytes", packed.whole_arena_bytes() as u64)
         .with("name", view.name())
         .with("input", Json::array([input.height, input.width, input.channels].map(|n| n as u64)))
         .with("mean", Json::array(input.mean.iter().map(|m| f64::from(*m))))
@@ -71,7 +72,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         "{name}: {h}x{w}x{c} → {classes} classes\n\n{table}\n\
          header, records, names, alignment  {frame} B\n\
          file                               {file} B\n\
-         arena                              {arena} B\n",
+         arena, layers by rows              {arena} B\n\
+         arena, layers whole: faster        {whole} B\n",
         name = view.name(),
         h = input.height,
         w = input.width,
@@ -80,6 +82,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         frame = human::grouped(frame),
         file = human::grouped(view.file_bytes() as u64),
         arena = human::grouped(packed.arena_bytes() as u64),
+        whole = human::grouped(packed.whole_arena_bytes() as u64),
     );
     context.finish(json, &text)
 }

@@ -42,7 +42,11 @@ fn header(source: &Source, comment: &str, body: &str) -> String {
          #define {upper}_NAME {}\n",
         literal(source.view.name())
     );
-    for (end, value, meaning) in source.numbers("Bytes of arena that a run needs.") {
+    let arenas = [
+        "Bytes of arena that a run needs: with these bitat_init has layers run by rows.",
+        "Bytes of arena with which bitat_init has layers run whole, which is faster.",
+    ];
+    for (end, value, meaning) in source.numbers(arenas) {
         let _ = writeln!(text, "\n/* {meaning} */\n#define {upper}_{end} {value}");
     }
     let _ = writeln!(

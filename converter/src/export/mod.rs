@@ -22,6 +22,8 @@ pub struct Source<'a> {
     pub view: View<'a>,
     /// Bytes of arena that a run needs, planned by rows.
     pub arena_bytes: usize,
+    /// The same with every layer whole.
+    pub whole_arena_bytes: usize,
 }
 
 impl<'a> Source<'a> {
@@ -31,13 +33,14 @@ impl<'a> Source<'a> {
     }
 
     /// Numbers that a program needs before it runs: name's end, value, meaning.
-    /// What the arena is for, the language says.
-    fn numbers(&self, arena: &'static str) -> [(&'static str, usize, &'static str); 8] {
+    /// What the arenas are for, by rows and whole, the language says.
+    fn numbers(&self, arenas: [&'static str; 2]) -> [(&'static str, usize, &'static str); 9] {
         let input = self.view.input();
         let (height, width, channels) = (input.height, input.width, input.channels);
         [
             ("MODEL_BYTES", self.bytes.len(), "Bytes of the packed file."),
-            ("ARENA_BYTES", self.arena_bytes, arena),
+            ("ARENA_BYTES", self.arena_bytes, arenas[0]),
+            ("WHOLE_ARENA_BYTES", self.whole_arena_bytes, arenas[1]),
             ("TENSORS", self.view.tensor_count(), "Tensors, for which a plan needs room."),
             ("IMAGE_HEIGHT", height, "Rows of an image."),
             ("IMAGE_WIDTH", width, "Columns of an image."),

@@ -29,8 +29,11 @@ pub fn module(source: &Source) -> String {
         "\");\n\n/// Name of the network.\npub const {upper}_NAME: &str = {:?};",
         source.view.name()
     );
-    let arena = "Bytes of arena that a run needs, planned by `Network::by_rows`.";
-    for (end, value, meaning) in source.numbers(arena) {
+    let arenas = [
+        "Bytes of arena that a run needs, planned by `Network::by_rows`.",
+        "Bytes of arena that a run needs layer by layer, which is faster.",
+    ];
+    for (end, value, meaning) in source.numbers(arenas) {
         let _ = writeln!(text, "\n/// {meaning}\npub const {upper}_{end}: usize = {value};");
     }
     let names = source.class_names();

@@ -88,6 +88,11 @@ impl Packed {
         Plan::new(&view).by_rows(&view).arena_bytes()
     }
 
+    /// Bytes of arena with which every layer runs whole, which is faster.
+    pub fn whole_arena_bytes(&self) -> usize {
+        bitat_runtime::arena_bytes(&self.view())
+    }
+
     /// The size of its images.
     pub fn fit(&self) -> Fit {
         let input = self.view().input();
@@ -125,9 +130,17 @@ impl Packed {
     /// As [`Packed::runner`].
     pub fn runner_on(&self, kernels: Kernels, pool: Arc<Pool>) -> Result<Runner<'_>, Error> {
         let network = Network::new(self.view(), kernels).for_threads(Threads::new(pool.threads()));
-        let memory = vec![0; network.arena_bytes() + ARENA_LINE - 1];
-        let scores = vec![0; self.view().class_count()];
-        Ok(Runner { network, pool, memory, scores })
+        Ok(Runner::new(network, pool))
+    }
+
+    /// A runner that runs as a device does that has no more than
+    /// [`Packed::arena_bytes`].
+    ///
+    /// # Errors
+    /// As [`Packed::runner`].
+    pub fn runner_by_rows(&self, kernels: Kernels) -> Result<Runner<'_>, Error> {
+        let network = Network::new(self.view(), kernels).by_rows();
+        Ok(Runner::new(network, Arc::new(threads(1)?)))
     }
 
     /// Scores every image of a data set, on all cores.
@@ -213,7 +226,13 @@ pub struct Runner<'a> {
     scores: Vec<i32>,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    fn new(network: Network<'a>, pool: Arc<Pool>) -> Runner<'a> {
+        let memory = vec![0; network.arena_bytes() + ARENA_LINE - 1];
+        let scores = vec![0; network.view().class_count()];
+        Runner { network, pool, memory, scores }
+    }
+
     /// The kernels.
     pub fn kernels(&self) -> Kernels {
         self.network.kernels()

@@ -12,8 +12,11 @@
 /* Bytes of the packed file. */
 #define TINY_MODEL_BYTES 284
 
-/* Bytes of arena that a run needs. */
+/* Bytes of arena that a run needs: with these bitat_init has layers run by rows. */
 #define TINY_ARENA_BYTES 96
+
+/* Bytes of arena with which bitat_init has layers run whole, which is faster. */
+#define TINY_WHOLE_ARENA_BYTES 96
 
 /* Tensors, for which a plan needs room. */
 #define TINY_TENSORS 2

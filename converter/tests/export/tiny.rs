@@ -29,6 +29,9 @@ pub const TINY_MODEL_BYTES: usize = 284;
 /// Bytes of arena that a run needs, planned by `Network::by_rows`.
 pub const TINY_ARENA_BYTES: usize = 96;
 
+/// Bytes of arena that a run needs layer by layer, which is faster.
+pub const TINY_WHOLE_ARENA_BYTES: usize = 96;
+
 /// Tensors, for which a plan needs room.
 pub const TINY_TENSORS: usize = 2;
 
