@@ -2,17 +2,19 @@
 //!
 //! 1. **Runtime = oracle.** On a few images every tensor of every layer is
 //!    compared with the oracle on every instruction set there is. These are
-//!    integers: one that differs is a fault of the runtime.
+//!    integers: one that differs is a fault of the runtime. So it is with the
+//!    network by rows, as a device runs it, whose tensors are compared where all
+//!    their rows exist.
 //! 2. **Layer = layer.** On an image every packed layer is compared with the
 //!    trained one, each given the *packed* network's inputs, so that nothing
 //!    adds up: a stream may differ by the roundings of its epilogue and no
 //!    more, a sign only where the float value lies on its threshold, or as near
 //!    it as those roundings where the values themselves are not written. So the
 //!    integers mean what was trained.
-//! 3. **Runtime = trainer.** All test images go through the file and, as the
-//!    deployed network (see [`crate::lower::Deployed`]), through the trainer's
-//!    engine, which shares no code with runtime, kernels and oracle. Every
-//!    score of every image is the same integer, or there is no file.
+//! 3. **Runtime = trainer.** All test images go through the file, layer by layer
+//!    and by rows, and, as the deployed network (see [`crate::lower::Deployed`]),
+//!    through the trainer's engine, which shares no code with runtime, kernels and
+//!    oracle. Every score of every image is the same integer, or there is no file.
 //! 4. **Network ≈ simulation.** All test images go through the network in the
 //!    floats it was trained in. Those know nothing of the roundings to fixed
 //!    point: where a value lies near a threshold the two may part, and a bit
@@ -66,8 +68,10 @@ pub struct Proof {
     pub isas: Vec<&'static str>,
     /// Largest difference between a packed and a trained layer, in units of the stream.
     pub worst_units: f64,
-    /// Bytes of arena.
+    /// Bytes of arena on a device: by rows.
     pub arena_bytes: usize,
+    /// Bytes of arena with which every layer runs whole.
+    pub whole_arena_bytes: usize,
 }
 
 /// Proves `file`, which `lowered` was written to.
@@ -91,7 +95,8 @@ pub fn prove(
         let trace = bitat_reference::run(&lowered.model, &pixels)
             .map_err(|e| Error::model(format!("the oracle refuses the network: {e}")))?;
         for &set in &kernels {
-            against_oracle(&packed, lowered, &trace, &pixels, set)?;
+            against_oracle(&mut packed.runner(set)?, lowered, &trace, &pixels)?;
+            against_oracle(&mut packed.runner_by_rows(set)?, lowered, &trace, &pixels)?;
         }
         against_trainer(lowered, material, &trace, &pixels)?;
         if image == 0 {
@@ -127,6 +132,7 @@ pub fn prove(
         isas: kernels.iter().map(|k| k.isa().name()).collect(),
         worst_units,
         arena_bytes: packed.arena_bytes(),
+        whole_arena_bytes: packed.whole_arena_bytes(),
     })
 }
 
@@ -178,7 +184,8 @@ fn centred(lowered: &Lowered) -> Result<Preprocess, Error> {
 /// told how many are done and may stop.
 ///
 /// # Errors
-/// The first image of which a score differs.
+/// The first image of which a score differs, between the runs of the packed network
+/// or from the trainer's.
 fn score_by_score(
     packed: &Packed,
     lowered: &Lowered,
@@ -187,8 +194,10 @@ fn score_by_score(
 ) -> Result<[Scores; 2], Error> {
     let mut deployed = lowered.deployed.graph.clone();
     let mut net = Net::new(&deployed, BATCH, Purpose::Eval, &[])?;
-    let runners = (0..rayon::current_num_threads()).map(|_| packed.runner(Kernels::best()));
-    let mut runners = runners.collect::<Result<Vec<Runner>, Error>>()?;
+    let kernels = Kernels::best();
+    let runners = (0..rayon::current_num_threads())
+        .map(|_| Ok([packed.runner(kernels)?, packed.runner_by_rows(kernels)?]));
+    let mut runners = runners.collect::<Result<Vec<[Runner; 2]>, Error>>()?;
     let classes = packed.view().class_count();
     let mut found = vec![0; BATCH * classes];
     let mut scores = [Scores::new(classes), Scores::new(classes)];
@@ -224,9 +233,9 @@ fn score_by_score(
 }
 
 /// The packed network's scores of the test images from `first` on, a row of
-/// `classes` each; every runner takes its share.
+/// `classes` each, by two runners that must agree; every pair takes its share.
 fn run_all(
-    runners: &mut [Runner],
+    runners: &mut [[Runner; 2]],
     material: &Material,
     first: usize,
     classes: usize,
@@ -234,14 +243,29 @@ fn run_all(
 ) -> Result<(), Error> {
     let share = (scores.len() / classes).div_ceil(runners.len());
     let parts = runners.par_iter_mut().zip(scores.par_chunks_mut(share * classes)).enumerate();
-    parts.try_for_each(|(part, (runner, scores))| {
+    parts.try_for_each(|(part, ([whole, by_rows], scores))| {
         let mut pixels = vec![0; material.fit.bytes()];
         for (i, row) in scores.chunks_mut(classes).enumerate() {
-            material.test.read(first + part * share + i, &material.fit, &mut pixels)?;
-            row.copy_from_slice(runner.run(&pixels)?);
+            let image = first + part * share + i;
+            material.test.read(image, &material.fit, &mut pixels)?;
+            row.copy_from_slice(whole.run(&pixels)?);
+            agree(image, row, by_rows.run(&pixels)?)?;
         }
         Ok(())
     })
+}
+
+/// Refuses scores by rows that are not those layer by layer.
+fn agree(image: usize, whole: &[i32], by_rows: &[i32]) -> Result<(), Error> {
+    match whole.iter().zip(by_rows).position(|(w, r)| w != r) {
+        None => Ok(()),
+        Some(class) => Err(Error::model(format!(
+            "test image {image}: the packed network gives class {class} the score {} layer by \
+             layer and {} by rows; this is a fault of the runtime, please report it; nothing was \
+             written",
+            whole[class], by_rows[class],
+        ))),
+    }
 }
 
 /// Refuses roundings that move the accuracy by more than the images that
@@ -268,19 +292,18 @@ fn compare(packed: &Scores, simulated: &Scores) -> Result<(), Error> {
     )))
 }
 
-/// Compares every tensor with the oracle's.
+/// Compares every tensor that the runner shows with the oracle's.
 ///
 /// # Errors
 /// The first layer that differs.
 pub(crate) fn against_oracle(
-    packed: &Packed,
+    runner: &mut Runner,
     lowered: &Lowered,
     trace: &Trace,
     pixels: &[u8],
-    kernels: Kernels,
 ) -> Result<(), Error> {
     let mut differs = None;
-    packed.runner(kernels)?.run_with(pixels, |step| {
+    runner.run_with(pixels, |step| {
         let same = |(id, values): &(u16, Values)| equal(lowered, trace, *id, values);
         if differs.is_none() && !step.outputs.iter().all(same) {
             differs = Some(step.layer);
@@ -291,8 +314,8 @@ pub(crate) fn against_oracle(
         Some(layer) => Err(Error::model(format!(
             "layer '{}': the {} kernels and the oracle differ; this is a fault of the runtime, \
              please report it; nothing was written",
-            packed.view().layer(layer).name,
-            kernels.isa(),
+            lowered.model.layers[layer].name,
+            runner.kernels().isa(),
         ))),
     }
 }
@@ -530,6 +553,13 @@ mod tests {
             scores(std::iter::repeat_n(0, right).chain(std::iter::repeat_n(1, wrong)))
         };
         compare(&made(packed), &made(simulated))
+    }
+
+    #[test]
+    fn a_score_that_is_another_by_rows_is_refused_and_named() {
+        assert!(agree(7, &[3, -4], &[3, -4]).is_ok());
+        let error = agree(7, &[3, -4], &[3, -5]).unwrap_err().to_string();
+        assert!(error.contains("test image 7") && error.contains("class 1"), "{error}");
     }
 
     #[test]

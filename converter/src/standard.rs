@@ -234,7 +234,11 @@ mod tests {
             let image: Vec<u8> = (0..packed.fit().bytes()).map(noise).collect();
             let trace = bitat_reference::run(&lowered.model, &image).unwrap();
             for kernels in crate::packed::available() {
-                against_oracle(&packed, &lowered, &trace, &image, kernels).unwrap();
+                for mut runner in
+                    [packed.runner(kernels), packed.runner_by_rows(kernels)].map(Result::unwrap)
+                {
+                    against_oracle(&mut runner, &lowered, &trace, &image).unwrap();
+                }
             }
             for tensor in 1..lowered.model.tensors.len() {
                 let (least, found, most) = match trace.tensor(tensor as u16).unwrap() {

@@ -101,6 +101,7 @@ pub(super) fn json(converted: &Converted) -> Json {
         .with("images", proof.packed.images() as u64)
         .with("file_bytes", converted.file.len() as u64)
         .with("arena_bytes", proof.arena_bytes as u64)
+        .with("whole_arena_bytes", proof.whole_arena_bytes as u64)
         .with("oracle_images", proof.oracle_images as u64)
         .with("oracle_isas", Json::array(proof.isas.iter().copied()))
 }
@@ -143,6 +144,7 @@ fn text(converted: &Converted, output: &str) -> Result<String, Error> {
     table.row(&["  1-bit weights".into(), human::bytes(bytes(1))]);
     table.row(&["  8-bit weights".into(), human::bytes(bytes(8))]);
     table.row(&["arena".into(), human::bytes(proof.arena_bytes as u64)]);
+    table.row(&["  for whole layers".into(), human::bytes(proof.whole_arena_bytes as u64)]);
     Ok(format!(
         "{table}\nproven against the oracle on {} images with {}; written to {output}\n",
         proof.oracle_images,
