@@ -1,10 +1,11 @@
-/* A plugin for QEMU's user-mode emulation: how often each translated block of
- * the program was executed.
+/* A plugin for QEMU: how often each translated block of a program was executed, and
+ * how often something else than what stands behind it came next.
  *
  *     qemu-aarch64 -plugin blocks.so,out=FILE PROGRAM
  *
- * FILE gets the address of the program's entry, and a line per block: address of
- * its first instruction, instructions, executions. Packages of QEMU do not bring
+ * FILE gets the address of the program's entry (0 where a whole machine is emulated),
+ * and a line per block: address of its first instruction, instructions, executions,
+ * jumps at its end. The jumps are right for a program of one thread. Packages of QEMU do not bring
  * the header of the plugin interface; what is used of it, version 1, is declared
  * here.
  */
@@ -15,6 +16,7 @@
 
 typedef uint64_t plugin_id;
 struct qemu_plugin_tb;
+struct qemu_plugin_insn;
 
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
                                            void (*translated)(plugin_id, struct qemu_plugin_tb *));
@@ -25,6 +27,9 @@ void qemu_plugin_register_atexit_cb(plugin_id id, void (*ended)(plugin_id, void 
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 uint64_t qemu_plugin_entry_code(void);
 uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t index);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 
 #define EXPORT __attribute__((visibility("default")))
 #define NO_REGISTERS 0
@@ -35,15 +40,19 @@ EXPORT int qemu_plugin_version = 1;
  * has several of these. */
 struct block {
     struct block *next;
-    uint64_t address, instructions, executions;
+    uint64_t address, end, instructions, executions, jumps;
 };
 
-static struct block *blocks;
+static struct block *blocks, *before;
 static const char *out;
 
 static void executed(unsigned cpu, void *data) {
     (void)cpu;
-    ((struct block *)data)->executions++;
+    struct block *block = data;
+    block->executions++;
+    if (before != NULL && before->end != block->address)
+        before->jumps++;
+    before = block;
 }
 
 static void translated(plugin_id id, struct qemu_plugin_tb *tb) {
@@ -53,7 +62,10 @@ static void translated(plugin_id id, struct qemu_plugin_tb *tb) {
         fputs("blocks: out of memory\n", stderr);
         exit(1);
     }
-    *block = (struct block){blocks, qemu_plugin_tb_vaddr(tb), qemu_plugin_tb_n_insns(tb), 0};
+    size_t count = qemu_plugin_tb_n_insns(tb);
+    const struct qemu_plugin_insn *last = qemu_plugin_tb_get_insn(tb, count - 1);
+    uint64_t end = qemu_plugin_insn_vaddr(last) + qemu_plugin_insn_size(last);
+    *block = (struct block){blocks, qemu_plugin_tb_vaddr(tb), end, count, 0, 0};
     blocks = block;
     qemu_plugin_register_vcpu_tb_exec_cb(tb, executed, NO_REGISTERS, block);
 }
@@ -68,8 +80,8 @@ static void ended(plugin_id id, void *data) {
     }
     fprintf(file, "%" PRIx64 "\n", qemu_plugin_entry_code());
     for (const struct block *block = blocks; block != NULL; block = block->next)
-        fprintf(file, "%" PRIx64 " %" PRIu64 " %" PRIu64 "\n", block->address,
-                block->instructions, block->executions);
+        fprintf(file, "%" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", block->address,
+                block->instructions, block->executions, block->jumps);
     fclose(file);
 }
 

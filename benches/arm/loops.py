@@ -51,7 +51,7 @@ class Program:
         moved = int(lines[0], 16) - self.entry
         counts = collections.Counter()
         for line in lines[1:]:
-            address, instructions, times = line.split()
+            address, instructions, times, _ = line.split()
             first = int(address, 16) - moved
             for i in range(int(instructions)):
                 counts[first + 4 * i] += int(times)

@@ -244,6 +244,14 @@ fn a_footprint_says_what_is_measured_and_what_is_estimated() {
         let sum = |field| layers.iter().map(|layer| layer[field].as_u64().unwrap()).sum::<u64>();
         assert_eq!(number("instructions"), sum("instructions"));
         assert_eq!(number("mac"), sum("mac"));
+        assert_eq!(text.contains("modelled: cycles"), target == "thumbv7em");
+        if target == "thumbv7em" {
+            let ratio = number("cycles") as f64 / number("instructions") as f64;
+            assert!((1.3..1.6).contains(&ratio), "{ratio}");
+            assert!(sum("cycles").abs_diff(number("cycles")) <= layers.len() as u64);
+        } else {
+            assert!(json["cycles"].is_null() && layers[0]["cycles"].is_null(), "{json}");
+        }
         instructions.push(number("instructions"));
     }
     // DSP instructions save some, vectors most.

@@ -57,7 +57,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
             .with("op", layer.op)
             .with("mac", layer.mac)
             .with("instructions", *instructions)
+            .with("cycles", instructions.and_then(|count| estimate.cycles_of(count)))
     });
+    let cycles = instructions.and_then(|count| estimate.cycles_of(count));
     let json = Json::object()
         .with("network", view.name())
         .with("target", target.name())
@@ -73,32 +75,51 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
         .with("whole_ram_bytes", whole + ram - arena)
         .with("mac", mac)
         .with("instructions", instructions)
+        .with("cycles", cycles)
+        .with("cycles_per_instruction", estimate.cycles.map(Json::array))
         .with("mean_error", estimate.mean_error)
         .with("largest_error", estimate.largest_error)
         .with("network_error", estimate.network_error)
         .with("by_rows", estimate.by_rows)
         .with("layers", Json::array(each));
 
-    let mut table = Table::new(&[
+    let columns = [
         ("layer", Align::Left),
         ("operation", Align::Left),
         ("output", Align::Left),
         ("MAC", Align::Right),
         ("instructions", Align::Right),
-    ]);
+        ("cycles", Align::Right),
+    ];
+    // None of them known for a processor that was not modelled.
+    let shown = columns.len() - usize::from(estimate.cycles.is_none());
+    let mut table = Table::new(&columns[..shown]);
     let number = |count: Option<u64>| count.map_or("not known".to_owned(), human::grouped);
+    let cost = |count: Option<u64>| {
+        [number(count), number(count.and_then(|count| estimate.cycles_of(count)))]
+    };
     for (layer, instructions) in summaries.iter().zip(&estimate.layers) {
         let [h, w, c] = layer.output;
-        table.row(&[
+        let of = [
             layer.name.clone(),
             layer.op.to_owned(),
             format!("{h}x{w}x{c}"),
             human::grouped(layer.mac),
-            number(*instructions),
-        ]);
+        ];
+        table.row(&[&of[..], &cost(*instructions)].concat()[..shown]);
     }
     let all = ["all layers", "", ""].map(str::to_owned);
-    table.rule().row(&[&all[..], &[human::grouped(mac), number(instructions)]].concat());
+    let sums = [&all[..], &[human::grouped(mac)], &cost(instructions)].concat();
+    table.rule().row(&sums[..shown]);
+    let speed = match estimate.cycles {
+        Some([fewest, most]) => format!(
+            "modelled: cycles, {fewest:.2} to {most:.2} for an instruction by Arm's table, here the \
+             middle;\nmemory that does not answer at once takes more"
+        ),
+        None => {
+            "a core takes a cycle for each instruction or more, as its memory lets it".to_owned()
+        }
+    };
     let text = format!(
         "{name} on {target} ({board})\n\n{table}\n{sizes}\n\
          measured: the example firmware for {board}, printing included, under an emulator;\n\
@@ -106,7 +127,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
          estimated: instructions, by prices fitted to the measured layers of two networks, of\n\
          which a layer is {mean:.0} % off on average and {largest:.0} % at most, a whole network {whole:.1} %;\n\
          they are of whole layers, in the larger arena: running by rows added {rows:.0} % at most;\n\
-         a core takes a cycle for each instruction or more, as its memory lets it\n",
+         {speed}\n",
         name = view.name(),
         board = target.board(),
         sizes = sizes(&measured, model, [arena, whole]),

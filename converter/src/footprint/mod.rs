@@ -3,7 +3,8 @@
 //! Code, stack and static memory were measured on the boards of the example firmware
 //! (`boards.tsv`), what each layer of its networks executes too (`layers.tsv`);
 //! `.ci/firmware.sh --record` writes both files, and `.ci/firmware.sh` holds what it
-//! measures against the first. Model and arena are the file's own.
+//! measures against the first. Model and arena are the file's own. What an instruction
+//! takes on a Cortex-M4 is modelled by `benches/arm/cortex_m4.py` (`cycles.tsv`).
 
 mod cost;
 
@@ -23,6 +24,9 @@ const BOARDS: &str = include_str!("boards.tsv");
 
 /// Network, layer or [`ALL`], instructions by board in the order of [`Target::ALL`].
 const LAYERS: &str = include_str!("layers.tsv");
+
+/// Board, network, cycles for an instruction: fewest, most.
+const CYCLES: &str = include_str!("cycles.tsv");
 
 /// Stands for all layers, run one after the other.
 const ALL: &str = "-";
@@ -110,6 +114,9 @@ pub struct Estimate {
     pub network_error: f64,
     /// What running by rows, which no estimate has, adds to a network at most, percent.
     pub by_rows: f64,
+    /// Cycles that an instruction takes, in the mean of all that a network executes:
+    /// fewest and most; `None` for a processor that was not modelled.
+    pub cycles: Option<[f64; 2]>,
 }
 
 impl Estimate {
@@ -151,7 +158,14 @@ impl Estimate {
             largest_error: errors.fold(0.0, f64::max),
             network_error,
             by_rows,
+            cycles: cycles(target),
         })
+    }
+
+    /// Cycles of so many instructions: the middle of fewest and most.
+    pub fn cycles_of(&self, instructions: u64) -> Option<u64> {
+        let [fewest, most] = self.cycles?;
+        Some((instructions as f64 * (fewest + most) / 2.0).round() as u64)
     }
 }
 
@@ -189,6 +203,13 @@ fn whole(name: &str, target: Target) -> f64 {
 fn by_rows_of(name: &str, target: Target) -> f64 {
     let mut recorded = rows(BOARDS).filter(|row| row[0] == target.board() && row[1] == name);
     recorded.next().map_or(f64::NAN, |row| number(row[5]) as f64)
+}
+
+/// What an instruction takes, over the networks measured: fewest cycles, most.
+fn cycles(target: Target) -> Option<[f64; 2]> {
+    let of = rows(CYCLES).filter(|row| row[0] == target.board());
+    let rates = of.map(|row| [&row[2], &row[3]].map(|cell| cell.parse().unwrap_or(f64::NAN)));
+    rates.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])])
 }
 
 /// The cell of [`LAYERS`] that is a target's.
@@ -239,6 +260,9 @@ mod tests {
         }
         let lines = rows(LAYERS).filter(|row| row[1] != ALL).count();
         assert_eq!(layers, 4 * lines, "no line is of another network");
+        // The core takes no two instructions at once.
+        let [fewest, most] = cycles(Target::Thumbv7em).unwrap();
+        assert!(1.0 < fewest && fewest < most && most < 2.0, "{fewest}, {most}");
     }
 
     /// What layers take one by one, added up, is what a picture was measured to take;
