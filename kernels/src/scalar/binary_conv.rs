@@ -9,6 +9,11 @@
 //!
 //! Cost per step and 4 output channels (32 binary multiply-accumulates): half a
 //! load and a multiplication, 1 load, 1 xor, 11 operations to count and add.
+//!
+//! Adding bits by full adders first (carry-save, four steps to one count) is fewer
+//! operations in the loop, but three counts at its end, of the few steps that a layer
+//! has, and more values than registers: on a Cortex-M4 it took 20.7 million
+//! instructions for the network of `models/vww` in place of 19.7.
 
 use super::epilogue::Sink;
 use super::positive;
