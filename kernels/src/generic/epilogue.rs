@@ -229,6 +229,17 @@ pub(crate) struct Row<'r> {
     pub(super) shortcut: Option<RowShortcut<'r>>,
 }
 
+/// See [`Row::plain`].
+#[cfg(target_arch = "x86_64")]
+pub(crate) struct PlainRow<'r> {
+    pub(crate) stream: &'r mut [i16],
+    pub(crate) bits: Option<&'r mut [u8]>,
+    /// Elements per pixel of the stream.
+    pub(crate) channels: usize,
+    /// Bytes per pixel of bits.
+    pub(crate) pixel: usize,
+}
+
 /// Where the parameters come from; what an epilogue lacks is empty.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Sources<'r> {
@@ -282,6 +293,28 @@ impl Row<'_> {
             found.sign = load16_padded(lanes, sign);
         }
         found
+    }
+
+    /// If this becomes a stream, and perhaps bits, by a shift to the right and a shifted
+    /// PReLU, without a shortcut: that shift.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn plain_shift(&self) -> Option<u32> {
+        let plain =
+            self.sources.prelu.is_some() && self.stream.is_some() && self.shortcut.is_none();
+        self.shift().filter(|&shift| plain && shift <= 0).map(|shift| shift.unsigned_abs().into())
+    }
+
+    /// The stream, and the bits, from pixel `column` on.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn plain(&mut self, column: usize) -> Option<PlainRow<'_>> {
+        let Row { channels, pixel, .. } = *self;
+        Some(PlainRow {
+            stream: &mut self.stream.as_deref_mut()?[column * channels..],
+            bits: self.bits.as_deref_mut().map(|bits| &mut bits[column * pixel..]),
+            channels,
+            pixel,
+        })
     }
 
     /// For a function that is not inlined.
@@ -589,7 +622,7 @@ pub(super) fn exist(count: usize) -> u32 {
 /// start of `to`. The first of a 64-bit word writes all of it, so that its tail
 /// is 0.
 #[inline(always)]
-pub(super) fn put_word<const N: usize>(to: &mut [u8], channel: usize, below: u32) {
+pub(crate) fn put_word<const N: usize>(to: &mut [u8], channel: usize, below: u32) {
     if channel.is_multiple_of(64) {
         if let Some(to) = to.first_chunk_mut() {
             *to = u64::from(below).to_le_bytes();

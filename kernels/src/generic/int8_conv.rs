@@ -70,6 +70,12 @@ pub(crate) trait Dot: Outline {
     ) -> usize {
         0
     }
+    /// Does all channels of a run of pixels in a way of the set's own, or nothing:
+    /// `false`.
+    #[inline(always)]
+    fn pass(self, _laid: &Laid<'_>, _weights: &[i8], _out: &mut Row<'_>) -> bool {
+        false
+    }
     /// The accumulators as the epilogue takes them.
     fn sum(self, sum: Self::Sum) -> <Self::L as Lanes>::I32;
     /// The same after the shift to 16 bits ([`Lanes::shift_to_16`]).
@@ -80,6 +86,20 @@ pub(crate) trait Dot: Outline {
     /// Lays out 16 values, pixel − zero or narrowed, in the first 16 times
     /// [`Dot::BYTES`] of `to`, which has them.
     fn put(self, value: <Self::L as Lanes>::I16, to: &mut [u8]);
+}
+
+/// The windows of a run of pixels of one row.
+pub(crate) struct Laid<'w> {
+    /// All that are laid out, those of an input of zeros first.
+    pub(crate) windows: &'w [u8],
+    /// Bytes from one to the next.
+    pub(crate) stride: usize,
+    /// Windows of an input of zeros: 1, or 0 where nothing is taken off.
+    pub(crate) neutral: usize,
+    /// Values of a window.
+    pub(crate) depth: usize,
+    /// The first pixel's.
+    pub(crate) column: usize,
 }
 
 /// The whole operation, in tiles of P pixels: as many as the registers hold.
@@ -178,6 +198,11 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                 let places = &mut windows[(neutral + inside.start - column) * stride..];
                 whole_windows(isa, conv, source, row, inside, places, stride);
             }
+            let windows = &windows[..(neutral + pixels) * stride];
+            let laid = Laid { windows, stride, neutral, depth, column };
+            if isa.pass(&laid, weights, &mut out) {
+                continue;
+            }
             for first in (0..channels).step_by(INT8_LANES) {
                 let count = int8_lanes(first, channels);
                 let at = At { column, channel: first, count };
@@ -186,7 +211,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                     isa,
                     weights,
                     depth,
-                    windows: &windows[..(neutral + pixels) * stride],
+                    windows,
                     stride,
                     neutral,
                     parameters: out.parameters(lanes, first),

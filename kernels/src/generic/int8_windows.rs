@@ -81,6 +81,30 @@ pub(super) fn whole_windows<S: Dot>(
     let y = (row * window.stride_h).wrapping_sub(window.pad_top);
     let kernel_row = window.kernel_w * shape.c;
     let step = window.stride_w * shape.c;
+    if let (Source::Image { pixels, .. }, 1, 3, 3, 0..=LANES) =
+        (source, S::BYTES, window.kernel_h, inside.len(), kernel_row)
+    {
+        // Most often: one loop for the three rows, unless they reach past the image's
+        // end.
+        let reach = (columns.len() - 1) * step + LANES;
+        let line = |ky: usize| {
+            let first = ((y + ky) * shape.w + x) * shape.c;
+            pixels.get(first..first + reach)
+        };
+        if let (Some(upper), Some(middle), Some(lower)) = (line(0), line(1), line(2)) {
+            let places = windows.chunks_exact_mut(stride).take(columns.len());
+            for (p, place) in places.enumerate() {
+                for (ky, line) in [upper, middle, lower].into_iter().enumerate() {
+                    if let (Some(to), Some(from)) =
+                        (place[ky * kernel_row..].first_chunk_mut(), line[p * step..].first_chunk())
+                    {
+                        *to = flipped::<S>(from);
+                    }
+                }
+            }
+            return;
+        }
+    }
     for ky in 0..window.kernel_h {
         let element =
             (y.wrapping_add(ky).wrapping_mul(shape.w).wrapping_add(x)).wrapping_mul(shape.c);

@@ -3,8 +3,9 @@
 
 use core::arch::x86_64::*;
 
-use super::Avx512;
-use crate::generic::int8_conv::Dot;
+use super::{Avx512, stem_pass};
+use crate::generic::epilogue::Row;
+use crate::generic::int8_conv::{Dot, Laid};
 use crate::x86::avx2::Avx2;
 
 impl Dot for Avx512 {
@@ -38,6 +39,10 @@ impl Dot for Avx512 {
         let x = i32::from_ne_bytes(*x.first_chunk().expect("4 values"));
         // SAFETY: `self` proves AVX-512 F and VNNI.
         unsafe { _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(x), weights) }
+    }
+    #[inline(always)]
+    fn pass(self, laid: &Laid<'_>, weights: &[i8], out: &mut Row<'_>) -> bool {
+        stem_pass::run(self, laid, weights, out)
     }
     #[inline(always)]
     fn sum(self, sum: __m512i) -> [__m256i; 2] {

@@ -11,6 +11,7 @@ mod lanes;
 #[cfg(feature = "std")]
 mod peak;
 mod pointwise_pass;
+mod stem_pass;
 
 use super::avx2::Avx2;
 use crate::generic::lanes::{Outline, Work};

@@ -11,6 +11,10 @@
 //! A tile's loop has no bounds to check, which would take more registers than there
 //! are: [`Block::run`] looks at everything once.
 
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
+
 use core::arch::x86_64::*;
 use core::ops::Range;
 
