@@ -239,6 +239,16 @@ impl Avx512 {
         }
     }
 
+    /// 16 lanes and the next 16 in their order, of what packing two registers gives.
+    #[inline(always)]
+    pub(super) fn sorted(self, packed: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe {
+            let places = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+            _mm512_permutexvar_epi64(places, packed)
+        }
+    }
+
     /// All lanes the same.
     #[inline(always)]
     pub(super) fn splat32(self, value: i32) -> __m512i {

@@ -84,8 +84,26 @@ pub(super) fn suits(job: &BinaryJob<'_>) -> Option<Shift> {
 }
 
 /// The whole operation, which [`suits`].
-#[inline(always)]
 pub(super) fn run(isa: Avx512, job: BinaryJob<'_>, shift: Shift) {
+    isa.outline(Whole { isa, job, shift });
+}
+
+/// Apart from what other layers take, so that neither costs the other registers.
+struct Whole<'a> {
+    isa: Avx512,
+    job: BinaryJob<'a>,
+    shift: Shift,
+}
+
+impl Work for Whole<'_> {
+    #[inline(always)]
+    fn run(self) {
+        whole(self.isa, self.job, self.shift);
+    }
+}
+
+#[inline(always)]
+fn whole(isa: Avx512, job: BinaryJob<'_>, shift: Shift) {
     let BinaryJob { conv, input, weights, rows, epilogue, .. } = job;
     let channels = conv.output.c;
     let steps = conv.input.c.div_ceil(8);

@@ -1,6 +1,7 @@
-//! 8-bit convolution of small windows, as the first layer of a network has them: 32
+//! 8-bit convolution without a shortcut, as the first layer of a network is one: 32
 //! channels at a time, from the laid-out windows to the stores. The weights of a 3×3
-//! window over one or three channels stay in registers.
+//! window over one or three channels stay in registers; those of longer windows are
+//! loaded once for a tile of pixels.
 
 // Fixed loops over indices are unrolled into registers; iterators over the same
 // arrays often are not.
@@ -9,7 +10,7 @@
 use core::arch::x86_64::*;
 
 use super::Avx512;
-use crate::generic::epilogue::{PlainRow, Row, put_word};
+use crate::generic::epilogue::{Parameters, PlainRow, Row, put_word};
 use crate::generic::int8_conv::Laid;
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
 use crate::layout::{INT8_GROUP, INT8_LANES};
@@ -17,27 +18,34 @@ use crate::layout::{INT8_GROUP, INT8_LANES};
 /// Bytes of 16 channels' weights of one group.
 const GROUP_BYTES: usize = INT8_LANES * INT8_GROUP;
 
+/// Pixels of a tile.
+const TILE: usize = 4;
+
 /// All channels of a run of pixels, or nothing: `false`.
 #[inline(always)]
 pub(super) fn run(isa: Avx512, laid: &Laid<'_>, weights: &[i8], out: &mut Row<'_>) -> bool {
-    let groups = laid.depth / INT8_GROUP;
     let channels = weights.len() / laid.depth;
-    if !channels.is_multiple_of(WIDE) || !(groups == 3 || groups == 7) || laid.neutral != 1 {
+    let pixels = laid.windows.len() / laid.stride - 1;
+    let groups = laid.depth / INT8_GROUP;
+    let short = matches!(groups, 3 | 7);
+    if !channels.is_multiple_of(WIDE) || laid.neutral != 1 || !(short || pixels >= TILE) {
         return false;
     }
     let Some(shift) = out.plain_shift() else { return false };
     for (block, weights) in weights.chunks_exact(WIDE * laid.depth).enumerate() {
         let channel = block * WIDE;
+        let block = Block { isa, laid, weights, channel, shift, out };
         match groups {
-            3 => isa.outline(Block::<3> { isa, laid, weights, channel, shift, out }),
-            _ => isa.outline(Block::<7> { isa, laid, weights, channel, shift, out }),
+            3 => isa.outline(Short::<3>(block)),
+            7 => isa.outline(Short::<7>(block)),
+            _ => isa.outline(Long(block)),
         }
     }
     true
 }
 
-/// 32 channels; windows of G groups of 4 values.
-struct Block<'b, 'r, const G: usize> {
+/// 32 channels.
+struct Block<'b, 'r> {
     isa: Avx512,
     laid: &'b Laid<'b>,
     weights: &'b [i8],
@@ -47,51 +55,165 @@ struct Block<'b, 'r, const G: usize> {
     out: &'b mut Row<'r>,
 }
 
-impl<const G: usize> Work for Block<'_, '_, G> {
+impl<'b> Block<'b, '_> {
+    /// Both halves of the channels, group by group.
+    #[inline(always)]
+    fn halves(&self) -> [&'b [[i8; GROUP_BYTES]]; 2] {
+        let (first, second) = self.weights.split_at(self.weights.len() / 2);
+        [first.as_chunks().0, second.as_chunks().0]
+    }
+
+    /// What sums start from, given those of the window of zeros: that is taken off
+    /// each, and they are to be rounded by the shift.
+    #[inline(always)]
+    fn start(&self, [low, high]: [__m512i; 2]) -> [__m512i; 2] {
+        let half = self.isa.splat32((1 << self.shift) >> 1);
+        // SAFETY: `isa` proves AVX-512 F.
+        unsafe { [_mm512_sub_epi32(half, low), _mm512_sub_epi32(half, high)] }
+    }
+}
+
+/// The sums of 32 channels, shifted and saturated to 16 bits.
+#[inline(always)]
+fn shifted(_: Avx512, [low, high]: [__m512i; 2], shift: u32) -> __m512i {
+    // SAFETY: an `Avx512` proves AVX-512 F and BW.
+    unsafe {
+        let count = _mm_cvtsi32_si128(shift as i32);
+        _mm512_packs_epi32(_mm512_sra_epi32(low, count), _mm512_sra_epi32(high, count))
+    }
+}
+
+/// The epilogue of one pixel's 32 channels.
+#[inline(always)]
+fn put(
+    isa: Avx512,
+    parameters: &Parameters<Avx512, WIDE>,
+    channel: usize,
+    to: &mut PlainRow<'_>,
+    p: usize,
+    shifted: __m512i,
+) {
+    let y = parameters.prelu(isa, parameters.scale(isa, shifted));
+    if let Some(to) = to.stream[p * to.channels + channel..].first_chunk_mut() {
+        isa.store16(y, to);
+    }
+    if let Some(bits) = &mut to.bits {
+        let below = isa.less16(y, parameters.sign);
+        put_word::<WIDE>(&mut bits[p * to.pixel + channel / 8..], channel, below);
+    }
+}
+
+/// Windows of G groups of 4 values.
+struct Short<'b, 'r, const G: usize>(Block<'b, 'r>);
+
+impl<const G: usize> Work for Short<'_, '_, G> {
     #[inline(always)]
     fn run(self) {
-        let Block { isa, laid, weights, channel, shift, out } = self;
-        let Laid { windows, stride, column, .. } = *laid;
-        let parameters = out.parameters(isa, channel);
-        let (first, second) = weights.split_at(weights.len() / 2);
-        let groups = |of: &[i8]| -> [[i8; GROUP_BYTES]; G] {
-            *of.as_chunks().0.first_chunk().expect("G groups")
+        let Short(block) = self;
+        let Block { isa, laid, channel, shift, .. } = block;
+        let parameters = block.out.parameters(isa, channel);
+        let [first, second] = block.halves();
+        let groups = |of: &[[i8; GROUP_BYTES]]| -> [[i8; GROUP_BYTES]; G] {
+            *of.first_chunk().expect("G groups")
         };
         let (first, second) = (groups(first), groups(second));
         let mut whole = [[isa.splat16(0); 2]; G];
         for k in 0..G {
             whole[k] = isa.interleaved(&first[k], &second[k]);
         }
-        let mut windows = windows.chunks_exact(stride);
-        // What stands for 0 goes ahead: it is taken off every sum, which starts so
-        // that it is rounded by the shift.
+        let mut windows = laid.windows.chunks_exact(laid.stride);
         let Some(zeros) = windows.next() else { return };
-        let [low, high] = sums(isa, [isa.splat32(0); 2], &whole, zeros);
-        let half = isa.splat32((1 << shift) >> 1);
-        // SAFETY: `isa` proves AVX-512 F.
-        let start = unsafe { [_mm512_sub_epi32(half, low), _mm512_sub_epi32(half, high)] };
-        let Some(PlainRow { stream, bits, channels, pixel }) = out.plain(column) else { return };
-        let mut bits = bits.map(|bits| bits.chunks_exact_mut(pixel));
-        for (window, stream) in windows.zip(stream.chunks_exact_mut(channels)) {
-            let [low, high] = sums(isa, start, &whole, window);
-            // SAFETY: `isa` proves AVX-512 F and BW.
-            let shifted = unsafe {
-                let count = _mm_cvtsi32_si128(shift as i32);
-                _mm512_packs_epi32(_mm512_sra_epi32(low, count), _mm512_sra_epi32(high, count))
-            };
-            let y = parameters.prelu(isa, parameters.scale(isa, shifted));
-            if let Some(to) = stream[channel..].first_chunk_mut() {
-                isa.store16(y, to);
+        let start = block.start(sums(isa, [isa.splat32(0); 2], &whole, zeros));
+        let Some(mut to) = block.out.plain(laid.column) else { return };
+        for (p, window) in windows.enumerate() {
+            let sums = sums(isa, start, &whole, window);
+            put(isa, &parameters, channel, &mut to, p, shifted(isa, sums, shift));
+        }
+    }
+}
+
+/// Windows of any length, of at least a tile's pixels.
+struct Long<'b, 'r>(Block<'b, 'r>);
+
+impl Work for Long<'_, '_> {
+    #[inline(always)]
+    fn run(self) {
+        let Long(block) = self;
+        let Block { isa, laid, channel, shift, .. } = block;
+        let parameters = block.out.parameters(isa, channel);
+        let weights = block.halves();
+        let start = block.start(alone(isa, weights, &laid.windows[..laid.depth]));
+        let windows = &laid.windows[laid.stride..];
+        let pixels = windows.len() / laid.stride;
+        let Some(mut to) = block.out.plain(laid.column) else { return };
+        for first in (0..pixels).step_by(TILE) {
+            // The last tile may overlap the one before it.
+            let first = first.min(pixels - TILE);
+            let mut inputs = [&[][..]; TILE];
+            for p in 0..TILE {
+                inputs[p] = &windows[(first + p) * laid.stride..][..laid.depth];
             }
-            if let Some(bits) = bits.as_mut().and_then(Iterator::next) {
-                let below = isa.less16(y, parameters.sign);
-                put_word::<WIDE>(&mut bits[channel / 8..], channel, below);
+            let sums = tile(isa, [start; TILE], weights, inputs);
+            for p in 0..TILE {
+                let shifted = isa.sorted(shifted(isa, sums[p], shift));
+                put(isa, &parameters, channel, &mut to, first + p, shifted);
             }
         }
     }
 }
 
-/// `start` and Σ w·x over a window.
+/// `starts` and Σ w·x over P windows, of 16 channels and of the next 16.
+#[inline(always)]
+fn tile<const P: usize>(
+    _: Avx512,
+    starts: [[__m512i; 2]; P],
+    [first, second]: [&[[i8; GROUP_BYTES]]; 2],
+    windows: [&[u8]; P],
+) -> [[__m512i; 2]; P] {
+    let mut sums = starts;
+    let groups = first.len();
+    let second = &second[..groups];
+    let mut inputs = [&[][..]; P];
+    for p in 0..P {
+        inputs[p] = &windows[p].as_chunks::<INT8_GROUP>().0[..groups];
+    }
+    for k in 0..groups {
+        // SAFETY: an `Avx512` proves AVX-512 F and VNNI; the arrays are the 64 bytes
+        // read.
+        unsafe {
+            let low = _mm512_loadu_si512(first[k].as_ptr().cast());
+            let high = _mm512_loadu_si512(second[k].as_ptr().cast());
+            for p in 0..P {
+                let x = _mm512_set1_epi32(i32::from_ne_bytes(inputs[p][k]));
+                sums[p][0] = _mm512_dpbusd_epi32(sums[p][0], x, low);
+                sums[p][1] = _mm512_dpbusd_epi32(sums[p][1], x, high);
+            }
+        }
+    }
+    sums
+}
+
+/// Σ w·x over one window. As a sum waits for the one before it, there are four, of
+/// every fourth group.
+#[inline(always)]
+fn alone(isa: Avx512, [first, second]: [&[[i8; GROUP_BYTES]]; 2], window: &[u8]) -> [__m512i; 2] {
+    let mut sums = [[isa.splat32(0); 2]; 4];
+    let window = window.as_chunks::<INT8_GROUP>().0;
+    let (whole, _) = window.as_chunks::<4>();
+    for (four, window) in whole.iter().enumerate() {
+        for g in 0..4 {
+            let k = 4 * four + g;
+            [sums[g]] = tile(isa, [sums[g]], [&first[k..=k], &second[k..=k]], [&window[g]]);
+        }
+    }
+    for k in 4 * whole.len()..window.len() {
+        [sums[0]] = tile(isa, [sums[0]], [&first[k..=k], &second[k..=k]], [&window[k]]);
+    }
+    let [a, b, c, d] = sums;
+    isa.add32(isa.add32(a, b), isa.add32(c, d))
+}
+
+/// `start` and Σ w·x over a window of G groups, in the order of [`Lanes::I32`].
 #[inline(always)]
 fn sums<const G: usize>(
     _: Avx512,
