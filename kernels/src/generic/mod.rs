@@ -25,6 +25,8 @@ mod shift;
 pub(crate) mod shortcut;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod tile;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod usual;
 mod waiting;
 
 use core::ops::Range;

@@ -13,11 +13,12 @@ use core::ops::Range;
 use super::Avx512;
 use super::int8_depthwise::{Fours, Nine};
 use super::lanes::{Scale, load, store};
-use crate::generic::epilogue::{Parameters, Sink, UsualRows};
+use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::int8_depthwise::{Layer, Taps};
 use crate::generic::lanes::{Lanes, WIDE, Work};
 use crate::generic::shortcut::quarter;
 use crate::generic::taps_inside;
+use crate::generic::usual::UsualRows;
 
 /// Some rows of some channels, whose epilogue is the usual one ([`Sink::usual`]);
 /// WHOLE if they are groups of 32, FAR as of [`Doublings::apply`].
