@@ -1,8 +1,8 @@
 //! 3×3 8-bit depthwise convolution in one pass: from the loads of a row to its
 //! stores, nothing is put aside. 32 registers hold the weights, the window and the
 //! epilogue's parameters of 32 channels at once. It is for the epilogue that almost
-//! all of these layers have: bits, perhaps a stream, a shifted PReLU, and a shortcut that
-//! is the input, or its 2×2 means where the stride is 2.
+//! all of these layers have: bits, perhaps a stream, a shifted PReLU, and a shortcut
+//! that is the input, or its 2×2 means where the stride is 2.
 //!
 //! A row's loop has no bounds to check, which would take more registers than there
 //! are: they are checked once per row ([`Row::new`]).
@@ -21,7 +21,7 @@ use crate::generic::taps_inside;
 use crate::generic::usual::UsualRows;
 
 /// Some rows of some channels, whose epilogue is the usual one ([`Sink::usual`]);
-/// WHOLE if they are groups of 32, FAR as of [`Doublings::apply`].
+/// WHOLE if they are groups of 32, FAR if its shift goes far to the left ([`Scale::far`]).
 pub(super) struct Pass<'l, 'a, const STRIDE: usize, const WHOLE: bool, const FAR: bool> {
     pub(super) isa: Avx512,
     pub(super) layer: Layer<'a>,
@@ -39,8 +39,8 @@ impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
     fn run(self) {
         let Pass { isa, layer, sink, rows, channels, shift } = self;
         let (window, input) = (layer.conv.window, layer.conv.input);
-        // Sums start so that they are rounded by the shift.
         let Some(narrow) = Scale::new(isa, -(layer.narrow as i8)) else { return };
+        // Sums start so that they are rounded by the shift.
         let half = isa.splat32((1 << shift) >> 1);
         for channel in channels.step_by(WIDE) {
             let parameters = sink.row(rows.start).parameters(isa, channel);
