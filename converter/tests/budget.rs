@@ -82,13 +82,13 @@ fn long_runs_have_a_teacher_that_knows_something() {
         converted(float, data, &recipe(steps), open, &quiet(&stop)).unwrap().plan
     };
     let float = trained(&bars(96, 3), &test);
-    let [short, long] = [17, 18].map(|steps| plan(&float, steps));
-    assert_eq!((short.recipe.steps, long.recipe.steps), (17, 18));
+    let [short, long] = [27, 28].map(|steps| plan(&float, steps));
+    assert_eq!((short.recipe.steps, long.recipe.steps), (27, 28));
     assert_eq!(
         (short.options.as_str(), long.options.as_str()),
         ("--stages 1 --distil 0", "--stages 1 --distil 0.9")
     );
-    assert_eq!(plan(&untrained(), 18).recipe.distil, None, "nothing to teach");
+    assert_eq!(plan(&untrained(), 28).recipe.distil, None, "nothing to teach");
 }
 
 #[test]

@@ -12,9 +12,9 @@ pub const TEMPERATURE: f32 = 4.0;
 /// The share of a float network's word in the loss where it teaches.
 const TAUGHT: f32 = 0.9;
 /// Epochs from which on a step with the float network's word is worth its time. At
-/// 40 it was; at 8 more steps without it were worth more; this is as many doublings
-/// from the one as from the other.
-const TAUGHT_EPOCHS: f64 = 18.0;
+/// 40 it was; at 20 and below it was not; this is as many doublings from the one as
+/// from the other.
+const TAUGHT_EPOCHS: f64 = 28.0;
 
 /// How a network is trained.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn a_budget_buys_a_teacher_from_tens_of_epochs_on() {
         let chosen = |epochs, teacher| Choice::for_budget(epochs, teacher).distil;
-        assert_eq!([8.0, 17.9, 18.0, 40.0].map(|e| chosen(e, true)), [0.0, 0.0, 0.9, 0.9]);
+        assert_eq!([20.0, 27.9, 28.0, 40.0].map(|e| chosen(e, true)), [0.0, 0.0, 0.9, 0.9]);
         assert_eq!([8.0, 40.0].map(|e| chosen(e, false)), [0.0, 0.0], "nothing to teach");
-        assert_eq!(TAUGHT_EPOCHS, (8.0f64 * 40.0).sqrt().round());
+        assert_eq!(TAUGHT_EPOCHS, (20.0f64 * 40.0).sqrt().round());
     }
 }
