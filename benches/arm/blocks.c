@@ -5,9 +5,9 @@
  *
  * FILE gets the address of the program's entry (0 where a whole machine is emulated),
  * and a line per block: address of its first instruction, instructions, executions,
- * jumps at its end. The jumps are right for a program of one thread. Packages of QEMU do not bring
- * the header of the plugin interface; what is used of it, version 1, is declared
- * here.
+ * jumps at its end. The jumps are right for a program of one thread. Packages of
+ * QEMU do not bring the header of the plugin interface; what is used of it, version
+ * 1, is declared here.
  */
 #include <inttypes.h>
 #include <stdio.h>

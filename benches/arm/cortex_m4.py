@@ -10,9 +10,8 @@ target/firmware), a C compiler, QEMU and LLVM. `--record` writes cycles per inst
 
 The core takes its instructions in order, one at a time, so that a table is a model: that
 of the Cortex-M4's Technical Reference Manual (Arm DDI 0439), section 3.3, with its notes
-on how loads and stores follow each other. Two
-entries are ranges, so there are two sums: a jump fills the pipeline again in 1 to 3
-cycles, a division takes 2 to 12. Memory answers at once: a part whose flash has wait
+on how loads and stores follow each other. Two entries are ranges, so there are two sums:
+a jump fills the pipeline again in 1 to 3 cycles, a division takes 2 to 12. Memory answers at once: a part whose flash has wait
 states takes more. So does code that fetches wide instructions across words.
 """
 import argparse

@@ -10,7 +10,7 @@ use super::lanes::{LANES, Lanes};
 use crate::layout::BINARY_LANES;
 
 /// Steps after which a byte counter must be widened.
-pub(super) const STEPS_PER_BYTE: usize = 31;
+pub(crate) const STEPS_PER_BYTE: usize = 31;
 
 /// Groups of 16 channels in a full block.
 pub(crate) const GROUPS: usize = BINARY_LANES / LANES;

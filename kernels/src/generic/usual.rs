@@ -48,7 +48,6 @@ impl Sink<'_> {
             pixel,
             shortcut: from,
             channels: taken.shape.c,
-            scale: taken.shift,
         })
     }
 }
@@ -64,8 +63,6 @@ pub(crate) struct UsualRows<'r> {
     pub(crate) shortcut: &'r [i16],
     /// Of the shortcut.
     pub(crate) channels: usize,
-    /// Shift of the shortcut.
-    pub(crate) scale: i8,
 }
 
 impl Row<'_> {

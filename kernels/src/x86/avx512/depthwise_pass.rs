@@ -30,6 +30,8 @@ pub(super) struct Pass<'l, 'a, const STRIDE: usize, const WHOLE: bool, const FAR
     pub(super) channels: Range<usize>,
     /// Right shift of the accumulators.
     pub(super) shift: u32,
+    /// Of the shortcut.
+    pub(super) scale: Scale,
 }
 
 impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
@@ -37,9 +39,9 @@ impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
 {
     #[inline(always)]
     fn run(self) {
-        let Pass { isa, layer, sink, rows, channels, shift } = self;
+        let Pass { isa, layer, sink, rows, channels, shift, scale } = self;
         let (window, input) = (layer.conv.window, layer.conv.input);
-        let Some(narrow) = Scale::new(isa, -(layer.narrow as i8)) else { return };
+        let narrow = Scale::right(isa, layer.narrow);
         // Sums start so that they are rounded by the shift.
         let half = isa.splat32((1 << shift) >> 1);
         for channel in channels.step_by(WIDE) {
@@ -59,8 +61,7 @@ impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
                     layer.line(&inside, top, 1, channel),
                     layer.line(&inside, top, 2, channel),
                 ];
-                let Some(to) = sink.usual_rows(row..row + 1, STRIDE) else { return };
-                let Some(scale) = Scale::new(isa, to.scale) else { return };
+                let to = sink.usual_rows(row..row + 1, STRIDE).expect("the usual");
                 let group = Group { isa, weights, parameters, shift, narrow, scale, channel };
                 let row = Row::<STRIDE>::new(lines, input.w, to, channel, input.c);
                 row.run::<WHOLE, FAR>(&group, window.pad_left);

@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use super::Avx512;
 use super::depthwise_pass::Pass;
-use super::lanes::Doublings;
+use super::lanes::Scale;
 use crate::generic::epilogue::Sink;
 use crate::generic::int8_depthwise::{Layer, OnePass, Taps};
 use crate::generic::lanes::{Lanes, Narrow, Outline, WIDE};
@@ -103,12 +103,12 @@ impl OnePass for Avx512 {
     fn pass<'a>(self, layer: Layer<'a>, sink: &mut Sink<'a>, rows: Range<usize>) -> bool {
         let window = layer.conv.window;
         let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return false };
-        let Some(left) = Doublings::new(left.max(0) as usize) else { return false };
-        match (window.kernel_h, window.kernel_w, window.stride_w, left.far()) {
-            (3, 3, 1, false) => self.both::<1, false>(layer, sink, rows, shift),
-            (3, 3, 1, true) => self.both::<1, true>(layer, sink, rows, shift),
-            (3, 3, 2, false) => self.both::<2, false>(layer, sink, rows, shift),
-            (3, 3, 2, true) => self.both::<2, true>(layer, sink, rows, shift),
+        let Some(scale) = Scale::new(self, left) else { return false };
+        match (window.kernel_h, window.kernel_w, window.stride_w, scale.far()) {
+            (3, 3, 1, false) => self.both::<1, false>(layer, sink, rows, shift, scale),
+            (3, 3, 1, true) => self.both::<1, true>(layer, sink, rows, shift, scale),
+            (3, 3, 2, false) => self.both::<2, false>(layer, sink, rows, shift, scale),
+            (3, 3, 2, true) => self.both::<2, true>(layer, sink, rows, shift, scale),
             _ => return false,
         }
         true
@@ -124,17 +124,34 @@ impl Avx512 {
         sink: &mut Sink<'a>,
         rows: Range<usize>,
         shift: u32,
+        scale: Scale,
     ) {
         let all = layer.conv.input.c;
         let most = all / WIDE * WIDE;
         let isa = self;
         if most > 0 {
             let (rows, channels) = (rows.clone(), 0..most);
-            isa.outline(Pass::<STRIDE, true, FAR> { isa, layer, sink, rows, channels, shift });
+            isa.outline(Pass::<STRIDE, true, FAR> {
+                isa,
+                layer,
+                sink,
+                rows,
+                channels,
+                shift,
+                scale,
+            });
         }
         if most < all {
             let channels = most..all;
-            isa.outline(Pass::<STRIDE, false, FAR> { isa, layer, sink, rows, channels, shift });
+            isa.outline(Pass::<STRIDE, false, FAR> {
+                isa,
+                layer,
+                sink,
+                rows,
+                channels,
+                shift,
+                scale,
+            });
         }
     }
 

@@ -272,11 +272,18 @@ impl Scale {
     /// To the left by `shift`, −15..=15, if that is not far.
     #[inline(always)]
     pub(super) fn new(isa: Avx512, shift: i8) -> Option<Scale> {
-        Some(Scale {
-            right: if shift < 0 { u32::MAX } else { 0 },
-            factor: isa.splat16(1 << (15 + shift.min(-1))),
-            left: Doublings::new(shift.max(0) as usize)?,
-        })
+        let left = Doublings::new(shift.max(0) as usize)?;
+        Some(Scale { left, ..Scale::right(isa, shift.min(0).unsigned_abs()) })
+    }
+
+    /// To the right by `count`, 0..=15.
+    #[inline(always)]
+    pub(super) fn right(isa: Avx512, count: u8) -> Scale {
+        Scale {
+            right: if count > 0 { u32::MAX } else { 0 },
+            factor: isa.splat16(1 << (15 - count.max(1))),
+            left: Doublings::NONE,
+        }
     }
 
     /// See [`Doublings::apply`].
@@ -298,13 +305,14 @@ impl Scale {
 pub(super) struct Doublings([__mmask32; Doublings::MOST]);
 
 impl Doublings {
+    const NONE: Doublings = Doublings([0; Doublings::MOST]);
     /// At most this often.
     const MOST: usize = 3;
 
     pub(super) fn new(count: usize) -> Option<Doublings> {
-        let mut each = [0; Doublings::MOST];
-        each.get_mut(..count)?.fill(u32::MAX);
-        Some(Doublings(each))
+        let mut found = Doublings::NONE;
+        found.0.get_mut(..count)?.fill(u32::MAX);
+        Some(found)
     }
 
     /// Whether there is more than one.

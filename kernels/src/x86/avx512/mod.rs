@@ -78,9 +78,10 @@ pub(crate) fn table() -> Option<&'static Table> {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
-    match pointwise_pass::suits(&job) {
-        Some(shift) => pointwise_pass::run(Avx512::here(), job, shift),
-        None => generic::binary_conv::run::<Avx512, 4>(Avx512::here(), job),
+    let isa = Avx512::here();
+    match pointwise_pass::suits(isa, &job) {
+        Some(shifts) => pointwise_pass::run(isa, job, shifts),
+        None => generic::binary_conv::run::<Avx512, 4>(isa, job),
     }
     Some(())
 }

@@ -21,6 +21,7 @@ use core::ops::Range;
 use super::Avx512;
 use super::lanes::{Doublings, Scale, load, store};
 use crate::generic::BinaryJob;
+use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::{At, Parameters, Sink};
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
 use crate::generic::mean::{Mean, mean_terms};
@@ -33,9 +34,6 @@ const TILE: usize = 4;
 /// Steps of a block that is not full, at most: it is copied to where each has 64
 /// bytes.
 const SPREAD_STEPS: usize = 128;
-
-/// Steps after which a byte counter must be widened.
-const STEPS_PER_BYTE: usize = 31;
 
 /// The shift of the accumulators: to the left as far as none can saturate, and then
 /// bit by bit.
@@ -53,8 +51,9 @@ impl Shift {
     }
 }
 
-/// If the job is one for [`run`]: its shift.
-pub(super) fn suits(job: &BinaryJob<'_>) -> Option<Shift> {
+/// If the job is one for [`run`]: its shift, and that of its shortcut.
+#[inline(always)]
+pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> {
     let Conv { window, input, output, groups } = job.conv;
     let one = [window.kernel_h, window.kernel_w, window.stride_h, window.stride_w, groups];
     let pads = [window.pad_top, window.pad_left];
@@ -65,10 +64,11 @@ pub(super) fn suits(job: &BinaryJob<'_>) -> Option<Shift> {
     };
     // Means are over as many channels in all lanes of a group.
     let from = taken.shape.c;
-    let alike = (0..output.c).step_by(WIDE).all(|channel| {
-        let at = At { column: 0, channel, count: (output.c - channel).min(WIDE) };
-        from <= output.c || mean_terms(from, output.c, at).is_some()
-    });
+    let alike = from <= output.c
+        || (0..output.c).step_by(WIDE).all(|channel| {
+            let at = At { column: 0, channel, count: (output.c - channel).min(WIDE) };
+            mean_terms(from, output.c, at).is_some()
+        });
     let last = output.c % BINARY_LANES;
     let tile = if (1..=WIDE).contains(&last) { 2 * TILE } else { TILE };
     let suits = one == [1; 5]
@@ -78,14 +78,16 @@ pub(super) fn suits(job: &BinaryJob<'_>) -> Option<Shift> {
         && (last == 0 || input.c.div_ceil(8) <= SPREAD_STEPS)
         && (taken.pool, taken.shape.w) == (1, output.w)
         && shift >= 0
-        && Doublings::new(taken.shift.max(0) as usize).is_some()
         && alike;
-    if suits { Shift::new(shift as u32, input.c) } else { None }
+    if !suits {
+        return None;
+    }
+    Some((Shift::new(shift as u32, input.c)?, Scale::new(isa, taken.shift)?))
 }
 
 /// The whole operation, which [`suits`].
-pub(super) fn run(isa: Avx512, job: BinaryJob<'_>, shift: Shift) {
-    isa.outline(Whole { isa, job, shift });
+pub(super) fn run(isa: Avx512, job: BinaryJob<'_>, (shift, scale): (Shift, Scale)) {
+    isa.outline(Whole { isa, job, shift, scale });
 }
 
 /// Apart from what other layers take, so that neither costs the other registers.
@@ -93,41 +95,38 @@ struct Whole<'a> {
     isa: Avx512,
     job: BinaryJob<'a>,
     shift: Shift,
+    scale: Scale,
 }
 
 impl Work for Whole<'_> {
     #[inline(always)]
     fn run(self) {
-        whole(self.isa, self.job, self.shift);
-    }
-}
-
-#[inline(always)]
-fn whole(isa: Avx512, job: BinaryJob<'_>, shift: Shift) {
-    let BinaryJob { conv, input, weights, rows, epilogue, .. } = job;
-    let channels = conv.output.c;
-    let steps = conv.input.c.div_ceil(8);
-    let mut sink = Sink::new(epilogue, conv.output, &rows, conv.input.c);
-    let mut spread = [[0; BINARY_LANES]; SPREAD_STEPS];
-    let last = channels / BINARY_LANES * BINARY_LANES;
-    if last < channels {
-        let stride = binary_lanes(last, channels);
-        for (from, to) in weights[last * steps..].chunks_exact(stride).zip(&mut spread) {
-            to[..stride].copy_from_slice(from);
-            if stride <= WIDE {
-                to.copy_within(..WIDE, WIDE);
+        let Whole { isa, job, shift, scale } = self;
+        let BinaryJob { conv, input, weights, rows, epilogue, .. } = job;
+        let channels = conv.output.c;
+        let steps = conv.input.c.div_ceil(8);
+        let mut sink = Sink::new(epilogue, conv.output, &rows, conv.input.c);
+        let mut spread = [[0; BINARY_LANES]; SPREAD_STEPS];
+        let last = channels / BINARY_LANES * BINARY_LANES;
+        if last < channels {
+            let stride = binary_lanes(last, channels);
+            for (from, to) in weights[last * steps..].chunks_exact(stride).zip(&mut spread) {
+                to[..stride].copy_from_slice(from);
+                if stride <= WIDE {
+                    to.copy_within(..WIDE, WIDE);
+                }
             }
         }
-    }
-    let bytes = conv.input.w * pixel_bytes(conv.input.c);
-    let input = &input[rows.start * bytes..rows.end * bytes];
-    for channel in (0..channels).step_by(BINARY_LANES) {
-        let weights = match channel < last {
-            true => &weights[channel * steps..][..BINARY_LANES * steps],
-            false => &spread.as_flattened()[..BINARY_LANES * steps],
-        };
-        let (rows, sink) = (rows.clone(), &mut sink);
-        Block { isa, conv, input, weights, rows, sink, channel, shift }.run();
+        let bytes = conv.input.w * pixel_bytes(conv.input.c);
+        let input = &input[rows.start * bytes..rows.end * bytes];
+        for channel in (0..channels).step_by(BINARY_LANES) {
+            let weights = match channel < last {
+                true => &weights[channel * steps..][..BINARY_LANES * steps],
+                false => &spread.as_flattened()[..BINARY_LANES * steps],
+            };
+            let (rows, sink) = (rows.clone(), &mut sink);
+            Block { isa, conv, input, weights, rows, sink, channel, shift, scale }.run();
+        }
     }
 }
 
@@ -143,24 +142,26 @@ struct Block<'b, 'a> {
     sink: &'b mut Sink<'a>,
     channel: usize,
     shift: Shift,
+    /// Of the shortcut.
+    scale: Scale,
 }
 
 impl Block<'_, '_> {
     #[inline(always)]
     fn run(self) {
-        let Block { isa, conv, input, weights, rows, sink, channel, shift } = self;
+        let Block { isa, conv, input, weights, rows, sink, channel, shift, scale } = self;
         let channels = conv.output.c;
         let pair = channels - channel <= WIDE;
         let firsts = [channel, if pair { channel } else { channel + WIDE }];
         let row = sink.row(rows.start);
         let parameters = [row.parameters(isa, firsts[0]), row.parameters(isa, firsts[1])];
-        let Some(to) = sink.usual_rows(rows, 1) else { return };
+        let to = sink.usual_rows(rows, 1).expect("a shortcut");
+        let stream = to.stream.expect("a stream");
         let counts = [(channels - firsts[0]).min(WIDE), (channels - firsts[1]).min(WIDE)];
         let (pixel, steps) = (pixel_bytes(conv.input.c), weights.len() / BINARY_LANES);
         let count = (channels - channel).min(BINARY_LANES);
         // From the first element of the first pixel to the last's `own`th.
         let reach = |of: usize, own: usize| (to.pixels - 1) * of + own;
-        let (Some(stream), Some(scale)) = (to.stream, Scale::new(isa, to.scale)) else { return };
         let tiles = Tiles {
             isa,
             input: input[..reach(pixel, steps)].as_ptr(),
@@ -183,11 +184,11 @@ impl Block<'_, '_> {
         if step > channels {
             let mean = |g: usize| {
                 let at = At { column: 0, channel: firsts[g], count: counts[g] };
-                mean_terms(step, channels, at)
+                mean_terms(step, channels, at).expect("alike")
             };
-            let (Some(a), Some(b)) = (mean(0), mean(1)) else { return };
-            let means = [Mean::new(isa, a, channels), Mean::new(isa, b, channels)];
-            tiles.outline(Means { from, step, firsts, terms: [a, b], channels, means }, pair);
+            let terms = [mean(0), mean(1)];
+            let means = [Mean::new(isa, terms[0], channels), Mean::new(isa, terms[1], channels)];
+            tiles.outline(Means { from, step, firsts, terms, channels, means }, pair);
         } else {
             let firsts = [firsts[0] % step, firsts[1] % step];
             if step == channels || step.is_multiple_of(WIDE) {
