@@ -17,6 +17,7 @@
 
 use super::epilogue::Sink;
 use super::positive;
+use super::words::Words;
 use crate::generic::BinaryJob;
 use crate::layout::{
     BINARY_LANES, binary_group_bytes, binary_lanes, binary_offset, binary_steps, pixel_bytes,
@@ -24,9 +25,11 @@ use crate::layout::{
 use crate::types::{Conv, Padding};
 
 /// Output channels that are counted together; the layout has whole ones of them.
-const CHANNELS: usize = 8;
+pub(super) const CHANNELS: usize = 8;
 /// Neighbouring pixels that go to the epilogue together, at most.
 const RUN: usize = 32;
+/// Accumulators of 8 output channels, two by two, of each of a run's pixels.
+pub(super) type Sums = [[[i32; 2]; RUN]; CHANNELS / 2];
 /// Steps that a byte counter holds: 31 · 8 ≤ 255.
 pub(super) const STEPS_PER_BYTE: usize = 31;
 /// Times a byte, the byte in all four bytes.
@@ -42,55 +45,39 @@ pub(super) fn run(job: BinaryJob<'_>) -> Option<()> {
         conv: &conv,
         padding,
         input,
+        inputs,
         steps: inputs.div_ceil(8),
         pixel: positive(pixel_bytes(conv.input.c))?,
     };
     let steps = binary_steps(window.kernel_h, window.kernel_w, inputs);
     let group_bytes = positive(binary_group_bytes(steps, outputs))?;
-    // Each input pixel makes the output pixel in its place, in one round of counting.
-    let one_tap = (window.kernel_h, window.kernel_w) == (1, 1)
-        && (window.stride_h, window.stride_w) == (1, 1)
-        && conv.output.w == conv.input.w
-        && layer.steps <= STEPS_PER_BYTE;
-    let mut sums = [[[0; 2]; RUN]; CHANNELS / 2];
+    let mut sums: Sums = [[[0; 2]; RUN]; CHANNELS / 2];
+    let mut words = if cfg!(word_popcount) { Words::new(&layer) } else { None };
     let mut sink = Sink::new(epilogue, conv.output, &rows);
-    for row in rows {
-        for column in (0..conv.output.w).step_by(RUN) {
-            let pixels = (conv.output.w - column).min(RUN);
-            for (group, weights) in weights.chunks_exact(group_bytes).enumerate() {
-                for channel in (0..outputs).step_by(CHANNELS) {
-                    let block = channel / BINARY_LANES * BINARY_LANES;
-                    let eight = Eight {
-                        block: weights.get(binary_offset(steps, outputs, block, 0)..)?,
-                        stride: positive(binary_lanes(block, outputs))?,
-                        lane: channel - block,
-                        byte: group * inputs / 8,
-                    };
-                    if one_tap {
-                        let first = (row * conv.input.w + column) * layer.pixel;
-                        let bytes = input.get(first + eight.byte..)?;
-                        for (p, bytes) in bytes.chunks(layer.pixel).take(pixels).enumerate() {
-                            let bytes = bytes.get(..layer.steps)?;
-                            let counts = compare(bytes, ALL, &eight, eight.block);
-                            for (i, sums) in sums.iter_mut().enumerate() {
-                                *sums.get_mut(p)? = [2 * i, 2 * i + 1]
-                                    .map(|channel| inputs as i32 - 2 * of_byte(counts, channel));
-                            }
-                        }
-                    } else {
-                        for p in 0..pixels {
-                            let (differing, taps) = layer.count(&eight, row, column + p)?;
-                            let terms = (taps * inputs) as i32;
-                            for (sums, differing) in sums.iter_mut().zip(differing) {
-                                *sums.get_mut(p)? =
-                                    differing.map(|differing| terms - 2 * differing);
-                            }
-                        }
-                    }
-                    for (channel, sums) in (channel..outputs).step_by(2).zip(&mut sums) {
-                        let (first, two) = (group * outputs + channel, (outputs - channel).min(2));
-                        sink.put(row, column, first, two, sums.get_mut(..pixels)?)?;
-                    }
+    let width = conv.output.w;
+    let pixels = rows.start * width..rows.end * width;
+    for (group, weights) in weights.chunks_exact(group_bytes).enumerate() {
+        for channel in (0..outputs).step_by(CHANNELS) {
+            let block = channel / BINARY_LANES * BINARY_LANES;
+            let eight = Eight {
+                block: weights.get(binary_offset(steps, outputs, block, 0)..)?,
+                stride: positive(binary_lanes(block, outputs))?,
+                lane: channel - block,
+                byte: group * inputs / 8,
+            };
+            if let Some(words) = &mut words {
+                words.start();
+            }
+            for first in pixels.clone().step_by(RUN) {
+                let count = (pixels.end - first).min(RUN);
+                let (row, column) = (first / positive(width)?, first % positive(width)?);
+                match &mut words {
+                    Some(words) => words.count(&layer, &eight, row, column, &mut sums, count)?,
+                    None => layer.sums(&eight, row, column, &mut sums, count)?,
+                }
+                for (channel, sums) in (channel..outputs).step_by(2).zip(&mut sums) {
+                    let (at, two) = (group * outputs + channel, (outputs - channel).min(2));
+                    sink.put(row, column, at, two, sums.get_mut(..count)?)?;
                 }
             }
         }
@@ -99,29 +86,79 @@ pub(super) fn run(job: BinaryJob<'_>) -> Option<()> {
 }
 
 /// What stays the same for all of a layer.
-struct Layer<'a> {
-    conv: &'a Conv,
-    padding: Padding,
-    input: &'a [u8],
+pub(super) struct Layer<'a> {
+    pub(super) conv: &'a Conv,
+    pub(super) padding: Padding,
+    pub(super) input: &'a [u8],
+    /// Input channels of a group.
+    inputs: usize,
     /// Steps (bytes of input channels) per tap.
-    steps: usize,
+    pub(super) steps: usize,
     /// Bytes per input pixel.
-    pixel: usize,
+    pub(super) pixel: usize,
 }
 
 /// Eight output channels.
-struct Eight<'a> {
+pub(super) struct Eight<'a> {
     /// Weights of the block that they are in.
-    block: &'a [u8],
+    pub(super) block: &'a [u8],
     /// Bytes per step in it.
-    stride: usize,
+    pub(super) stride: usize,
     /// In a step, the first of them.
-    lane: usize,
+    pub(super) lane: usize,
     /// First byte of the input pixel that the group reads.
     byte: usize,
 }
 
 impl Layer<'_> {
+    /// Whether each input pixel makes the output pixel in its place.
+    pub(super) fn in_place(&self) -> bool {
+        let Conv { input, output, window, .. } = *self.conv;
+        (window.kernel_h, window.kernel_w) == (1, 1)
+            && (window.stride_h, window.stride_w) == (1, 1)
+            && output.w == input.w
+    }
+
+    /// The sums of a run's pixels, the first at `row` and `column`.
+    #[inline(always)]
+    fn sums(
+        &self,
+        eight: &Eight<'_>,
+        row: usize,
+        column: usize,
+        sums: &mut Sums,
+        count: usize,
+    ) -> Option<()> {
+        let output = self.conv.output;
+        // In one round of counting.
+        if self.in_place() && self.steps <= STEPS_PER_BYTE {
+            let first = row * output.w + column;
+            let bytes = self.input.get(first * self.pixel + eight.byte..)?;
+            for (p, bytes) in bytes.chunks(positive(self.pixel)?).take(count).enumerate() {
+                let bytes = bytes.get(..self.steps)?;
+                let counts = compare(bytes, ALL, eight, eight.block);
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    *sums.get_mut(p)? = [2 * i, 2 * i + 1]
+                        .map(|channel| self.inputs as i32 - 2 * of_byte(counts, channel));
+                }
+            }
+        } else {
+            let (mut row, mut column) = (row, column);
+            for p in 0..count {
+                let (differing, taps) = self.count(eight, row, column)?;
+                let terms = (taps * self.inputs) as i32;
+                for (sums, differing) in sums.iter_mut().zip(differing) {
+                    *sums.get_mut(p)? = differing.map(|differing| terms - 2 * differing);
+                }
+                column += 1;
+                if column == output.w {
+                    (row, column) = (row + 1, 0);
+                }
+            }
+        }
+        Some(())
+    }
+
     /// The bits that differ, by output channel, of one output pixel, and the taps
     /// that were compared.
     #[inline(always)]
@@ -171,11 +208,23 @@ fn compare(bytes: &[u8], all: u32, eight: &Eight<'_>, block: &[u8]) -> [u32; 2] 
         let Some(&[a, b, c, d, e, f, g, h]) = step.get(eight.lane..eight.lane + CHANNELS) else {
             break;
         };
-        let byte = u32::from(byte) * all;
+        let byte = spread(byte, all);
         low += popcounts(u32::from_le_bytes([a, b, c, d]) ^ byte);
         high += popcounts(u32::from_le_bytes([e, f, g, h]) ^ byte);
     }
     [low, high]
+}
+
+/// The byte in all four bytes; `all` is [`ALL`], or 0 for none of it.
+#[inline(always)]
+fn spread(byte: u8, all: u32) -> u32 {
+    let byte = u32::from(byte);
+    if cfg!(no_multiplier) {
+        let two = byte | byte << 8;
+        (two | two << 16) & 0u32.wrapping_sub(all & 1)
+    } else {
+        byte * all
+    }
 }
 
 /// The count of one of 8 output channels.

@@ -20,6 +20,7 @@ mod int8_depthwise;
 #[cfg(feature = "std")]
 mod peak;
 mod pool;
+mod words;
 
 use core::slice::{ChunksExact, ChunksExactMut};
 
