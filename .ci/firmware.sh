@@ -10,6 +10,9 @@
 #   .ci/firmware.sh [BOARD…]     default: all
 #   .ci/firmware.sh --record     all, and writes the records anew
 #
+# A board is a folder; riscv32-zbb is riscv32 with the bit manipulation of the RP2350's
+# cores (Zba, Zbb, Zbs), for which the kernels have code of its own.
+#
 # Nothing but core is built for a board: what needs std or an allocator fails.
 #
 # Needs python3, qemu-system-arm, qemu-system-aarch64 and qemu-system-riscv32, and the
@@ -27,7 +30,7 @@ if [ "${1:-}" = --record ]; then
     record=yes
     shift "$#"
 fi
-[ $# -gt 0 ] || set -- cortex-m4f cortex-m33 riscv32 cortex-a53
+[ $# -gt 0 ] || set -- cortex-m4f cortex-m33 riscv32 riscv32-zbb cortex-a53
 
 PATH=$(dirname "$cargo"):$PATH
 export PATH RUSTC_BOOTSTRAP=1
@@ -90,14 +93,22 @@ near_layers() {
         fail "$board" "layers are not as recorded (network, layer, instructions): $(cat "$lines/far")"
 }
 
+built=$CARGO_TARGET_DIR
 for board; do
-    cd "$firmware/$board"
+    folder=${board%-zbb}
+    unset RUSTFLAGS
+    CARGO_TARGET_DIR=$built
+    if [ "$folder" != "$board" ]; then
+        export RUSTFLAGS=-Ctarget-feature=+zba,+zbb,+zbs
+        CARGO_TARGET_DIR=$built/$board
+    fi
+    cd "$firmware/$folder"
     target=$(sed -n 's/^target = "\(.*\)"/\1/p' .cargo/config.toml)
 
     for network in $networks; do
         case $network in
-        fashion-mnist) program=firmware-$board ;;
-        *) program=$network-$board ;;
+        fashion-mnist) program=firmware-$folder ;;
+        *) program=$network-$folder ;;
         esac
         out=$lines/$board.$network
         on_board "$out" --bin "$program"
@@ -130,7 +141,7 @@ for board; do
         fi
     done
 
-    on_board "$lines/$board.layers" --bin "layers-$board"
+    on_board "$lines/$board.layers" --bin "layers-$folder"
     [ "$record" = yes ] || near_layers
     if [ "$board" = cortex-m4f ]; then
         on_board "$lines/$board.refusals" --bin refusals

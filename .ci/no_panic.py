@@ -136,16 +136,16 @@ def functions_of(text):
     return functions
 
 
-def calls_of(machine, name, instructions, addresses):
+def calls_of(machine, name, instructions, words):
     """Each call's target, `None` where a register says it; a trap is one too, unless
-    nothing leads to it. `addresses`: those in constants and data, or made."""
+    nothing leads to it. `words`: those in constants and data, jump tables among them."""
     places = {int(place, 16) for _, text in instructions for place in PLACE.findall(text)}
     before = ""
     for at, text in instructions:
         operation, _, operands = text.replace("\t", " ").partition(" ")
         operands = operands.strip()
         if machine.trap.match(operation):
-            if at in places or at in addresses or not machine.away.match(before):
+            if at in places or at in words or not machine.away.match(before):
                 yield operation
             # Behind a trap nothing goes on either.
             continue
@@ -190,15 +190,15 @@ def main(llvm, program, function):
         sys.exit(f"{program}: {form and form[1]} is none of {', '.join(MACHINES)}")
     functions = functions_of(text)
     made = set().union(*map(machine.addresses, functions.values()))
-    addresses = words_of(llvm, program) | made
-    calls = {n: [*calls_of(machine, n, code, addresses)] for n, code in functions.items()}
+    words = words_of(llvm, program)
+    calls = {n: [*calls_of(machine, n, code, words)] for n, code in functions.items()}
     panics = panics_of(machine, calls)
     roots = [name for name in calls if name.startswith(function)]
     if not panics or not roots:
         sys.exit(f"{program}: no function {HANDLER if not panics else function}")
 
     follow = {name: set() if name in panics else set(to) for name, to in calls.items()}
-    follow[None] = named(llvm, program, machine.odd, addresses)
+    follow[None] = named(llvm, program, machine.odd, words | made)
     reached = closure(follow, roots)
     if None in reached and not follow[None]:
         sys.exit(f"{program}: a call through a register, and no pointer that it could take")

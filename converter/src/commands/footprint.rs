@@ -30,6 +30,7 @@ impl ValueEnum for Target {
             Target::Thumbv7em => "Cortex-M4F",
             Target::Thumbv8m => "Cortex-M33, without its DSP instructions",
             Target::Riscv32 => "RV32IMAC",
+            Target::Riscv32Zbb => "RV32IMAC with Zba, Zbb and Zbs, as in the RP2350",
             Target::Aarch64 => "Cortex-A53, NEON",
         };
         Some(PossibleValue::new(self.name()).help(help))
@@ -113,8 +114,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     table.rule().row(&sums[..shown]);
     let speed = match estimate.cycles {
         Some([fewest, most]) => format!(
-            "modelled: cycles, {fewest:.2} to {most:.2} for an instruction by Arm's table, here the \
-             middle;\nmemory that does not answer at once takes more"
+            "modelled: cycles, {fewest:.2} to {most:.2} for an instruction by the core's table, here \
+             the middle;\nmemory that does not answer at once takes more"
         ),
         None => {
             "a core takes a cycle for each instruction or more, as its memory lets it".to_owned()

@@ -4,7 +4,8 @@
 //! (`boards.tsv`), what each layer of its networks executes too (`layers.tsv`);
 //! `.ci/firmware.sh --record` writes both files, and `.ci/firmware.sh` holds what it
 //! measures against the first. Model and arena are the file's own. What an instruction
-//! takes on a Cortex-M4 is modelled by `benches/arm/cortex_m4.py` (`cycles.tsv`).
+//! takes on a Cortex-M4 and on the RP2350's RISC-V cores is modelled by
+//! `benches/mcu/cycles.py` (`cycles.tsv`).
 
 mod cost;
 
@@ -40,14 +41,16 @@ pub enum Target {
     Thumbv8m,
     /// RV32IMAC.
     Riscv32,
+    /// RV32IMAC with Zba, Zbb and Zbs, as the RP2350's cores have them.
+    Riscv32Zbb,
     /// Cortex-A53, NEON.
     Aarch64,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Target; 4] =
-        [Target::Thumbv7em, Target::Thumbv8m, Target::Riscv32, Target::Aarch64];
+    pub const ALL: [Target; 5] =
+        [Target::Thumbv7em, Target::Thumbv8m, Target::Riscv32, Target::Riscv32Zbb, Target::Aarch64];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -55,6 +58,7 @@ impl Target {
             Target::Thumbv7em => "thumbv7em",
             Target::Thumbv8m => "thumbv8m",
             Target::Riscv32 => "riscv32",
+            Target::Riscv32Zbb => "riscv32-zbb",
             Target::Aarch64 => "aarch64",
         }
     }
@@ -65,6 +69,7 @@ impl Target {
             Target::Thumbv7em => "cortex-m4f",
             Target::Thumbv8m => "cortex-m33",
             Target::Riscv32 => "riscv32",
+            Target::Riscv32Zbb => "riscv32-zbb",
             Target::Aarch64 => "cortex-a53",
         }
     }
@@ -259,10 +264,12 @@ mod tests {
             }
         }
         let lines = rows(LAYERS).filter(|row| row[1] != ALL).count();
-        assert_eq!(layers, 4 * lines, "no line is of another network");
-        // The core takes no two instructions at once.
-        let [fewest, most] = cycles(Target::Thumbv7em).unwrap();
-        assert!(1.0 < fewest && fewest < most && most < 2.0, "{fewest}, {most}");
+        assert_eq!(layers, Target::ALL.len() * lines, "no line is of another network");
+        // The cores take no two instructions at once.
+        for target in [Target::Thumbv7em, Target::Riscv32Zbb] {
+            let [fewest, most] = cycles(target).unwrap();
+            assert!(1.0 < fewest && fewest < most && most < 2.0, "{fewest}, {most}");
+        }
     }
 
     /// What layers take one by one, added up, is what a picture was measured to take;

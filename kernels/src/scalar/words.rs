@@ -206,3 +206,14 @@ fn compare(words: &[u32], weights: &[[u32; CHANNELS]], differing: &mut [u32; CHA
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// So that the suite, built for such a target, runs what is here.
+    #[test]
+    fn words_are_counted_where_the_target_can() {
+        let can =
+            cfg!(any(target_feature = "popcnt", target_feature = "zbb", target_family = "wasm"));
+        assert_eq!(cfg!(word_popcount), can);
+    }
+}
