@@ -2,7 +2,7 @@
 # Proves that what runs on a device needs neither std nor an allocator: builds
 # each crate by itself for bare targets, then links a program from them.
 #
-#   .ci/no_std.sh [TARGET…]     default: those that .ci/firmware.sh does not run
+#   .ci/no_std.sh [TARGET…]     default: all of these
 #
 # Needs a Rust toolchain with the sources of core in its sysroot (BITAT_CARGO,
 # default /usr/bin/cargo: Debian's rustc-web, cargo-web and rust-web-src) and
@@ -12,8 +12,9 @@ cd "$(dirname "$0")/.."
 
 cargo=${BITAT_CARGO:-/usr/bin/cargo}
 llvm=${BITAT_LLVM:-/usr/lib/llvm-22/bin}
-[ $# -gt 0 ] || set -- thumbv6m-none-eabi thumbv7m-none-eabi riscv32imc-unknown-none-elf \
-    wasm32-unknown-unknown
+[ $# -gt 0 ] || set -- thumbv6m-none-eabi thumbv7m-none-eabi thumbv7em-none-eabi \
+    thumbv7em-none-eabihf thumbv8m.main-none-eabihf riscv32imc-unknown-none-elf \
+    riscv32imac-unknown-none-elf aarch64-unknown-none wasm32-unknown-unknown
 
 # rustc must be the one beside that cargo, and a stable one may build core.
 PATH=$(dirname "$cargo"):$PATH
