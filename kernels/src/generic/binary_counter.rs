@@ -6,6 +6,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::binary_conv::{Block, Popcount};
+use super::cut;
 use super::lanes::{LANES, Lanes};
 use crate::layout::BINARY_LANES;
 
@@ -91,28 +92,43 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
     /// Takes the block's steps from `first` on that the inputs have, which are
     /// equally long.
     #[inline(always)]
-    pub(super) fn add(&mut self, isa: S, inputs: [&[u8]; P], block: &Block<'_>, first: usize) {
+    pub(super) fn add(
+        &mut self,
+        isa: S,
+        inputs: [&[u8]; P],
+        block: &Block<'_>,
+        first: usize,
+    ) -> Option<()> {
         let steps = inputs[0].len();
         let mut done = 0;
         while done < steps {
             let take = self.take(isa, steps - done);
             let mut part = [&[][..]; P];
             for p in 0..P {
-                part[p] = &inputs[p][done..done + take];
+                part[p] = cut::get(inputs[p], done..done + take)?;
             }
-            self.bytes = count(isa, self.bytes, part, block, first + done);
+            self.bytes = count(isa, self.bytes, part, block, first + done)?;
             done += take;
         }
+        Some(())
     }
 
     /// Takes `steps` steps that lie outside the input and read +1.
     #[inline(always)]
-    pub(super) fn add_positive(&mut self, isa: S, block: &Block<'_>, first: usize, steps: usize) {
+    pub(super) fn add_positive(
+        &mut self,
+        isa: S,
+        block: &Block<'_>,
+        first: usize,
+        steps: usize,
+    ) -> Option<()> {
         const POSITIVE: [u8; STEPS_PER_BYTE] = [0; STEPS_PER_BYTE];
         for done in (0..steps).step_by(STEPS_PER_BYTE) {
-            let inputs = [&POSITIVE[..(steps - done).min(STEPS_PER_BYTE)]; P];
-            self.add(isa, inputs, block, first + done);
+            let count = (steps - done).min(STEPS_PER_BYTE);
+            let inputs = cut::get(&POSITIVE, ..count)?;
+            self.add(isa, [inputs; P], block, first + done)?;
         }
+        Some(())
     }
 }
 
@@ -125,24 +141,26 @@ fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
     inputs: [&[u8]; P],
     block: &Block<'_>,
     first: usize,
-) -> [[[S::Counts; N]; G]; P] {
+) -> Option<[[[S::Counts; N]; G]; P]> {
     let mut counts = bytes;
     let stride = block.stride;
     let mut rows = [&[][..]; G];
     for g in 0..G {
-        rows[g] = &block.weights[(g * block.steps + first) * stride..];
+        let from = (g * block.steps + first) * stride;
+        rows[g] = cut::get(block.weights, from..)?;
     }
     if stride == N * S::VECTOR {
         let steps = inputs[0].len();
         for g in 0..G {
-            rows[g] = &rows[g][..steps * N * S::VECTOR];
+            rows[g] = cut::get(rows[g], ..steps * N * S::VECTOR)?;
         }
         for k in 0..steps {
             let mut row = [&[][..]; G];
             for g in 0..G {
-                row[g] = &rows[g][k * N * S::VECTOR..(k + 1) * N * S::VECTOR];
+                let step = k * N * S::VECTOR..(k + 1) * N * S::VECTOR;
+                row[g] = cut::get(rows[g], step)?;
             }
-            step(isa, &mut counts, inputs, k, row);
+            step(isa, &mut counts, inputs, k, row)?;
         }
     } else {
         for k in 0..inputs[0].len() {
@@ -150,12 +168,12 @@ fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
             // the epilogue; where nothing follows, they read 0.
             let mut row = [&[][..]; G];
             for g in 0..G {
-                row[g] = &rows[g][k * stride..];
+                row[g] = cut::get(rows[g], k * stride..)?;
             }
-            step(isa, &mut counts, inputs, k, row);
+            step(isa, &mut counts, inputs, k, row)?;
         }
     }
-    counts
+    Some(counts)
 }
 
 /// One step of P pixels.
@@ -166,7 +184,7 @@ fn step<S: Popcount, const P: usize, const N: usize, const G: usize>(
     inputs: [&[u8]; P],
     k: usize,
     rows: [&[u8]; G],
-) {
+) -> Option<()> {
     let mut weights = [[isa.some_weights(&[]); N]; G];
     for g in 0..G {
         for n in 0..N {
@@ -176,11 +194,13 @@ fn step<S: Popcount, const P: usize, const N: usize, const G: usize>(
         }
     }
     for p in 0..P {
-        let input = isa.input(inputs[p][k]);
+        let &byte = cut::get(inputs[p], k)?;
+        let input = isa.input(byte);
         for g in 0..G {
             for n in 0..N {
                 counts[p][g][n] = isa.count(counts[p][g][n], weights[g][n], input);
             }
         }
     }
+    Some(())
 }

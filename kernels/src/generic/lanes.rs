@@ -5,6 +5,8 @@
 //! can only be made where that is known. All methods mean the same integers on
 //! every set.
 
+use super::cut;
+
 /// Channels in a vector of [`Lanes`], unless said otherwise.
 pub(crate) const LANES: usize = 16;
 
@@ -152,9 +154,9 @@ pub(crate) fn padded<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
 /// Fewer than N elements, and zeros.
 #[cold]
 #[inline(never)]
-fn completed<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
+pub(super) fn completed<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
     let mut buffer = [T::default(); N];
-    buffer[..from.len()].copy_from_slice(from);
+    cut::put(&mut buffer, from);
     buffer
 }
 
@@ -188,7 +190,9 @@ pub(crate) fn store16_clipped<L: Lanes<N>, const N: usize>(
         None => {
             let mut buffer = [0; N];
             lanes.store16(value, &mut buffer);
-            to.copy_from_slice(&buffer[..to.len()]);
+            if let Some(buffer) = cut::get(&buffer, ..to.len()) {
+                cut::put(to, buffer);
+            }
         }
     }
 }

@@ -92,7 +92,9 @@ impl<L: Lanes<N>, A: Accumulators<L, N, Q>, const N: usize, const Q: usize> Tile
                 if twice {
                     shifted = lanes.adds16(shifted, shifted);
                 }
-                *value = extra[q].add(lanes, p, parameters.scale(lanes, shifted));
+                let scaled = parameters.scale(lanes, shifted);
+                let Some(sum) = extra[q].add(lanes, p, scaled) else { return };
+                *value = sum;
                 if prelu {
                     *value = parameters.prelu(lanes, *value);
                 }
