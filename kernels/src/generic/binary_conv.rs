@@ -33,7 +33,7 @@
 use core::ops::Range;
 
 use super::binary_counter::{Counter, GROUPS, STEPS_PER_BYTE, Wide};
-use super::cut;
+use super::cut::{self, Found};
 use super::epilogue::{At, Parameters, Row, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
 use super::waiting::Waiting;
@@ -196,15 +196,15 @@ impl<'a> Block<'a> {
             cut::put(to, from);
         }
         match cut::get(to, ..self.steps * stride) {
-            Some(weights) => Block { weights, stride, ..self },
-            None => self,
+            Ok(weights) => Block { weights, stride, ..self },
+            Err(_) => self,
         }
     }
 }
 
 /// The whole operation, in tiles of P pixels: as many as the registers hold.
 #[inline(always)]
-pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) -> Option<()> {
+pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) -> Found<()> {
     let conv = job.conv;
     let (kh, kw) = (conv.window.kernel_h, conv.window.kernel_w);
     let groups = cut::divisor(conv.groups);
@@ -328,7 +328,7 @@ impl<'a, S: Popcount> Line<'_, 'a, S> {
     /// For accumulators of a pixel with so many columns of taps inside the input:
     /// what twice the differing bits are taken from.
     #[inline(always)]
-    fn terms<const N: usize, const G: usize>(&self, columns: usize) -> Option<[Wide<S>; G]> {
+    fn terms<const N: usize, const G: usize>(&self, columns: usize) -> Found<[Wide<S>; G]> {
         let Line { isa, layer, block, ref inside, .. } = *self;
         let lanes = isa.lanes();
         let window = &layer.conv.window;
@@ -348,13 +348,13 @@ impl<'a, S: Popcount> Line<'_, 'a, S> {
                 terms[g] = accumulators(lanes, &terms[g], counter.sums(isa, 0, g));
             }
         }
-        Some(terms)
+        Ok(terms)
     }
 
     /// The input from tap (`ky`, `kx`), which is inside, of the pixel at `column`
     /// on.
     #[inline(always)]
-    fn input(&self, column: usize, ky: usize, kx: usize) -> Option<&'a [u8]> {
+    fn input(&self, column: usize, ky: usize, kx: usize) -> Found<&'a [u8]> {
         let Line { layer, block, row, .. } = *self;
         let window = &layer.conv.window;
         let y = row * window.stride_h + ky - window.pad_top;
@@ -431,7 +431,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
 {
     /// The work, which ends where something is missing.
     #[inline(always)]
-    fn all(self) -> Option<()> {
+    fn all(self) -> Found<()> {
         let Tiles(line, columns) = self;
         let Line { isa, layer, block, row, .. } = *line;
         let inside = line.inside.clone();
@@ -507,7 +507,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
         if let Some(waiting) = &mut waiting {
             waiting.finish(lanes, &mut out, &parameters[0], &block)?;
         }
-        Some(())
+        Ok(())
     }
 }
 
@@ -544,7 +544,7 @@ impl<S: Popcount, const N: usize, const G: usize> Work for Edges<'_, '_, '_, S, 
 impl<S: Popcount, const N: usize, const G: usize> Edges<'_, '_, '_, S, N, G> {
     /// The work, which ends where something is missing.
     #[inline(always)]
-    fn all(self) -> Option<()> {
+    fn all(self) -> Found<()> {
         let Edges(line, columns) = self;
         let Line { isa, layer, block, row, .. } = *line;
         let lanes = isa.lanes();
@@ -584,6 +584,6 @@ impl<S: Popcount, const N: usize, const G: usize> Edges<'_, '_, '_, S, N, G> {
                 out.emit16(lanes, &parameters[g], block.at::<G>(column, g), accumulators)?;
             }
         }
-        Some(())
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::binary_conv::{Block, Popcount};
-use super::cut;
+use super::cut::{self, Found};
 use super::lanes::{LANES, Lanes};
 use crate::layout::BINARY_LANES;
 
@@ -98,7 +98,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
         inputs: [&[u8]; P],
         block: &Block<'_>,
         first: usize,
-    ) -> Option<()> {
+    ) -> Found<()> {
         let steps = inputs[0].len();
         let mut done = 0;
         while done < steps {
@@ -110,7 +110,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
             self.bytes = count(isa, self.bytes, part, block, first + done)?;
             done += take;
         }
-        Some(())
+        Ok(())
     }
 
     /// Takes `steps` steps that lie outside the input and read +1.
@@ -121,14 +121,14 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
         block: &Block<'_>,
         first: usize,
         steps: usize,
-    ) -> Option<()> {
+    ) -> Found<()> {
         const POSITIVE: [u8; STEPS_PER_BYTE] = [0; STEPS_PER_BYTE];
         for done in (0..steps).step_by(STEPS_PER_BYTE) {
             let count = (steps - done).min(STEPS_PER_BYTE);
             let inputs = cut::get(&POSITIVE, ..count)?;
             self.add(isa, [inputs; P], block, first + done)?;
         }
-        Some(())
+        Ok(())
     }
 }
 
@@ -141,7 +141,7 @@ fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
     inputs: [&[u8]; P],
     block: &Block<'_>,
     first: usize,
-) -> Option<[[[S::Counts; N]; G]; P]> {
+) -> Found<[[[S::Counts; N]; G]; P]> {
     let mut counts = bytes;
     let stride = block.stride;
     let mut rows = [&[][..]; G];
@@ -157,8 +157,7 @@ fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
         for k in 0..steps {
             let mut row = [&[][..]; G];
             for g in 0..G {
-                let step = k * N * S::VECTOR..(k + 1) * N * S::VECTOR;
-                row[g] = cut::get(rows[g], step)?;
+                (row[g], rows[g]) = cut::found(rows[g].split_at_checked(N * S::VECTOR))?;
             }
             step(isa, &mut counts, inputs, k, row)?;
         }
@@ -173,7 +172,7 @@ fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
             step(isa, &mut counts, inputs, k, row)?;
         }
     }
-    Some(counts)
+    Ok(counts)
 }
 
 /// One step of P pixels.
@@ -184,7 +183,7 @@ fn step<S: Popcount, const P: usize, const N: usize, const G: usize>(
     inputs: [&[u8]; P],
     k: usize,
     rows: [&[u8]; G],
-) -> Option<()> {
+) -> Found<()> {
     let mut weights = [[isa.some_weights(&[]); N]; G];
     for g in 0..G {
         for n in 0..N {
@@ -202,5 +201,5 @@ fn step<S: Popcount, const P: usize, const N: usize, const G: usize>(
             }
         }
     }
-    Some(())
+    Ok(())
 }

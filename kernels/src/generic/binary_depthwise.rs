@@ -32,7 +32,7 @@
 
 use core::ops::Range;
 
-use super::cut;
+use super::cut::{self, Found};
 use super::epilogue::{At, Row, Sink};
 use super::expand::Expand;
 use super::lanes::{Lanes, Outline, Work};
@@ -82,8 +82,8 @@ impl Bits for Word {
     #[inline(always)]
     fn load(self, from: &[u8]) -> u64 {
         match cut::found(from.first_chunk()) {
-            Some(bytes) => u64::from_le_bytes(*bytes),
-            None => 0,
+            Ok(bytes) => u64::from_le_bytes(*bytes),
+            Err(_) => 0,
         }
     }
     #[inline(always)]
@@ -145,14 +145,14 @@ impl Layer<'_> {
         terms: usize,
         byte: usize,
         to: &mut [B::V],
-    ) -> Option<()> {
+    ) -> Found<()> {
         let first = (terms % 2) * self.planes * self.pixel + byte;
         for (plane, to) in to.iter_mut().enumerate() {
             let place = first + plane * self.pixel;
             let from = cut::run(self.thresholds, place, B::BYTES)?;
             *to = bits.load(from);
         }
-        Some(())
+        Ok(())
     }
 }
 
@@ -165,7 +165,7 @@ pub(crate) fn run<S: Outline, L: Lanes, B: Bits, C: Bits>(
     wide: B,
     narrow: C,
     job: BinaryJob<'_>,
-) -> Option<()> {
+) -> Found<()> {
     let conv = job.conv;
     let taps = conv.window.kernel_h * conv.window.kernel_w;
     let planes = count_planes(taps);
@@ -211,7 +211,7 @@ pub(crate) fn run<S: Outline, L: Lanes, B: Bits, C: Bits>(
 
 /// Writes, for r = 0 and 1, the planes of clamp(Q + ⌊(r − t)/2⌋ + 1, 0, T + 1);
 /// T + 1 for channels that do not exist.
-fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [u8]) -> Option<()> {
+fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [u8]) -> Found<()> {
     let pixel = made.len() / cut::divisor(2 * planes);
     let never = taps as i32 + 1;
     for (parity, set) in (0..).zip(made.chunks_exact_mut(cut::divisor(planes * pixel))) {
@@ -237,7 +237,7 @@ fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [
             }
         }
     }
-    Some(())
+    Ok(())
 }
 
 /// One row of the channels that start at `byte` and fill a register.
@@ -277,7 +277,7 @@ impl<L: Lanes, B: Bits> Work for NineTaps<'_, '_, L, B> {
 impl<L: Lanes, B: Bits> NineTaps<'_, '_, L, B> {
     /// The work, which ends where something is missing.
     #[inline(always)]
-    fn all(self) -> Option<()> {
+    fn all(self) -> Found<()> {
         let Line { lanes, bits, layer, sink, scratch, row, byte } = self.0;
         let layer = *layer;
         let mut weights = [bits.zeros(); 9];
@@ -327,7 +327,7 @@ impl<L: Lanes, B: Bits> Work for AnyTaps<'_, '_, L, B> {
 impl<L: Lanes, B: Bits> AnyTaps<'_, '_, L, B> {
     /// The work, which ends where something is missing.
     #[inline(always)]
-    fn all(self) -> Option<()> {
+    fn all(self) -> Found<()> {
         let Line { lanes, bits, layer, sink, scratch, row, byte } = self.0;
         let layer = *layer;
         let window = layer.conv.window;
@@ -391,7 +391,7 @@ impl<'r, 'a, L: Lanes, B: Bits> Outputs<'r, 'a, L, B> {
 
     /// Takes the counts of one pixel over `terms` taps; pixel by pixel.
     #[inline(always)]
-    fn put(&mut self, column: usize, terms: usize, count: &[B::V]) -> Option<()> {
+    fn put(&mut self, column: usize, terms: usize, count: &[B::V]) -> Found<()> {
         let Outputs { bits, layer, byte, .. } = *self;
         if layer.thresholds.is_empty() {
             if self.pixels == DEPTHWISE_RUN {
@@ -408,7 +408,7 @@ impl<'r, 'a, L: Lanes, B: Bits> Outputs<'r, 'a, L, B> {
             let to = cut::get_mut(&mut self.terms, self.pixels)?;
             *to = terms as i16;
             self.pixels += 1;
-            Some(())
+            Ok(())
         } else {
             let mut thresholds = [bits.zeros(); PLANES];
             let thresholds = cut::get_mut(&mut thresholds, ..count.len())?;
@@ -419,9 +419,9 @@ impl<'r, 'a, L: Lanes, B: Bits> Outputs<'r, 'a, L, B> {
 
     /// Hands over the counts that wait.
     #[inline(always)]
-    fn flush(&mut self) -> Option<()> {
+    fn flush(&mut self) -> Found<()> {
         if self.pixels == 0 {
-            return Some(());
+            return Ok(());
         }
         let Outputs { lanes, layer, byte, pixels, first, .. } = *self;
         let channel = byte * 8;
@@ -437,19 +437,19 @@ impl<'r, 'a, L: Lanes, B: Bits> Outputs<'r, 'a, L, B> {
             counts: self.waiting,
         });
         self.pixels = 0;
-        Some(())
+        Ok(())
     }
 
     /// Stores whether each count reaches its threshold, plane by plane.
     #[inline(always)]
-    fn decide(&mut self, column: usize, count: &[B::V], thresholds: &[B::V]) -> Option<()> {
+    fn decide(&mut self, column: usize, count: &[B::V], thresholds: &[B::V]) -> Found<()> {
         let mut below = self.bits.ones();
         for (&count, &threshold) in count.iter().zip(thresholds) {
             below = self.bits.greater(count, threshold, below);
         }
         let to = cut::run_mut(self.out.pixel_bits(column), self.byte, B::BYTES)?;
         self.bits.store(below, to);
-        Some(())
+        Ok(())
     }
 }
 
@@ -517,12 +517,12 @@ impl Place {
         ky: usize,
         kx: usize,
         weight: B::V,
-    ) -> Option<B::V> {
+    ) -> Found<B::V> {
         let y = self.y.wrapping_add(ky);
         let x = self.x.wrapping_add(kx);
         let first = (y * layer.conv.input.w + x) * layer.pixel + self.byte;
         let from = cut::run(layer.input, first, B::BYTES)?;
-        Some(bits.xor(bits.load(from), weight))
+        Ok(bits.xor(bits.load(from), weight))
     }
 
     /// The differing bits of any tap.
@@ -534,16 +534,16 @@ impl Place {
         ky: usize,
         kx: usize,
         weight: B::V,
-    ) -> Option<B::V> {
+    ) -> Found<B::V> {
         if self.inside_y.contains(&ky) && self.inside_x.contains(&kx) {
             self.inside(bits, layer, ky, kx, weight)
         } else if layer.padding == Padding::One {
-            Some(weight)
+            Ok(weight)
         } else if self.differing > 0 {
             self.differing -= 1;
-            Some(bits.ones())
+            Ok(bits.ones())
         } else {
-            Some(bits.zeros())
+            Ok(bits.zeros())
         }
     }
 }

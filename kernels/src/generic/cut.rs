@@ -3,11 +3,11 @@
 //!
 //! With feature `std` it is a panic, as by an index. Without, on a device, the bug is
 //! noted, the function that met it ends early or goes on with zeros, and the kernel's
-//! answer is `None` ([`complete`]). A note, for the pieces of work that are compiled
+//! answer is an error ([`complete`]). A note, for the pieces of work that are compiled
 //! apart return nothing ([`super::lanes::Work`]). It is never taken back, so that none
 //! of several cores can take it for another: after such a bug no run is to be trusted.
 //!
-//! Functions that are inlined return what they met as `None` up to the piece of work,
+//! Functions that are inlined return what they met ([`Missing`]) up to the piece of work,
 //! and put nothing in its place: paths that come together again, be they never taken,
 //! cost the loops registers.
 //!
@@ -17,18 +17,33 @@ use core::slice::SliceIndex;
 #[cfg(not(feature = "std"))]
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+/// What was looked for. With `std` there is no other value, so that it costs nothing to
+/// return one, not even of vectors.
+pub(crate) type Found<T> = Result<T, Missing>;
+
+/// See [`Found`].
+#[cfg(feature = "std")]
+#[derive(Debug, PartialEq)]
+pub(crate) enum Missing {}
+
+/// See [`Found`].
+#[cfg(not(feature = "std"))]
+#[derive(Debug, PartialEq)]
+pub(crate) struct Missing;
+
 /// Whether something was missing since the program's start.
 #[cfg(not(feature = "std"))]
 static MISSING: AtomicBool = AtomicBool::new(false);
 
-/// What a kernel answers at its end: `None` if something was missing, now or before.
+/// What a kernel answers at its end, however it got there: whether something was
+/// missing, now or before.
 #[inline(always)]
-pub(crate) fn complete() -> Option<()> {
+pub(crate) fn complete() -> Found<()> {
     #[cfg(not(feature = "std"))]
     if MISSING.load(Relaxed) {
-        return None;
+        return Err(Missing);
     }
-    Some(())
+    Ok(())
 }
 
 /// Takes the note back.
@@ -44,44 +59,44 @@ fn note() {
     MISSING.store(true, Relaxed);
 }
 
-/// What is there; `None`, noted, is a bug.
+/// What is there; `None` is a bug.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn found<T>(found: Option<T>) -> Option<T> {
-    if cfg!(feature = "std") {
-        return Some(found.expect("its length was checked"));
-    }
-    if found.is_none() {
+pub(crate) fn found<T>(found: Option<T>) -> Found<T> {
+    #[cfg(feature = "std")]
+    return Ok(found.expect("its length was checked"));
+    #[cfg(not(feature = "std"))]
+    found.ok_or_else(|| {
         note();
-    }
-    found
+        Missing
+    })
 }
 
 /// `all[index]`.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn get<T, I: SliceIndex<[T]>>(all: &[T], index: I) -> Option<&I::Output> {
-    if cfg!(feature = "std") { Some(&all[index]) } else { found(all.get(index)) }
+pub(crate) fn get<T, I: SliceIndex<[T]>>(all: &[T], index: I) -> Found<&I::Output> {
+    if cfg!(feature = "std") { Ok(&all[index]) } else { found(all.get(index)) }
 }
 
 /// The same to write.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn get_mut<T, I: SliceIndex<[T]>>(all: &mut [T], index: I) -> Option<&mut I::Output> {
-    if cfg!(feature = "std") { Some(&mut all[index]) } else { found(all.get_mut(index)) }
+pub(crate) fn get_mut<T, I: SliceIndex<[T]>>(all: &mut [T], index: I) -> Found<&mut I::Output> {
+    if cfg!(feature = "std") { Ok(&mut all[index]) } else { found(all.get_mut(index)) }
 }
 
 /// `count` elements from `first` on.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn run<T>(all: &[T], first: usize, count: usize) -> Option<&[T]> {
+pub(crate) fn run<T>(all: &[T], first: usize, count: usize) -> Found<&[T]> {
     get(get(all, first..)?, ..count)
 }
 
 /// The same to write.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn run_mut<T>(all: &mut [T], first: usize, count: usize) -> Option<&mut [T]> {
+pub(crate) fn run_mut<T>(all: &mut [T], first: usize, count: usize) -> Found<&mut [T]> {
     get_mut(get_mut(all, first..)?, ..count)
 }
 
@@ -89,7 +104,7 @@ pub(crate) fn run_mut<T>(all: &mut [T], first: usize, count: usize) -> Option<&m
 #[inline(always)]
 #[track_caller]
 pub(crate) fn put<T: Copy>(to: &mut [T], from: &[T]) {
-    if let Some(to) = get_mut(to, ..from.len()) {
+    if let Ok(to) = get_mut(to, ..from.len()) {
         to.copy_from_slice(from);
     }
 }
@@ -120,7 +135,7 @@ mod tests {
     fn what_is_there_is_had() {
         let mut to = [1, 2, 3, 4];
         put(&mut to, &[7, 8]);
-        assert_eq!(get(&to, 1..3), Some(&[8, 3][..]));
-        assert_eq!(run(&to, 4, 0), Some(&[][..]));
+        assert_eq!(get(&to, 1..3), Ok(&[8, 3][..]));
+        assert_eq!(run(&to, 4, 0), Ok(&[][..]));
     }
 }

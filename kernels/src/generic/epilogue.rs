@@ -23,7 +23,7 @@
 
 use core::ops::Range;
 
-use super::cut;
+use super::cut::{self, Found};
 use super::finish::Finish;
 use super::lanes::{LANES, Lanes, Work, load16_padded, load32_padded, store16_clipped};
 use super::shift::Shift16;
@@ -131,17 +131,17 @@ impl<'a> Sink<'a> {
         match &mut self.epilogue {
             Epilogue::Threshold { thresholds, bits } => {
                 found.sources.thresholds = thresholds;
-                found.bits = cut::get_mut(bits, at * bytes..(at + 1) * bytes);
+                found.bits = cut::get_mut(bits, at * bytes..(at + 1) * bytes).ok();
             }
             Epilogue::Stream { multiplier, bias, shortcut, prelu, stream, sign, .. } => {
                 found.kind = Kind::Stream { shift: self.shift };
                 found.sources = Sources { multiplier, bias, prelu: *prelu, ..Sources::default() };
                 if let Some(stream) = stream {
-                    found.stream = cut::get_mut(stream, at * elements..(at + 1) * elements);
+                    found.stream = cut::get_mut(stream, at * elements..(at + 1) * elements).ok();
                 }
                 if let Some(sign) = sign {
                     found.sources.sign = sign.thresholds;
-                    found.bits = cut::get_mut(sign.bits, at * bytes..(at + 1) * bytes);
+                    found.bits = cut::get_mut(sign.bits, at * bytes..(at + 1) * bytes).ok();
                 }
                 found.shortcut = shortcut.as_ref().map(|taken| RowShortcut::new(taken, row, c));
             }
@@ -212,9 +212,9 @@ impl Row<'_> {
             found.bias = load16_padded(lanes, bias);
         }
         if let Some(Prelu { before, slope, after }) = prelu
-            && let Some(before) = cut::get(before, channel..)
-            && let Some(slope) = cut::get(slope, channel..)
-            && let Some(after) = cut::get(after, channel..)
+            && let Ok(before) = cut::get(before, channel..)
+            && let Ok(slope) = cut::get(slope, channel..)
+            && let Ok(after) = cut::get(after, channel..)
         {
             found.before = load16_padded(lanes, before);
             found.slope = load16_padded(lanes, slope);
@@ -247,7 +247,7 @@ impl Row<'_> {
     #[inline(always)]
     pub(crate) fn pixel_bits(&mut self, column: usize) -> &mut [u8] {
         match &mut self.bits {
-            Some(bits) => cut::get_mut(bits, column * self.pixel..(column + 1) * self.pixel),
+            Some(bits) => cut::get_mut(bits, column * self.pixel..(column + 1) * self.pixel).ok(),
             None => None,
         }
         .unwrap_or_default()
@@ -261,11 +261,11 @@ impl Row<'_> {
         parameters: &[Parameters<L, N>; G],
         at: At,
         accumulators: [L::I16; G],
-    ) -> Option<()> {
+    ) -> Found<()> {
         let Some(shift) = self.shift16() else {
             let row = self.reborrow();
             lanes.outline(Decide { lanes, row, parameters, at, accumulators });
-            return Some(());
+            return Ok(());
         };
         let mut values = accumulators;
         for value in &mut values {
@@ -353,13 +353,13 @@ impl Row<'_> {
         parameters: &[Parameters<L, N>; G],
         at: At,
         values: [L::I16; G],
-    ) -> Option<()> {
+    ) -> Found<()> {
         if at.count == G * N {
             self.full_stream(lanes, parameters, at, values)
         } else {
             let row = self.reborrow();
             lanes.outline(Partial { lanes, row, parameters, at, values });
-            Some(())
+            Ok(())
         }
     }
 
@@ -372,7 +372,7 @@ impl Row<'_> {
         parameters: &[Parameters<L, N>; G],
         at: At,
         mut values: [L::I16; G],
-    ) -> Option<()> {
+    ) -> Found<()> {
         for (value, parameters) in values.iter_mut().zip(parameters) {
             *value = parameters.scale(lanes, *value);
         }
@@ -407,7 +407,7 @@ impl Row<'_> {
                 self.put_bits::<N>(At { channel, count: N, ..at }, below);
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// Writes the bits of up to N channels of one pixel. Channels come in rising
@@ -417,11 +417,11 @@ impl Row<'_> {
     fn put_bits<const N: usize>(&mut self, at: At, below: u32) {
         let Some(bits) = &mut self.bits else { return };
         let first = at.column * self.pixel;
-        let Some(pixel) = cut::run_mut(bits, first, self.pixel) else { return };
+        let Ok(pixel) = cut::run_mut(bits, first, self.pixel) else { return };
         if !at.channel.is_multiple_of(N) {
             return put_some_bits(pixel, at, below);
         }
-        if let Some(to) = cut::get_mut(pixel, at.channel / 8..) {
+        if let Ok(to) = cut::get_mut(pixel, at.channel / 8..) {
             put_word::<N>(to, at.channel, below & exist(at.count));
         }
     }
@@ -506,7 +506,7 @@ impl<L: Lanes<N>, const N: usize, const G: usize> Work for Partial<'_, L, N, G> 
             if let Some(taken) = row.shortcut {
                 let source = parameters.source;
                 let extra = taken.values::<L, N, 1>(lanes, row.channels, at, [source]);
-                let Some([extra]) = extra else { return };
+                let Ok([extra]) = extra else { return };
                 value = lanes.adds16(value, extra);
             }
             if row.sources.prelu.is_some() {
@@ -514,7 +514,7 @@ impl<L: Lanes<N>, const N: usize, const G: usize> Work for Partial<'_, L, N, G> 
             }
             if let Some(stream) = &mut row.stream {
                 let first = at.column * row.channels + at.channel;
-                let Some(to) = cut::run_mut(stream, first, at.count) else { return };
+                let Ok(to) = cut::run_mut(stream, first, at.count) else { return };
                 store16_clipped(lanes, value, to);
             }
             if row.bits.is_some() {
@@ -527,11 +527,11 @@ impl<L: Lanes<N>, const N: usize, const G: usize> Work for Partial<'_, L, N, G> 
 /// Scores are computed once per network: no vectors needed.
 #[inline(never)]
 fn put_scores(multiplier: &[i16], bias: &[i32], scores: &mut [i32], at: At, values: &[i32]) {
-    let Some(values) = cut::get(values, ..at.count) else { return };
+    let Ok(values) = cut::get(values, ..at.count) else { return };
     for (c, &value) in (at.channel..).zip(values) {
-        let Some(&multiplier) = cut::get(multiplier, c) else { return };
-        let Some(&bias) = cut::get(bias, c) else { return };
-        let Some(to) = cut::get_mut(scores, c) else { return };
+        let Ok(&multiplier) = cut::get(multiplier, c) else { return };
+        let Ok(&bias) = cut::get(bias, c) else { return };
+        let Ok(to) = cut::get_mut(scores, c) else { return };
         let score = i64::from(value) * i64::from(multiplier) + i64::from(bias);
         *to = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
     }
@@ -567,14 +567,14 @@ pub(crate) fn put_word<const N: usize>(to: &mut [u8], channel: usize, below: u32
 pub(super) fn put_some_bits(pixel: &mut [u8], at: At, below: u32) {
     let (byte, bit) = (at.channel / 8, at.channel % 8);
     let below = u64::from(below & exist(at.count));
-    let Some(&first) = cut::get(pixel, byte) else { return };
+    let Ok(&first) = cut::get(pixel, byte) else { return };
     let kept = u64::from(first) & ((1 << bit) - 1);
     let end = byte + (bit + at.count).div_ceil(8);
     let bytes = (kept | below << bit).to_le_bytes();
-    let Some(bytes) = cut::get(&bytes, ..end - byte) else { return };
-    let Some(to) = cut::get_mut(pixel, byte..end.next_multiple_of(8)) else { return };
+    let Ok(bytes) = cut::get(&bytes, ..end - byte) else { return };
+    let Ok(to) = cut::get_mut(pixel, byte..end.next_multiple_of(8)) else { return };
     cut::put(to, bytes);
-    if let Some(tail) = cut::get_mut(to, bytes.len()..) {
+    if let Ok(tail) = cut::get_mut(to, bytes.len()..) {
         tail.fill(0);
     }
 }

@@ -1,7 +1,7 @@
 //! What a binary depthwise convolution hands over: counts in bit planes become
 //! 16-bit lanes.
 
-use super::cut;
+use super::cut::{self, Found};
 use super::epilogue::{At, Row};
 use super::lanes::{LANES, Lanes, Work};
 use crate::layout::DEPTHWISE_RUN;
@@ -30,7 +30,7 @@ impl<L: Lanes> Work for Expand<'_, '_, L> {
 impl<L: Lanes> Expand<'_, '_, L> {
     /// The work, which ends where something is missing.
     #[inline(always)]
-    fn all(self) -> Option<()> {
+    fn all(self) -> Found<()> {
         let Expand { lanes, out, at, register, planes, terms, counts } = self;
         let mut values = [[0; LANES]; DEPTHWISE_RUN];
         for group in 0..register * 8 / LANES {
@@ -64,6 +64,6 @@ impl<L: Lanes> Expand<'_, '_, L> {
                 out.finish(lanes, &parameters, at, values);
             }
         }
-        Some(())
+        Ok(())
     }
 }

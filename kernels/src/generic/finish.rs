@@ -26,9 +26,9 @@ impl<L: Lanes<N>, const N: usize> Work for Finish<'_, '_, L, N> {
         if let (true, Some(stream)) = (usual, &mut row.stream) {
             let (channels, pixel) = (row.channels, row.pixel);
             let first = at.column * channels + at.channel;
-            let Some(stream) = cut::get_mut(stream, first..) else { return };
+            let Ok(stream) = cut::get_mut(stream, first..) else { return };
             let first = at.column * pixel + at.channel / 8;
-            let bits = row.bits.as_deref_mut().and_then(|bits| cut::get_mut(bits, first..));
+            let bits = row.bits.as_deref_mut().and_then(|bits| cut::get_mut(bits, first..).ok());
             let mut to = Usual { stream, channels, bits, pixel, channel: at.channel };
             let Some(taken) = &row.shortcut else {
                 return to.put(lanes, parameters, values, Nothing);
@@ -76,16 +76,16 @@ impl Usual<'_> {
         let parameters = *parameters;
         let (mut element, mut byte) = (0, 0);
         for (p, value) in values.iter().enumerate() {
-            let Some(sum) = extra.add(lanes, p, lanes.load16(value)) else { return };
+            let Ok(sum) = extra.add(lanes, p, lanes.load16(value)) else { return };
             let y = parameters.prelu(lanes, sum);
-            let Some(to) = cut::get_mut(self.stream, element..) else { return };
+            let Ok(to) = cut::get_mut(self.stream, element..) else { return };
             if let Some(to) = to.first_chunk_mut() {
                 lanes.store16(y, to);
             }
             element += self.channels;
             if let Some(bits) = &mut self.bits {
                 let below = lanes.less16(y, parameters.sign);
-                let Some(to) = cut::get_mut(bits, byte..) else { return };
+                let Ok(to) = cut::get_mut(bits, byte..) else { return };
                 put_word::<N>(to, self.channel, below);
                 byte += self.pixel;
             }
@@ -127,9 +127,9 @@ impl<L: Lanes<N>, const N: usize> Work for Unusual<'_, '_, L, N> {
         let exist = exist(at.count);
         let (channels, pixel) = (row.channels, row.pixel);
         let first = at.column * channels;
-        let mut stream = row.stream.as_deref_mut().and_then(|all| cut::get_mut(all, first..));
+        let mut stream = row.stream.as_deref_mut().and_then(|all| cut::get_mut(all, first..).ok());
         let first = at.column * pixel;
-        let mut bits = row.bits.as_deref_mut().and_then(|all| cut::get_mut(all, first..));
+        let mut bits = row.bits.as_deref_mut().and_then(|all| cut::get_mut(all, first..).ok());
         let (mut element, mut byte) = (at.channel, 0);
         for value in values.iter() {
             let mut y = lanes.load16(value);
@@ -137,18 +137,18 @@ impl<L: Lanes<N>, const N: usize> Work for Unusual<'_, '_, L, N> {
                 y = parameters.prelu(lanes, y);
             }
             if let Some(stream) = &mut stream {
-                let Some(to) = cut::get_mut(stream, element..) else { return };
+                let Ok(to) = cut::get_mut(stream, element..) else { return };
                 put_stream(lanes, y, to, at.count);
                 element += channels;
             }
             if let Some(bits) = &mut bits {
                 let below = lanes.less16(y, parameters.sign);
                 if aligned {
-                    let Some(to) = cut::get_mut(bits, byte + at.channel / 8..) else { return };
+                    let Ok(to) = cut::get_mut(bits, byte + at.channel / 8..) else { return };
                     put_word::<N>(to, at.channel, below & exist);
                 } else {
                     // Groups of a grouped convolution start anywhere.
-                    let Some(to) = cut::get_mut(bits, byte..byte + pixel) else { return };
+                    let Ok(to) = cut::get_mut(bits, byte..byte + pixel) else { return };
                     put_some_bits(to, at, below);
                 }
                 byte += pixel;
@@ -172,7 +172,7 @@ fn put_stream<L: Lanes<N>, const N: usize>(lanes: L, y: L::I16, to: &mut [i16], 
     match to.first_chunk_mut::<8>() {
         Some(to) if count == 8 => to.copy_from_slice(&buffer[..8]),
         _ => {
-            if let Some(buffer) = cut::get(&buffer, ..count) {
+            if let Ok(buffer) = cut::get(&buffer, ..count) {
                 cut::put(to, buffer);
             }
         }

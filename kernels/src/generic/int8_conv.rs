@@ -24,7 +24,7 @@
 //! Cost: laying out is about 4 operations per 16 values, once per pixel (per
 //! block for long windows); the products are [`Dot::dot`] per 64.
 
-use super::cut;
+use super::cut::{self, Found};
 use super::epilogue::{At, Parameters, Row, Sink};
 use super::int8_windows::{Source, whole_windows, window};
 use super::lanes::{LANES, Lanes, Outline, Work, completed};
@@ -68,8 +68,8 @@ pub(crate) trait Dot: Outline {
         _sums: &mut [Self::Sum; P],
         _weights: &[i8],
         _inputs: &[&[u8]; P],
-    ) -> Option<usize> {
-        Some(0)
+    ) -> Found<usize> {
+        Ok(0)
     }
     /// Does all channels of a run of pixels in a way of the set's own, or nothing:
     /// `false`.
@@ -105,7 +105,7 @@ pub(crate) struct Laid<'w> {
 
 /// The whole operation, in tiles of P pixels: as many as the registers hold.
 #[inline(always)]
-pub(crate) fn run<S: Dot, const P: usize>(isa: S, job: Int8Job<'_>) -> Option<()> {
+pub(crate) fn run<S: Dot, const P: usize>(isa: S, job: Int8Job<'_>) -> Found<()> {
     let conv = job.conv;
     let lanes = isa.lanes();
     let source = match job.input {
@@ -167,7 +167,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
     /// Runs of pixels, whose windows are laid out whole, in tiles of P windows. The
     /// window of an input of zeros goes ahead of them, where it is to be taken off.
     #[inline(always)]
-    fn tiles(self, depth: usize) -> Option<()> {
+    fn tiles(self, depth: usize) -> Found<()> {
         let Line { isa, conv, source, weights, windows, mut out, row } = self;
         let lanes = isa.lanes();
         let (channels, width) = (conv.output.c, conv.output.w);
@@ -235,12 +235,12 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                 }
             }
         }
-        Some(())
+        Ok(())
     }
 
     /// Pixel by pixel, long windows part by part.
     #[inline(always)]
-    fn singly(self, depth: usize) -> Option<()> {
+    fn singly(self, depth: usize) -> Found<()> {
         let Line { isa, conv, source, weights, windows, mut out, row } = self;
         let lanes = isa.lanes();
         let channels = conv.output.c;
@@ -288,7 +288,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                 }
             }
         }
-        Some(())
+        Ok(())
     }
 }
 
@@ -316,7 +316,7 @@ impl<S: Dot> Block<'_, S> {
         &self,
         out: &mut Row<'_>,
         values: &mut [[i16; LANES]; INT8_RUN],
-    ) -> Option<()> {
+    ) -> Found<()> {
         let Block { isa, weights, depth, windows, stride, neutral, ref parameters, at } = *self;
         let lanes = isa.lanes();
         let all = windows.len() / cut::divisor(stride);
@@ -352,7 +352,7 @@ impl<S: Dot> Block<'_, S> {
                 }
             }
         }
-        Some(())
+        Ok(())
     }
 }
 
@@ -369,7 +369,7 @@ impl<S: Dot, const P: usize> Work for Products<'_, S, P> {
     #[inline(always)]
     fn run(self) {
         let Products { isa, sums, weights, count, windows } = self;
-        if let Some(added) = products(isa, *sums, weights, count, windows) {
+        if let Ok(added) = products(isa, *sums, weights, count, windows) {
             *sums = added;
         }
     }
@@ -383,7 +383,7 @@ fn products<S: Dot, const P: usize>(
     weights: &[i8],
     count: usize,
     windows: [&[u8]; P],
-) -> Option<[S::Sum; P]> {
+) -> Found<[S::Sum; P]> {
     if S::BYTES == 1 {
         grouped::<S, P, INT8_GROUP>(isa, sums, weights, count, windows)
     } else {
@@ -399,7 +399,7 @@ fn grouped<S: Dot, const P: usize, const B: usize>(
     weights: &[i8],
     count: usize,
     windows: [&[u8]; P],
-) -> Option<[S::Sum; P]> {
+) -> Found<[S::Sum; P]> {
     let step = count * INT8_GROUP;
     let steps = weights.len() / cut::divisor(step);
     let mut whole = windows;
@@ -444,5 +444,5 @@ fn grouped<S: Dot, const P: usize, const B: usize>(
             }
         }
     }
-    Some(running)
+    Ok(running)
 }

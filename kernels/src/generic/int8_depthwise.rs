@@ -17,7 +17,7 @@
 
 use core::ops::Range;
 
-use super::cut;
+use super::cut::{self, Found};
 use super::epilogue::{At, Sink};
 #[cfg(target_arch = "x86_64")]
 use super::lanes::WIDE;
@@ -113,7 +113,7 @@ impl<'a> Layer<'a> {
         channel: usize,
     ) -> L::I16 {
         let first = tap * self.conv.input.c + channel;
-        let Some(from) = cut::get(self.weights, first..) else { return lanes.splat16(0) };
+        let Ok(from) = cut::get(self.weights, first..) else { return lanes.splat16(0) };
         match from.first_chunk() {
             Some(whole) => lanes.load_i8(whole),
             None => lanes.load_i8(&padded(from)),
@@ -128,7 +128,7 @@ impl<'a> Layer<'a> {
         row: usize,
         column: usize,
         channel: usize,
-    ) -> Option<<S::L as Lanes<N>>::I32> {
+    ) -> Found<<S::L as Lanes<N>>::I32> {
         let lanes = isa.lanes();
         let narrow = lanes.narrow_by(self.narrow);
         let Conv { input, window, .. } = self.conv;
@@ -146,13 +146,13 @@ impl<'a> Layer<'a> {
                 sum = isa.add(sum, pixel, weight);
             }
         }
-        Some(sum)
+        Ok(sum)
     }
 }
 
 /// The whole operation.
 #[inline(always)]
-pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) -> Option<()> {
+pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) -> Found<()> {
     let channels = 0..job.conv.output.c;
     bands(job, |mut part| part.run(isa, channels.clone()))
 }
@@ -165,7 +165,7 @@ pub(crate) fn run_wide<W: OnePass, S: Taps>(
     wide: W,
     isa: S,
     job: Int8DepthwiseJob<'_>,
-) -> Option<()> {
+) -> Found<()> {
     let channels = job.conv.output.c;
     let most = if keeps(&job.epilogue, channels) { channels / WIDE * WIDE } else { 0 };
     bands(job, |mut part| {
@@ -188,7 +188,7 @@ fn keeps(epilogue: &crate::types::Epilogue<'_>, channels: usize) -> bool {
 
 /// Calls `each` with some rows at a time.
 #[inline(always)]
-fn bands(job: Int8DepthwiseJob<'_>, mut each: impl FnMut(Part<'_, '_>)) -> Option<()> {
+fn bands(job: Int8DepthwiseJob<'_>, mut each: impl FnMut(Part<'_, '_>)) -> Found<()> {
     let Int8DepthwiseJob { conv, input, narrow, weights, rows, epilogue } = job;
     let layer = Layer { conv, input, weights, narrow };
     let sink = &mut Sink::new(epilogue, conv.output, &rows, 0);
@@ -277,8 +277,8 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
                 }
                 // Equally long, so that one check of a place serves all three.
                 let [upper, middle, lower] = lines;
-                let Some(middle) = cut::get(middle, ..upper.len()) else { return };
-                let Some(lower) = cut::get(lower, ..upper.len()) else { return };
+                let Ok(middle) = cut::get(middle, ..upper.len()) else { return };
+                let Ok(lower) = cut::get(lower, ..upper.len()) else { return };
                 let lines = [upper, middle, lower];
                 let strip = Strip { isa, narrow, lines, step: conv.input.c, first: 0 };
                 let mut window = Window::<S, N, STRIDE>::first(strip, window.pad_left);
@@ -286,7 +286,7 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
                 if S::CASES && out.decides() {
                     for column in (0..conv.output.w).step_by(RUN) {
                         let pixels = (conv.output.w - column).min(RUN);
-                        let Some(below) = cut::get_mut(&mut below, ..pixels) else { return };
+                        let Ok(below) = cut::get_mut(&mut below, ..pixels) else { return };
                         for below in &mut *below {
                             let sum = isa.nine(window.columns, &weights);
                             *below = parameters.decide(lanes, sum);
@@ -306,7 +306,7 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
                 };
                 for column in (0..conv.output.w).step_by(RUN) {
                     let pixels = (conv.output.w - column).min(RUN);
-                    let Some(values) = cut::get_mut(&mut values, ..pixels) else { return };
+                    let Ok(values) = cut::get_mut(&mut values, ..pixels) else { return };
                     for value in &mut *values {
                         let sum = isa.nine(window.columns, &weights);
                         lanes.store16(parameters.scale32(lanes, sum, shift), value);
@@ -406,17 +406,17 @@ impl<S: Taps<N>, const N: usize> Work for AnyTaps<'_, '_, S, N> {
                 let count = (channels.end - channel).min(N);
                 let Some(shift) = out.shift() else {
                     for column in 0..conv.output.w {
-                        let Some(sum) = layer.sum(isa, row, column, channel) else { return };
+                        let Ok(sum) = layer.sum(isa, row, column, channel) else { return };
                         out.emit32(lanes, &parameters, At { column, channel, count }, sum);
                     }
                     continue;
                 };
                 for column in (0..conv.output.w).step_by(RUN) {
                     let pixels = (conv.output.w - column).min(RUN);
-                    let Some(values) = cut::get_mut(&mut values, ..pixels) else { return };
+                    let Ok(values) = cut::get_mut(&mut values, ..pixels) else { return };
                     for (p, value) in values.iter_mut().enumerate() {
                         let sum = layer.sum(isa, row, column + p, channel);
-                        let Some(sum) = sum else { return };
+                        let Ok(sum) = sum else { return };
                         lanes.store16(parameters.scale32(lanes, sum, shift), value);
                     }
                     out.finish(lanes, &parameters, At { column, channel, count }, values);

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::cut;
+use super::cut::{self, Found};
 use super::int8_conv::Dot;
 use super::lanes::{LANES, Lanes, Narrow, load16_padded, padded};
 use super::taps_inside;
@@ -45,7 +45,7 @@ impl<L: Lanes> Source<'_, L> {
     /// Lays out `count` values that stand outside the input, the first of them of
     /// channel `phase`; up to 15 more of `to` are touched.
     #[inline(always)]
-    pub(super) fn outside<S: Dot>(&self, phase: usize, count: usize, to: &mut [u8]) -> Option<()> {
+    pub(super) fn outside<S: Dot>(&self, phase: usize, count: usize, to: &mut [u8]) -> Found<()> {
         match self {
             _ if S::BYTES > 1 => cut::get_mut(to, ..S::BYTES * count)?.fill(0),
             Source::Image { zero, cycle, .. } => {
@@ -58,7 +58,7 @@ impl<L: Lanes> Source<'_, L> {
             }
             Source::Stream { .. } => cut::get_mut(to, ..count)?.fill(128 ^ S::FLIP),
         }
-        Some(())
+        Ok(())
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) fn whole_windows<S: Dot>(
     columns: Range<usize>,
     windows: &mut [u8],
     stride: usize,
-) -> Option<()> {
+) -> Found<()> {
     let lanes = isa.lanes();
     let Conv { input: shape, window, .. } = *conv;
     let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, shape.h);
@@ -105,7 +105,7 @@ pub(super) fn whole_windows<S: Dot>(
                     }
                 }
             }
-            return Some(());
+            return Ok(());
         }
     }
     for ky in 0..window.kernel_h {
@@ -173,7 +173,7 @@ pub(super) fn whole_windows<S: Dot>(
             }
         }
     }
-    Some(())
+    Ok(())
 }
 
 /// Lays out positions `first..first + length` of one output pixel's window, a
@@ -191,7 +191,7 @@ pub(super) fn window<S: Dot>(
     first: usize,
     length: usize,
     to: &mut [u8],
-) -> Option<()> {
+) -> Found<()> {
     let Conv { input: shape, window, .. } = *conv;
     let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, shape.h);
     let inside_x = taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, shape.w);
@@ -230,7 +230,7 @@ pub(super) fn window<S: Dot>(
             }
         }
     }
-    Some(())
+    Ok(())
 }
 
 /// `count` input elements from `element` on, the first of them of channel
@@ -244,7 +244,7 @@ fn run_of<S: Dot>(
     phase: usize,
     channels: usize,
     to: &mut [u8],
-) -> Option<()> {
+) -> Found<()> {
     let lanes = isa.lanes();
     let mut channel = phase;
     for done in (0..count).step_by(LANES) {
@@ -270,7 +270,7 @@ fn run_of<S: Dot>(
         };
         isa.put(value, to);
     }
-    Some(())
+    Ok(())
 }
 
 /// The tap of a window's row and its channel that lie at an offset. Most often

@@ -190,7 +190,7 @@ pub(crate) fn store16_clipped<L: Lanes<N>, const N: usize>(
         None => {
             let mut buffer = [0; N];
             lanes.store16(value, &mut buffer);
-            if let Some(buffer) = cut::get(&buffer, ..to.len()) {
+            if let Ok(buffer) = cut::get(&buffer, ..to.len()) {
                 cut::put(to, buffer);
             }
         }

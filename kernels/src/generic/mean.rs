@@ -1,6 +1,6 @@
 //! Exact means over a few channels, in 16 bits.
 
-use super::cut;
+use super::cut::{self, Found};
 use super::epilogue::At;
 use super::lanes::{Lanes, load16_padded};
 
@@ -60,17 +60,17 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
     /// Rounding that factor up adds too little to reach the next integer, at
     /// most 0.99/2r (r = 7); a test goes through every u.
     #[inline(always)]
-    pub(crate) fn of(&self, lanes: L, pixel: &[i16]) -> Option<L::I16> {
+    pub(crate) fn of(&self, lanes: L, pixel: &[i16]) -> Found<L::I16> {
         let sum = load16_padded(lanes, pixel);
         if self.terms == 1 {
-            return Some(sum);
+            return Ok(sum);
         }
         let mut so_far = self.first(lanes, sum);
         for term in 1..self.terms {
             let values = cut::get(pixel, term * self.step..)?;
             so_far = self.with(lanes, so_far, load16_padded(lanes, values));
         }
-        Some(self.rounded(lanes, so_far))
+        Ok(self.rounded(lanes, so_far))
     }
 
     /// Σ x and q of the first of several terms.

@@ -12,7 +12,7 @@ pub(crate) fn rdiv(sum: i64, n: i64) -> i64 {
 
 /// The whole operation.
 #[inline(always)]
-pub(crate) fn run<L: Lanes>(lanes: L, job: PoolJob<'_>) -> Option<()> {
+pub(crate) fn run<L: Lanes>(lanes: L, job: PoolJob<'_>) -> super::cut::Found<()> {
     let channels = job.shape.c;
     let pixels = job.shape.h * job.shape.w;
     for (group, output) in job.output.chunks_mut(LANES).enumerate() {

@@ -15,7 +15,7 @@
 
 use core::ops::Range;
 
-use super::cut;
+use super::cut::{self, Found};
 use super::epilogue::At;
 use super::lanes::{LANES, Lanes, Work, load16_padded};
 use super::mean::{Mean, mean_terms};
@@ -52,7 +52,7 @@ impl<'a> RowShortcut<'a> {
     pub(crate) fn new(taken: &'a Shortcut<'a>, row: usize, channels: usize) -> Self {
         let Shortcut { shape, pool, .. } = *taken;
         let elements = shape.w * shape.c;
-        let line = |row: usize| cut::get(taken.values, row * elements..(row + 1) * elements);
+        let line = |row: usize| cut::get(taken.values, row * elements..(row + 1) * elements).ok();
         // 16 channels from a multiple of 16 on do not wrap then.
         let contiguous =
             shape.c == channels || (shape.c < channels && shape.c.is_multiple_of(LANES));
@@ -85,7 +85,7 @@ impl<'a> RowShortcut<'a> {
         channels: usize,
         at: At,
         sources: [usize; G],
-    ) -> Option<[L::I16; G]> {
+    ) -> Found<[L::I16; G]> {
         let mut values = [lanes.splat16(0); G];
         let shape = self.taken.shape;
         match self.way {
@@ -125,7 +125,7 @@ impl<'a> RowShortcut<'a> {
         for value in &mut values {
             *value = scale.apply(lanes, *value);
         }
-        Some(values)
+        Ok(values)
     }
 
     /// What one load per pixel adds to the N channels at `at` and at the pixels
@@ -141,7 +141,7 @@ impl<'a> RowShortcut<'a> {
         match self.way {
             Way::Load(line) if self.whole::<N>(channels, at) => {
                 let step = self.taken.shape.c;
-                let line = cut::get(line, at.column * step + source..)?;
+                let line = cut::get(line, at.column * step + source..).ok()?;
                 Some(Loads { line, step, scale: self.scale(lanes) })
             }
             _ => None,
@@ -164,7 +164,7 @@ impl<'a> RowShortcut<'a> {
                 if self.whole::<N>(channels, at) && at.column + count <= shape.w / 2 =>
             {
                 let first = 2 * at.column * shape.c;
-                let lines = [cut::get(lines[0], first..)?, cut::get(lines[1], first..)?];
+                let lines = [cut::get(lines[0], first..).ok()?, cut::get(lines[1], first..).ok()?];
                 Some(Means { lines, source, channels: shape.c, scale: self.scale(lanes) })
             }
             _ => None,
@@ -190,7 +190,7 @@ impl<'a> RowShortcut<'a> {
         match self.way {
             Way::Channels(line) if self.whole::<N>(channels, at) => Some(ChannelMeans {
                 mean: Mean::new(lanes, mean_terms(step, channels, at)?, channels),
-                line: cut::get(line, at.column * step + at.channel..)?,
+                line: cut::get(line, at.column * step + at.channel..).ok()?,
                 step,
                 scale: self.scale(lanes),
             }),
@@ -227,13 +227,13 @@ impl<'a> RowShortcut<'a> {
                     let from = usize::from(at.column == 0);
                     if let (1, Some(first)) = (from, values.first_mut()) {
                         let extra = self.values::<L, N, 1>(lanes, channels, at, [source]);
-                        let Some([extra]) = extra else { return };
+                        let Ok([extra]) = extra else { return };
                         add_to(lanes, first, extra);
                     }
                     let scale = self.scale(lanes);
                     for (p, value) in values.iter_mut().enumerate().skip(from) {
                         let both = wrapped(lanes, line, at.column + p, source, shape.c);
-                        let Some(both) = both else { return };
+                        let Ok(both) = both else { return };
                         add_to(lanes, value, scale.apply(lanes, both));
                     }
                     done = values.len();
@@ -241,7 +241,7 @@ impl<'a> RowShortcut<'a> {
                 Way::MeanOfFour(_) => {
                     let inside = values.len().min((shape.w / 2).saturating_sub(at.column));
                     if let Some(means) = self.means(lanes, channels, at, source, inside) {
-                        let Some(inside) = cut::get_mut(values, ..inside) else { return };
+                        let Ok(inside) = cut::get_mut(values, ..inside) else { return };
                         add_all(lanes, &means, inside);
                         done = inside.len();
                     }
@@ -251,7 +251,7 @@ impl<'a> RowShortcut<'a> {
         }
         for (p, value) in values.iter_mut().enumerate().skip(done) {
             let extra = self.values::<L, N, 1>(lanes, channels, at.pixel(p), [source]);
-            let Some([extra]) = extra else { return };
+            let Ok([extra]) = extra else { return };
             add_to(lanes, value, extra);
         }
     }
@@ -277,9 +277,9 @@ impl<'a> RowShortcut<'a> {
 
 /// What a shortcut adds to a run of pixels.
 pub(super) trait Extra<L: Lanes<N>, const N: usize> {
-    /// `y` and what there is for pixel `p` of the run, saturated; `None` if that is
+    /// `y` and what there is for pixel `p` of the run, saturated; an error if that is
     /// missing ([`cut`]).
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Option<L::I16>;
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16>;
 }
 
 /// No shortcut, or one that was added before.
@@ -317,16 +317,16 @@ pub(super) struct ChannelMeans<'a, L: Lanes<N>, const N: usize> {
 
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for Nothing {
     #[inline(always)]
-    fn add(&self, _: L, _: usize, y: L::I16) -> Option<L::I16> {
-        Some(y)
+    fn add(&self, _: L, _: usize, y: L::I16) -> Found<L::I16> {
+        Ok(y)
     }
 }
 
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for Loads<'_, L, N> {
     #[inline(always)]
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Option<L::I16> {
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16> {
         let extra = load16_padded(lanes, cut::get(self.line, p * self.step..)?);
-        Some(lanes.adds16(y, self.scale.apply(lanes, extra)))
+        Ok(lanes.adds16(y, self.scale.apply(lanes, extra)))
     }
 }
 
@@ -334,29 +334,29 @@ impl<L: Lanes<N>, const N: usize> Extra<L, N> for Loads<'_, L, N> {
 #[cfg(target_arch = "x86_64")]
 impl<L: Lanes<N>, const N: usize, E: Extra<L, N>> Extra<L, N> for Option<E> {
     #[inline(always)]
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Option<L::I16> {
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16> {
         match self {
             Some(extra) => extra.add(lanes, p, y),
-            None => Some(y),
+            None => Ok(y),
         }
     }
 }
 
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for Means<'_, L, N> {
     #[inline(always)]
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Option<L::I16> {
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16> {
         let first = 2 * p * self.channels;
         let pixels = [cut::get(self.lines[0], first..)?, cut::get(self.lines[1], first..)?];
         let mean = mean_of_four(lanes, pixels, self.source, self.channels)?;
-        Some(lanes.adds16(y, self.scale.apply(lanes, mean)))
+        Ok(lanes.adds16(y, self.scale.apply(lanes, mean)))
     }
 }
 
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for ChannelMeans<'_, L, N> {
     #[inline(always)]
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Option<L::I16> {
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16> {
         let mean = self.mean.of(lanes, cut::get(self.line, p * self.step..)?)?;
-        Some(lanes.adds16(y, self.scale.apply(lanes, mean)))
+        Ok(lanes.adds16(y, self.scale.apply(lanes, mean)))
     }
 }
 
@@ -368,7 +368,7 @@ fn add_all<L: Lanes<N>, const N: usize>(
     values: &mut [[i16; N]],
 ) {
     for (p, value) in values.iter_mut().enumerate() {
-        let Some(sum) = extra.add(lanes, p, lanes.load16(value)) else { return };
+        let Ok(sum) = extra.add(lanes, p, lanes.load16(value)) else { return };
         lanes.store16(sum, value);
     }
 }
@@ -408,15 +408,15 @@ fn wrapped<L: Lanes<N>, const N: usize>(
     column: usize,
     source: usize,
     channels: usize,
-) -> Option<L::I16> {
+) -> Found<L::I16> {
     let pixel = column * channels;
     let turn = channels - source;
     let first = load16_padded(lanes, cut::get(line, pixel + source..)?);
     if turn >= N {
-        return Some(first);
+        return Ok(first);
     }
     let again = load16_padded(lanes, cut::get(line, pixel - turn..)?);
-    Some(lanes.select16(lanes.mask16((1 << turn) - 1), first, again))
+    Ok(lanes.select16(lanes.mask16((1 << turn) - 1), first, again))
 }
 
 /// [`quarter`] of two pixels of `channels` channels in each of two rows, for the N
@@ -427,12 +427,12 @@ fn mean_of_four<L: Lanes<N>, const N: usize>(
     [upper, lower]: [&[i16]; 2],
     source: usize,
     channels: usize,
-) -> Option<L::I16> {
+) -> Found<L::I16> {
     let a = load16_padded(lanes, cut::get(upper, source..)?);
     let b = load16_padded(lanes, cut::get(upper, channels + source..)?);
     let c = load16_padded(lanes, cut::get(lower, source..)?);
     let d = load16_padded(lanes, cut::get(lower, channels + source..)?);
-    Some(quarter(lanes, [a, b, c, d]))
+    Ok(quarter(lanes, [a, b, c, d]))
 }
 
 /// `(a + b + c + d + 2) >> 2` in 16 bits: the quarters are added rounded down, and
@@ -471,9 +471,9 @@ impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
             let Some(at) = at.group(group, N) else { break };
             if let (1, Some(terms)) = (pool, mean_terms(shape.c, channels, at)) {
                 let pixel = (row * shape.w + at.column) * shape.c;
-                let Some(values) = cut::get(taken.values, pixel + at.channel..) else { return };
+                let Ok(values) = cut::get(taken.values, pixel + at.channel..) else { return };
                 let mean = Mean::new(lanes, terms, channels);
-                let Some(mean) = mean.of(lanes, values) else { return };
+                let Ok(mean) = mean.of(lanes, values) else { return };
                 lanes.store16(mean, means);
                 continue;
             }
@@ -494,7 +494,7 @@ impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
                     let pixel = (row * shape.w + column) * shape.c;
                     for repeat in 0..repeats {
                         let from = pixel + first + repeat * channels;
-                        let Some(values) = cut::get(taken.values, from..) else { return };
+                        let Ok(values) = cut::get(taken.values, from..) else { return };
                         sum = lanes.add32(sum, lanes.widen16(load16_padded(lanes, values)));
                     }
                 }
@@ -519,7 +519,7 @@ fn one_by_one(
 ) {
     let shape = taken.shape;
     let (own, step) = (cut::divisor(shape.c), cut::divisor(channels));
-    let Some(means) = cut::get_mut(means, ..at.count) else { return };
+    let Ok(means) = cut::get_mut(means, ..at.count) else { return };
     for (channel, mean) in (at.channel..).zip(means) {
         // With fewer channels in than out, the first is the only one.
         let first = channel % own;
@@ -528,7 +528,7 @@ fn one_by_one(
             for column in columns.clone() {
                 let pixel = (row * shape.w + column) * shape.c;
                 for c in (first..shape.c).step_by(step) {
-                    let Some(&value) = cut::get(taken.values, pixel + c) else { return };
+                    let Ok(&value) = cut::get(taken.values, pixel + c) else { return };
                     sum += i64::from(value);
                     elements += 1;
                 }

@@ -93,7 +93,7 @@ impl<L: Lanes<N>, A: Accumulators<L, N, Q>, const N: usize, const Q: usize> Tile
                     shifted = lanes.adds16(shifted, shifted);
                 }
                 let scaled = parameters.scale(lanes, shifted);
-                let Some(sum) = extra[q].add(lanes, p, scaled) else { return };
+                let Ok(sum) = extra[q].add(lanes, p, scaled) else { return };
                 *value = sum;
                 if prelu {
                     *value = parameters.prelu(lanes, *value);

@@ -2,7 +2,7 @@
 
 use super::binary_conv::Block;
 use super::binary_counter::GROUPS;
-use super::cut;
+use super::cut::{self, Found};
 use super::epilogue::{At, Parameters, Row};
 use super::lanes::{LANES, Lanes};
 use super::shift::Shift16;
@@ -35,9 +35,9 @@ impl Waiting {
 
     /// A group of the next pixel.
     #[inline(always)]
-    pub(super) fn put<L: Lanes>(&mut self, lanes: L, group: usize, scaled: L::I16) -> Option<()> {
+    pub(super) fn put<L: Lanes>(&mut self, lanes: L, group: usize, scaled: L::I16) -> Found<()> {
         lanes.store16(scaled, cut::get_mut(&mut self.values[group], self.pixels)?);
-        Some(())
+        Ok(())
     }
 
     /// Hands over what there is.
@@ -48,9 +48,9 @@ impl Waiting {
         out: &mut Row<'_>,
         parameters: &[Parameters<L>; GROUPS],
         block: &Block<'_>,
-    ) -> Option<()> {
+    ) -> Found<()> {
         if self.pixels == 0 {
-            return Some(());
+            return Ok(());
         }
         let at = At { column: self.column, channel: block.channel, count: block.count };
         for (group, (values, parameters)) in self.values.iter_mut().zip(parameters).enumerate() {
@@ -59,6 +59,6 @@ impl Waiting {
             }
         }
         self.pixels = 0;
-        Some(())
+        Ok(())
     }
 }

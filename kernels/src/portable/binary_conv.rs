@@ -18,8 +18,8 @@ fn popcount(word: u64) -> u64 {
 #[inline(always)]
 fn word(from: &[u8]) -> u64 {
     match cut::found(from.first_chunk()) {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None => 0,
+        Ok(bytes) => u64::from_le_bytes(*bytes),
+        Err(_) => 0,
     }
 }
 

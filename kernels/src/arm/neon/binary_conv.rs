@@ -28,7 +28,7 @@ impl Popcount for Neon {
     }
     #[inline(always)]
     fn weights(self, from: &[u8]) -> uint8x16_t {
-        let Some(from) = cut::found(from.first_chunk::<16>()) else { return self.zero() };
+        let Ok(from) = cut::found(from.first_chunk::<16>()) else { return self.zero() };
         // SAFETY: the target has NEON; the array is the 16 bytes read.
         unsafe { vld1q_u8(from.as_ptr()) }
     }

@@ -15,13 +15,13 @@ impl Bits for Neon {
 
     #[inline(always)]
     fn load(self, from: &[u8]) -> uint8x16_t {
-        let Some(from) = cut::found(from.first_chunk::<16>()) else { return self.zeros() };
+        let Ok(from) = cut::found(from.first_chunk::<16>()) else { return self.zeros() };
         // SAFETY: the target has NEON; the array is the 16 bytes read.
         unsafe { vld1q_u8(from.as_ptr()) }
     }
     #[inline(always)]
     fn store(self, value: uint8x16_t, to: &mut [u8]) {
-        let Some(to) = cut::found(to.first_chunk_mut::<16>()) else { return };
+        let Ok(to) = cut::found(to.first_chunk_mut::<16>()) else { return };
         // SAFETY: the target has NEON; the array is the 16 bytes written.
         unsafe { vst1q_u8(to.as_mut_ptr(), value) }
     }

@@ -50,7 +50,7 @@ impl Dot for Neon {
     }
     #[inline(always)]
     fn dot(self, sum: [int32x4_t; 4], weights: [[int16x8_t; 2]; 4], x: &[u8]) -> [int32x4_t; 4] {
-        let Some(x) = cut::found(x.first_chunk::<8>()) else { return sum };
+        let Ok(x) = cut::found(x.first_chunk::<8>()) else { return sum };
         // SAFETY: the target has NEON; the array is the 8 bytes read.
         unsafe {
             let x = vreinterpret_s16_u8(vld1_u8(x.as_ptr()));

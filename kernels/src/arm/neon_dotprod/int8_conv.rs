@@ -7,7 +7,7 @@ use core::arch::aarch64::*;
 use super::{Dotprod, sdot_lane};
 use crate::arm::neon::Neon;
 use crate::arm::neon::memory::{vld1q_s8, vld1q_u8, vst1q_u8};
-use crate::generic::cut;
+use crate::generic::cut::{self, Found};
 use crate::generic::int8_conv::Dot;
 use crate::generic::lanes::Lanes;
 
@@ -44,7 +44,7 @@ impl Dot for Dotprod {
     }
     #[inline(always)]
     fn dot(self, sum: [int32x4_t; 4], weights: [int8x16_t; 4], x: &[u8]) -> [int32x4_t; 4] {
-        let Some(x) = cut::found(x.first_chunk()) else { return sum };
+        let Ok(x) = cut::found(x.first_chunk()) else { return sum };
         let x = u32::from_ne_bytes(*x);
         // SAFETY: `self` proves the feature.
         unsafe {
@@ -58,7 +58,7 @@ impl Dot for Dotprod {
         sums: &mut [[int32x4_t; 4]; P],
         weights: &[i8],
         inputs: &[&[u8]; P],
-    ) -> Option<usize> {
+    ) -> Found<usize> {
         let (fours, _) = weights.as_chunks::<STEP>().0.as_chunks();
         for (k, [a, b, c, d]) in fours.iter().enumerate() {
             // SAFETY: the target has NEON.
@@ -73,7 +73,7 @@ impl Dot for Dotprod {
             self.step::<2, P>(sums, c, &x);
             self.step::<3, P>(sums, d, &x);
         }
-        Some(4 * fours.len())
+        Ok(4 * fours.len())
     }
     #[inline(always)]
     fn sum(self, sum: [int32x4_t; 4]) -> [int32x4_t; 4] {
@@ -81,7 +81,7 @@ impl Dot for Dotprod {
     }
     #[inline(always)]
     fn put(self, value: [int16x8_t; 2], to: &mut [u8]) {
-        let Some(to) = cut::found(to.first_chunk_mut::<16>()) else { return };
+        let Ok(to) = cut::found(to.first_chunk_mut::<16>()) else { return };
         // SAFETY: the target has NEON; the array is the 16 bytes written.
         unsafe {
             let bytes = vmovn_high_s16(vmovn_s16(value[0]), value[1]);

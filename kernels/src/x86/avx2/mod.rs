@@ -61,26 +61,26 @@ pub(crate) fn table() -> Option<&'static Table> {
 
 #[target_feature(enable = "avx2")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
-    generic::binary_conv::run::<Avx2, 3>(Avx2::here(), job)
+    generic::binary_conv::run::<Avx2, 3>(Avx2::here(), job).ok()
 }
 
 #[target_feature(enable = "avx2")]
 fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
     let avx2 = Avx2::here();
-    generic::binary_depthwise::run(avx2, avx2, avx2, Word, job)
+    generic::binary_depthwise::run(avx2, avx2, avx2, Word, job).ok()
 }
 
 #[target_feature(enable = "avx2")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
-    generic::int8_conv::run::<_, 4>(Avx2::here(), job)
+    generic::int8_conv::run::<_, 4>(Avx2::here(), job).ok()
 }
 
 #[target_feature(enable = "avx2")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
-    generic::int8_depthwise::run(Avx2::here(), job)
+    generic::int8_depthwise::run(Avx2::here(), job).ok()
 }
 
 #[target_feature(enable = "avx2")]
 fn global_average_pool(job: PoolJob<'_>) -> Option<()> {
-    generic::pool::run(Avx2::here(), job)
+    generic::pool::run(Avx2::here(), job).ok()
 }

@@ -84,28 +84,28 @@ fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
             pointwise_pass::run(isa, job, shifts);
             Some(())
         }
-        None => generic::binary_conv::run::<Avx512, 4>(isa, job),
+        None => generic::binary_conv::run::<Avx512, 4>(isa, job).ok(),
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
     let avx512 = Avx512::here();
-    generic::binary_depthwise::run(avx512, avx512.avx2, avx512, avx512.avx2, job)
+    generic::binary_depthwise::run(avx512, avx512.avx2, avx512, avx512.avx2, job).ok()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
-    generic::int8_conv::run::<_, 8>(Avx512::here(), job)
+    generic::int8_conv::run::<_, 8>(Avx512::here(), job).ok()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
     let avx512 = Avx512::here();
-    generic::int8_depthwise::run_wide(avx512, avx512.avx2, job)
+    generic::int8_depthwise::run_wide(avx512, avx512.avx2, job).ok()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn global_average_pool(job: PoolJob<'_>) -> Option<()> {
-    generic::pool::run(Avx512::here().avx2, job)
+    generic::pool::run(Avx512::here().avx2, job).ok()
 }
