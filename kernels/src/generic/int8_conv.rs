@@ -90,6 +90,7 @@ pub(crate) trait Dot: Outline {
 }
 
 /// The windows of a run of pixels of one row.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "a pass reads them"))]
 pub(crate) struct Laid<'w> {
     /// All that are laid out, those of an input of zeros first.
     pub(crate) windows: &'w [u8],
