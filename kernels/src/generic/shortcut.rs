@@ -52,22 +52,29 @@ impl<'a> RowShortcut<'a> {
     pub(crate) fn new(taken: &'a Shortcut<'a>, row: usize, channels: usize) -> Self {
         let Shortcut { shape, pool, .. } = *taken;
         let elements = shape.w * shape.c;
-        let line = |row: usize| cut::get(taken.values, row * elements..(row + 1) * elements).ok();
+        let line = |row: usize| cut::get(taken.values, row * elements..(row + 1) * elements);
+        // Not by way of an `Option`: a row is begun for every few pixels.
+        let or_other = |way: Found<Way<'a>>| match way {
+            Ok(way) => way,
+            Err(_) => Way::Other,
+        };
         // 16 channels from a multiple of 16 on do not wrap then.
         let contiguous =
             shape.c == channels || (shape.c < channels && shape.c.is_multiple_of(LANES));
         // At most once within 16, whatever multiple of 16 they start from.
         let wraps_once = shape.c >= LANES || shape.c == LANES / 2;
         let way = match pool {
-            1 if contiguous => line(row).map(Way::Load),
-            1 if shape.c > channels => line(row).map(Way::Channels),
-            1 if shape.c < channels && wraps_once => line(row).map(Way::Wrap),
+            1 if contiguous => or_other(line(row).map(Way::Load)),
+            1 if shape.c > channels => or_other(line(row).map(Way::Channels)),
+            1 if shape.c < channels && wraps_once => or_other(line(row).map(Way::Wrap)),
             2 if contiguous && 2 * row + 1 < shape.h => {
-                line(2 * row).zip(line(2 * row + 1)).map(|(a, b)| Way::MeanOfFour([a, b]))
+                let upper = line(2 * row);
+                let lines = upper.and_then(|upper| Ok([upper, line(2 * row + 1)?]));
+                or_other(lines.map(Way::MeanOfFour))
             }
-            _ => None,
+            _ => Way::Other,
         };
-        RowShortcut { way: way.unwrap_or(Way::Other), taken, row }
+        RowShortcut { way, taken, row }
     }
 
     /// The shortcut's channel that output channel `channel` starts from.
