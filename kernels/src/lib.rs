@@ -16,8 +16,6 @@
 //! measure its limit).
 #![no_std]
 #![deny(missing_docs)]
-// With `std` nothing can be missing (`generic/cut.rs`), and without it can.
-#![cfg_attr(feature = "std", allow(irrefutable_let_patterns))]
 
 #[cfg(target_endian = "big")]
 compile_error!(

@@ -33,7 +33,6 @@
 use core::ops::Range;
 
 use super::binary_counter::{Counter, GROUPS, STEPS_PER_BYTE, Wide};
-use super::cut::{self, Found};
 use super::epilogue::{At, Parameters, Row, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
 use super::waiting::Waiting;
@@ -71,7 +70,7 @@ pub(crate) trait Popcount: Outline {
     #[inline(always)]
     fn some_weights(self, from: &[u8]) -> Self::Weights {
         let mut buffer = [0; BINARY_LANES];
-        cut::put(&mut buffer, from);
+        buffer[..from.len()].copy_from_slice(from);
         self.weights(&buffer)
     }
     /// See [`Popcount::Input`].
@@ -191,25 +190,20 @@ impl<'a> Block<'a> {
         if self.stride == stride {
             return self;
         }
-        let steps = self.weights.chunks_exact(cut::divisor(self.stride));
-        for (from, to) in steps.zip(to.chunks_exact_mut(cut::divisor(stride))) {
-            cut::put(to, from);
+        for (from, to) in self.weights.chunks_exact(self.stride).zip(to.chunks_exact_mut(stride)) {
+            to[..from.len()].copy_from_slice(from);
         }
-        match cut::get(to, ..self.steps * stride) {
-            Ok(weights) => Block { weights, stride, ..self },
-            Err(_) => self,
-        }
+        Block { weights: &to[..self.steps * stride], stride, ..self }
     }
 }
 
 /// The whole operation, in tiles of P pixels: as many as the registers hold.
 #[inline(always)]
-pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) -> Found<()> {
+pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) {
     let conv = job.conv;
     let (kh, kw) = (conv.window.kernel_h, conv.window.kernel_w);
-    let groups = cut::divisor(conv.groups);
-    let channels = conv.input.c / groups;
-    let out_channels = conv.output.c / groups;
+    let channels = conv.input.c / conv.groups;
+    let out_channels = conv.output.c / conv.groups;
     let steps = binary_steps(kh, kw, channels);
     let layer = Layer {
         conv,
@@ -223,7 +217,7 @@ pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) -> Fo
     let mut sink = Sink::new(job.epilogue, conv.output, &job.rows, kh * kw * channels);
     for row in job.rows {
         for group in 0..conv.groups {
-            let weights = cut::get(job.weights, group * group_bytes..)?;
+            let weights = &job.weights[group * group_bytes..];
             let mut first = 0;
             while first < out_channels {
                 let stride = binary_lanes(first, out_channels);
@@ -231,7 +225,7 @@ pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) -> Fo
                 let blocks = full.clamp(1, S::BLOCKS);
                 let count = (out_channels - first).min(blocks * BINARY_LANES);
                 let block = Block {
-                    weights: cut::run(weights, first * steps, blocks * stride * steps)?,
+                    weights: &weights[first * steps..][..blocks * stride * steps],
                     stride,
                     steps,
                     channel: group * out_channels + first,
@@ -252,7 +246,6 @@ pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) -> Fo
             }
         }
     }
-    cut::complete()
 }
 
 /// One row of G blocks, N vectors each.
@@ -328,7 +321,7 @@ impl<'a, S: Popcount> Line<'_, 'a, S> {
     /// For accumulators of a pixel with so many columns of taps inside the input:
     /// what twice the differing bits are taken from.
     #[inline(always)]
-    fn terms<const N: usize, const G: usize>(&self, columns: usize) -> Found<[Wide<S>; G]> {
+    fn terms<const N: usize, const G: usize>(&self, columns: usize) -> [Wide<S>; G] {
         let Line { isa, layer, block, ref inside, .. } = *self;
         let lanes = isa.lanes();
         let window = &layer.conv.window;
@@ -342,24 +335,24 @@ impl<'a, S: Popcount> Line<'_, 'a, S> {
             let mut counter = Counter::<S, 1, N, G, 1>::new(isa);
             for outside in [0..inside.start, inside.end..window.kernel_h] {
                 let steps = window.kernel_w * layer.steps;
-                counter.add_positive(isa, &block, outside.start * steps, outside.len() * steps)?;
+                counter.add_positive(isa, &block, outside.start * steps, outside.len() * steps);
             }
             for g in 0..G {
                 terms[g] = accumulators(lanes, &terms[g], counter.sums(isa, 0, g));
             }
         }
-        Ok(terms)
+        terms
     }
 
     /// The input from tap (`ky`, `kx`), which is inside, of the pixel at `column`
     /// on.
     #[inline(always)]
-    fn input(&self, column: usize, ky: usize, kx: usize) -> Found<&'a [u8]> {
+    fn input(&self, column: usize, ky: usize, kx: usize) -> &'a [u8] {
         let Line { layer, block, row, .. } = *self;
         let window = &layer.conv.window;
         let y = row * window.stride_h + ky - window.pad_top;
         let x = column * window.stride_w + kx - window.pad_left;
-        cut::get(layer.input, (y * layer.conv.input.w + x) * layer.pixel + block.byte..)
+        &layer.input[(y * layer.conv.input.w + x) * layer.pixel + block.byte..]
     }
 }
 
@@ -422,20 +415,10 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
 {
     #[inline(always)]
     fn run(self) {
-        self.all().unwrap_or_default();
-    }
-}
-
-impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize, const FULL: bool>
-    Tiles<'_, '_, '_, S, P, N, G, W, FULL>
-{
-    /// The work, which ends where something is missing.
-    #[inline(always)]
-    fn all(self) -> Found<()> {
         let Tiles(line, columns) = self;
         let Line { isa, layer, block, row, .. } = *line;
         let inside = line.inside.clone();
-        let terms = line.terms::<N, G>(layer.conv.window.kernel_w)?;
+        let terms = line.terms::<N, G>(layer.conv.window.kernel_w);
         let mut out = line.sink.row(row);
         let parameters = parameters::<S, G>(isa, &block, &out);
         let mut full = [None; G];
@@ -465,16 +448,16 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
                     let mut inputs = [&[][..]; P];
                     for p in 0..P {
                         let first = pixel + (tap + p * window.stride_w) * layer.pixel;
-                        inputs[p] = cut::get(layer.input, first..first + steps)?;
+                        inputs[p] = &layer.input[first..first + steps];
                     }
-                    counter.add(isa, inputs, &block, step)?;
+                    counter.add(isa, inputs, &block, step);
                     step += steps;
                 }
                 pixel += width * layer.pixel;
             }
             if let Some(waiting) = &mut waiting {
                 if !waiting.takes(column, P) {
-                    waiting.finish(lanes, &mut out, &parameters[0], &block)?;
+                    waiting.finish(lanes, &mut out, &parameters[0], &block);
                     waiting.column = column;
                 }
                 for p in 0..P {
@@ -485,7 +468,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
                         }
                         let sum = accumulator(lanes, terms[0][group], sums[group]);
                         let value = parameters[0][group].scale16(lanes, sum, waiting.shift);
-                        waiting.put(lanes, group, value)?;
+                        waiting.put(lanes, group, value);
                     }
                     waiting.pixels += 1;
                 }
@@ -500,14 +483,13 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
                     continue;
                 }
                 for p in 0..P {
-                    out.emit16(lanes, &parameters[g], at.pixel(p), tile.accumulators(p))?;
+                    out.emit16(lanes, &parameters[g], at.pixel(p), tile.accumulators(p));
                 }
             }
         }
         if let Some(waiting) = &mut waiting {
-            waiting.finish(lanes, &mut out, &parameters[0], &block)?;
+            waiting.finish(lanes, &mut out, &parameters[0], &block);
         }
-        Ok(())
     }
 }
 
@@ -537,21 +519,13 @@ struct Edges<'t, 'l, 'a, S, const N: usize, const G: usize>(&'t mut Line<'l, 'a,
 impl<S: Popcount, const N: usize, const G: usize> Work for Edges<'_, '_, '_, S, N, G> {
     #[inline(always)]
     fn run(self) {
-        self.all().unwrap_or_default();
-    }
-}
-
-impl<S: Popcount, const N: usize, const G: usize> Edges<'_, '_, '_, S, N, G> {
-    /// The work, which ends where something is missing.
-    #[inline(always)]
-    fn all(self) -> Found<()> {
         let Edges(line, columns) = self;
         let Line { isa, layer, block, row, .. } = *line;
         let lanes = isa.lanes();
         let window = layer.conv.window;
         let parameters = parameters::<S, G>(isa, &block, &line.sink.row(row));
         // Where taps outside read +1 it does not depend on the column.
-        let all = line.terms::<N, G>(window.kernel_w)?;
+        let all = line.terms::<N, G>(window.kernel_w);
         for column in columns {
             let width = layer.conv.input.w;
             let beside =
@@ -561,29 +535,28 @@ impl<S: Popcount, const N: usize, const G: usize> Edges<'_, '_, '_, S, N, G> {
             for ky in line.inside.clone() {
                 let step = |kx| (ky * window.kernel_w + kx) * layer.steps;
                 if !beside.is_empty() {
-                    let input = line.input(column, ky, beside.start)?;
+                    let input = line.input(column, ky, beside.start);
                     for tap in 0..taps {
-                        let input = cut::run(input, tap * layer.pixel, steps)?;
-                        counter.add(isa, [input], &block, step(beside.start + tap))?;
+                        let input = &input[tap * layer.pixel..][..steps];
+                        counter.add(isa, [input], &block, step(beside.start + tap));
                     }
                 }
                 if layer.padding == Padding::One {
                     for outside in [0..beside.start, beside.end..window.kernel_w] {
                         let steps = outside.len() * layer.steps;
-                        counter.add_positive(isa, &block, step(outside.start), steps)?;
+                        counter.add_positive(isa, &block, step(outside.start), steps);
                     }
                 }
             }
             let terms = match layer.padding {
                 Padding::One => all,
-                Padding::Zero => line.terms::<N, G>(beside.len())?,
+                Padding::Zero => line.terms::<N, G>(beside.len()),
             };
             let mut out = line.sink.row(row);
             for g in 0..G {
                 let accumulators = accumulators(lanes, &terms[g], counter.sums(isa, 0, g));
-                out.emit16(lanes, &parameters[g], block.at::<G>(column, g), accumulators)?;
+                out.emit16(lanes, &parameters[g], block.at::<G>(column, g), accumulators);
             }
         }
-        Ok(())
     }
 }

@@ -6,7 +6,6 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::binary_conv::{Block, Popcount};
-use super::cut::{self, Found};
 use super::lanes::{LANES, Lanes};
 use crate::layout::BINARY_LANES;
 
@@ -92,43 +91,28 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
     /// Takes the block's steps from `first` on that the inputs have, which are
     /// equally long.
     #[inline(always)]
-    pub(super) fn add(
-        &mut self,
-        isa: S,
-        inputs: [&[u8]; P],
-        block: &Block<'_>,
-        first: usize,
-    ) -> Found<()> {
+    pub(super) fn add(&mut self, isa: S, inputs: [&[u8]; P], block: &Block<'_>, first: usize) {
         let steps = inputs[0].len();
         let mut done = 0;
         while done < steps {
             let take = self.take(isa, steps - done);
             let mut part = [&[][..]; P];
             for p in 0..P {
-                part[p] = cut::get(inputs[p], done..done + take)?;
+                part[p] = &inputs[p][done..done + take];
             }
-            self.bytes = count(isa, self.bytes, part, block, first + done)?;
+            self.bytes = count(isa, self.bytes, part, block, first + done);
             done += take;
         }
-        Ok(())
     }
 
     /// Takes `steps` steps that lie outside the input and read +1.
     #[inline(always)]
-    pub(super) fn add_positive(
-        &mut self,
-        isa: S,
-        block: &Block<'_>,
-        first: usize,
-        steps: usize,
-    ) -> Found<()> {
+    pub(super) fn add_positive(&mut self, isa: S, block: &Block<'_>, first: usize, steps: usize) {
         const POSITIVE: [u8; STEPS_PER_BYTE] = [0; STEPS_PER_BYTE];
         for done in (0..steps).step_by(STEPS_PER_BYTE) {
-            let count = (steps - done).min(STEPS_PER_BYTE);
-            let inputs = cut::get(&POSITIVE, ..count)?;
-            self.add(isa, [inputs; P], block, first + done)?;
+            let inputs = [&POSITIVE[..(steps - done).min(STEPS_PER_BYTE)]; P];
+            self.add(isa, inputs, block, first + done);
         }
-        Ok(())
     }
 }
 
@@ -141,25 +125,24 @@ fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
     inputs: [&[u8]; P],
     block: &Block<'_>,
     first: usize,
-) -> Found<[[[S::Counts; N]; G]; P]> {
+) -> [[[S::Counts; N]; G]; P] {
     let mut counts = bytes;
     let stride = block.stride;
     let mut rows = [&[][..]; G];
     for g in 0..G {
-        let from = (g * block.steps + first) * stride;
-        rows[g] = cut::get(block.weights, from..)?;
+        rows[g] = &block.weights[(g * block.steps + first) * stride..];
     }
     if stride == N * S::VECTOR {
         let steps = inputs[0].len();
         for g in 0..G {
-            rows[g] = cut::get(rows[g], ..steps * N * S::VECTOR)?;
+            rows[g] = &rows[g][..steps * N * S::VECTOR];
         }
         for k in 0..steps {
             let mut row = [&[][..]; G];
             for g in 0..G {
-                (row[g], rows[g]) = cut::found(rows[g].split_at_checked(N * S::VECTOR))?;
+                row[g] = &rows[g][k * N * S::VECTOR..(k + 1) * N * S::VECTOR];
             }
-            step(isa, &mut counts, inputs, k, row)?;
+            step(isa, &mut counts, inputs, k, row);
         }
     } else {
         for k in 0..inputs[0].len() {
@@ -167,12 +150,12 @@ fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
             // the epilogue; where nothing follows, they read 0.
             let mut row = [&[][..]; G];
             for g in 0..G {
-                row[g] = cut::get(rows[g], k * stride..)?;
+                row[g] = &rows[g][k * stride..];
             }
-            step(isa, &mut counts, inputs, k, row)?;
+            step(isa, &mut counts, inputs, k, row);
         }
     }
-    Ok(counts)
+    counts
 }
 
 /// One step of P pixels.
@@ -183,7 +166,7 @@ fn step<S: Popcount, const P: usize, const N: usize, const G: usize>(
     inputs: [&[u8]; P],
     k: usize,
     rows: [&[u8]; G],
-) -> Found<()> {
+) {
     let mut weights = [[isa.some_weights(&[]); N]; G];
     for g in 0..G {
         for n in 0..N {
@@ -193,13 +176,11 @@ fn step<S: Popcount, const P: usize, const N: usize, const G: usize>(
         }
     }
     for p in 0..P {
-        let &byte = cut::get(inputs[p], k)?;
-        let input = isa.input(byte);
+        let input = isa.input(inputs[p][k]);
         for g in 0..G {
             for n in 0..N {
                 counts[p][g][n] = isa.count(counts[p][g][n], weights[g][n], input);
             }
         }
     }
-    Ok(())
 }

@@ -32,10 +32,8 @@
 
 use core::ops::Range;
 
-use super::cut::{self, Found};
 use super::epilogue::{At, Row, Sink};
-use super::expand::Expand;
-use super::lanes::{Lanes, Outline, Work};
+use super::lanes::{LANES, Lanes, Outline, Work};
 use super::{BinaryJob, taps_inside};
 use crate::layout::{DEPTHWISE_RUN, count_planes, pixel_bytes};
 use crate::types::{Conv, Padding};
@@ -81,14 +79,13 @@ impl Bits for Word {
 
     #[inline(always)]
     fn load(self, from: &[u8]) -> u64 {
-        match cut::found(from.first_chunk()) {
-            Ok(bytes) => u64::from_le_bytes(*bytes),
-            Err(_) => 0,
-        }
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&from[..8]);
+        u64::from_le_bytes(bytes)
     }
     #[inline(always)]
     fn store(self, value: u64, to: &mut [u8]) {
-        cut::put(to, &value.to_le_bytes());
+        to[..8].copy_from_slice(&value.to_le_bytes());
     }
     #[inline(always)]
     fn zeros(self) -> u64 {
@@ -139,20 +136,11 @@ struct Layer<'a> {
 impl Layer<'_> {
     /// The planes of the thresholds for counts over `terms` taps.
     #[inline(always)]
-    fn load_thresholds<B: Bits>(
-        &self,
-        bits: B,
-        terms: usize,
-        byte: usize,
-        to: &mut [B::V],
-    ) -> Found<()> {
+    fn load_thresholds<B: Bits>(&self, bits: B, terms: usize, byte: usize, to: &mut [B::V]) {
         let first = (terms % 2) * self.planes * self.pixel + byte;
         for (plane, to) in to.iter_mut().enumerate() {
-            let place = first + plane * self.pixel;
-            let from = cut::run(self.thresholds, place, B::BYTES)?;
-            *to = bits.load(from);
+            *to = bits.load(&self.thresholds[first + plane * self.pixel..]);
         }
-        Ok(())
     }
 }
 
@@ -165,7 +153,7 @@ pub(crate) fn run<S: Outline, L: Lanes, B: Bits, C: Bits>(
     wide: B,
     narrow: C,
     job: BinaryJob<'_>,
-) -> Found<()> {
+) {
     let conv = job.conv;
     let taps = conv.window.kernel_h * conv.window.kernel_w;
     let planes = count_planes(taps);
@@ -173,9 +161,8 @@ pub(crate) fn run<S: Outline, L: Lanes, B: Bits, C: Bits>(
     let mut sink = Sink::new(job.epilogue, conv.output, &job.rows, taps);
     let (thresholds, scratch): (&[u8], _) = match sink.thresholds() {
         Some(thresholds) => {
-            let made = 2 * planes * pixel;
-            let (made, rest) = cut::found(job.scratch.split_at_mut_checked(made))?;
-            threshold_planes(thresholds, taps, planes, made)?;
+            let (made, rest) = job.scratch.split_at_mut(2 * planes * pixel);
+            threshold_planes(thresholds, taps, planes, made);
             (made, rest)
         }
         None => (&[], job.scratch),
@@ -206,15 +193,14 @@ pub(crate) fn run<S: Outline, L: Lanes, B: Bits, C: Bits>(
             byte += Word::BYTES;
         }
     }
-    cut::complete()
 }
 
 /// Writes, for r = 0 and 1, the planes of clamp(Q + ⌊(r − t)/2⌋ + 1, 0, T + 1);
 /// T + 1 for channels that do not exist.
-fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [u8]) -> Found<()> {
-    let pixel = made.len() / cut::divisor(2 * planes);
+fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [u8]) {
+    let pixel = made.len() / (2 * planes);
     let never = taps as i32 + 1;
-    for (parity, set) in (0..).zip(made.chunks_exact_mut(cut::divisor(planes * pixel))) {
+    for (parity, set) in (0..).zip(made.chunks_exact_mut(planes * pixel)) {
         for (word, thresholds) in thresholds.chunks(64).enumerate() {
             let mut bits = [0u64; PLANES];
             for c in 0..64 {
@@ -222,22 +208,19 @@ fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [
                     // Saturated or not, it is clamped.
                     Some(&t) => {
                         let half = i32::saturating_sub(parity, t) >> 1;
-                        half.saturating_add(taps as i32 / 2 + 1).min(never).max(0)
+                        half.saturating_add(taps as i32 / 2 + 1).clamp(0, never)
                     }
                     None => never,
                 };
-                let bits = cut::get_mut(&mut bits, ..planes)?;
-                for (plane, bits) in bits.iter_mut().enumerate() {
+                for (plane, bits) in bits[..planes].iter_mut().enumerate() {
                     *bits |= u64::from(least as u32 >> plane & 1) << c;
                 }
             }
-            let bits = cut::get(&bits, ..planes)?;
-            for (plane, bits) in bits.iter().enumerate() {
-                Word.store(*bits, cut::get_mut(set, plane * pixel + word * 8..)?);
+            for (plane, bits) in bits[..planes].iter().enumerate() {
+                Word.store(*bits, &mut set[plane * pixel + word * 8..]);
             }
         }
     }
-    Ok(())
 }
 
 /// One row of the channels that start at `byte` and fill a register.
@@ -270,21 +253,11 @@ fn line<S: Outline, L: Lanes, B: Bits>(isa: S, line: Line<'_, '_, L, B>, nine: b
 impl<L: Lanes, B: Bits> Work for NineTaps<'_, '_, L, B> {
     #[inline(always)]
     fn run(self) {
-        self.all().unwrap_or_default();
-    }
-}
-
-impl<L: Lanes, B: Bits> NineTaps<'_, '_, L, B> {
-    /// The work, which ends where something is missing.
-    #[inline(always)]
-    fn all(self) -> Found<()> {
         let Line { lanes, bits, layer, sink, scratch, row, byte } = self.0;
         let layer = *layer;
         let mut weights = [bits.zeros(); 9];
         for (tap, weight) in weights.iter_mut().enumerate() {
-            let first = tap * layer.pixel + byte;
-            let from = cut::run(layer.weights, first, B::BYTES)?;
-            *weight = bits.load(from);
+            *weight = bits.load(&layer.weights[tap * layer.pixel + byte..]);
         }
         let mut outputs = Outputs::new(lanes, bits, layer, byte, sink.row(row), scratch);
         let mut place = Place::new(&layer, row, byte);
@@ -292,42 +265,34 @@ impl<L: Lanes, B: Bits> NineTaps<'_, '_, L, B> {
         // Those of the pixels whose 9 taps are all inside.
         let mut thresholds = [bits.zeros(); 4];
         if decided {
-            layer.load_thresholds(bits, 9, byte, &mut thresholds)?;
+            layer.load_thresholds(bits, 9, byte, &mut thresholds);
         }
         for column in 0..layer.conv.output.w {
             let mut taps = [bits.zeros(); 9];
             if place.moves_to(&layer, column) {
                 for tap in 0..9 {
-                    taps[tap] = place.inside(bits, &layer, tap / 3, tap % 3, weights[tap])?;
+                    taps[tap] = place.inside(bits, &layer, tap / 3, tap % 3, weights[tap]);
                 }
                 let count = add_nine(bits, taps);
                 if decided {
-                    outputs.decide(column, &count, &thresholds)?;
+                    outputs.decide(column, &count, &thresholds);
                 } else {
-                    outputs.put(column, 9, &count)?;
+                    outputs.put(column, 9, &count);
                 }
             } else {
                 for (tap, (result, &weight)) in taps.iter_mut().zip(&weights).enumerate() {
-                    *result = place.compare(bits, &layer, tap / 3, tap % 3, weight)?;
+                    *result = place.compare(bits, &layer, tap / 3, tap % 3, weight);
                 }
-                outputs.put(column, place.terms, &add_nine(bits, taps))?;
+                outputs.put(column, place.terms, &add_nine(bits, taps));
             }
         }
-        outputs.flush()
+        outputs.flush();
     }
 }
 
 impl<L: Lanes, B: Bits> Work for AnyTaps<'_, '_, L, B> {
     #[inline(always)]
     fn run(self) {
-        self.all().unwrap_or_default();
-    }
-}
-
-impl<L: Lanes, B: Bits> AnyTaps<'_, '_, L, B> {
-    /// The work, which ends where something is missing.
-    #[inline(always)]
-    fn all(self) -> Found<()> {
         let Line { lanes, bits, layer, sink, scratch, row, byte } = self.0;
         let layer = *layer;
         let window = layer.conv.window;
@@ -336,14 +301,13 @@ impl<L: Lanes, B: Bits> AnyTaps<'_, '_, L, B> {
         for column in 0..layer.conv.output.w {
             place.moves_to(&layer, column);
             let mut planes = [bits.zeros(); PLANES];
-            let count = cut::get_mut(&mut planes, ..layer.planes)?;
+            let count = &mut planes[..layer.planes];
             let mut pending = None;
             for ky in 0..window.kernel_h {
                 for kx in 0..window.kernel_w {
                     let tap = ky * window.kernel_w + kx;
-                    let first = tap * layer.pixel + byte;
-                    let from = cut::run(layer.weights, first, B::BYTES)?;
-                    let result = place.compare(bits, &layer, ky, kx, bits.load(from))?;
+                    let weight = bits.load(&layer.weights[tap * layer.pixel + byte..]);
+                    let result = place.compare(bits, &layer, ky, kx, weight);
                     match pending.take() {
                         None => pending = Some(result),
                         Some(other) => add_two(bits, count, result, other),
@@ -353,9 +317,9 @@ impl<L: Lanes, B: Bits> AnyTaps<'_, '_, L, B> {
             if let Some(last) = pending {
                 add_two(bits, count, last, bits.zeros());
             }
-            outputs.put(column, place.terms, count)?;
+            outputs.put(column, place.terms, count);
         }
-        outputs.flush()
+        outputs.flush();
     }
 }
 
@@ -391,65 +355,58 @@ impl<'r, 'a, L: Lanes, B: Bits> Outputs<'r, 'a, L, B> {
 
     /// Takes the counts of one pixel over `terms` taps; pixel by pixel.
     #[inline(always)]
-    fn put(&mut self, column: usize, terms: usize, count: &[B::V]) -> Found<()> {
+    fn put(&mut self, column: usize, terms: usize, count: &[B::V]) {
         let Outputs { bits, layer, byte, .. } = *self;
         if layer.thresholds.is_empty() {
             if self.pixels == DEPTHWISE_RUN {
-                self.flush()?;
+                self.flush();
             }
             if self.pixels == 0 {
                 self.first = column;
             }
             let place = self.pixels * layer.planes * B::BYTES;
-            let planes = cut::run_mut(self.waiting, place, count.len() * B::BYTES)?;
-            for (&value, to) in count.iter().zip(planes.chunks_exact_mut(B::BYTES)) {
+            let planes = self.waiting[place..].chunks_exact_mut(B::BYTES);
+            for (&value, to) in count.iter().zip(planes) {
                 bits.store(value, to);
             }
-            let to = cut::get_mut(&mut self.terms, self.pixels)?;
-            *to = terms as i16;
+            self.terms[self.pixels] = terms as i16;
             self.pixels += 1;
-            Ok(())
         } else {
             let mut thresholds = [bits.zeros(); PLANES];
-            let thresholds = cut::get_mut(&mut thresholds, ..count.len())?;
-            layer.load_thresholds(bits, terms, byte, thresholds)?;
-            self.decide(column, count, thresholds)
+            layer.load_thresholds(bits, terms, byte, &mut thresholds[..count.len()]);
+            self.decide(column, count, &thresholds[..count.len()]);
         }
     }
 
     /// Hands over the counts that wait.
     #[inline(always)]
-    fn flush(&mut self) -> Found<()> {
+    fn flush(&mut self) {
         if self.pixels == 0 {
-            return Ok(());
+            return;
         }
         let Outputs { lanes, layer, byte, pixels, first, .. } = *self;
         let channel = byte * 8;
         let count = (layer.conv.output.c - channel).min(B::BYTES * 8);
-        let terms = cut::get(&self.terms, ..pixels)?;
         lanes.outline(Expand {
             lanes,
             out: &mut self.out,
             at: At { column: first, channel, count },
             register: B::BYTES,
             planes: layer.planes,
-            terms,
+            terms: &self.terms[..pixels],
             counts: self.waiting,
         });
         self.pixels = 0;
-        Ok(())
     }
 
     /// Stores whether each count reaches its threshold, plane by plane.
     #[inline(always)]
-    fn decide(&mut self, column: usize, count: &[B::V], thresholds: &[B::V]) -> Found<()> {
+    fn decide(&mut self, column: usize, count: &[B::V], thresholds: &[B::V]) {
         let mut below = self.bits.ones();
         for (&count, &threshold) in count.iter().zip(thresholds) {
             below = self.bits.greater(count, threshold, below);
         }
-        let to = cut::run_mut(self.out.pixel_bits(column), self.byte, B::BYTES)?;
-        self.bits.store(below, to);
-        Ok(())
+        self.bits.store(below, &mut self.out.pixel_bits(column)[self.byte..]);
     }
 }
 
@@ -517,12 +474,11 @@ impl Place {
         ky: usize,
         kx: usize,
         weight: B::V,
-    ) -> Found<B::V> {
+    ) -> B::V {
         let y = self.y.wrapping_add(ky);
         let x = self.x.wrapping_add(kx);
         let first = (y * layer.conv.input.w + x) * layer.pixel + self.byte;
-        let from = cut::run(layer.input, first, B::BYTES)?;
-        Ok(bits.xor(bits.load(from), weight))
+        bits.xor(bits.load(&layer.input[first..]), weight)
     }
 
     /// The differing bits of any tap.
@@ -534,16 +490,16 @@ impl Place {
         ky: usize,
         kx: usize,
         weight: B::V,
-    ) -> Found<B::V> {
+    ) -> B::V {
         if self.inside_y.contains(&ky) && self.inside_x.contains(&kx) {
             self.inside(bits, layer, ky, kx, weight)
         } else if layer.padding == Padding::One {
-            Ok(weight)
+            weight
         } else if self.differing > 0 {
             self.differing -= 1;
-            Ok(bits.ones())
+            bits.ones()
         } else {
-            Ok(bits.zeros())
+            bits.zeros()
         }
     }
 }
@@ -583,5 +539,54 @@ fn add_two<B: Bits>(bits: B, count: &mut [B::V], a: B::V, b: B::V) {
     *ones = bits.sum(*ones, a, b);
     for plane in higher {
         (*plane, carry) = (bits.xor(*plane, carry), bits.and(*plane, carry));
+    }
+}
+
+/// Hands the counts of a run of pixels to the epilogue, 16 channels at a time.
+struct Expand<'e, 'r, L> {
+    lanes: L,
+    out: &'e mut Row<'r>,
+    at: At,
+    /// Bytes of a plane of one pixel.
+    register: usize,
+    /// Planes of a pixel.
+    planes: usize,
+    /// By pixel.
+    terms: &'e [i16],
+    counts: &'e [u8],
+}
+
+impl<L: Lanes> Work for Expand<'_, '_, L> {
+    #[inline(always)]
+    fn run(self) {
+        let Expand { lanes, out, at, register, planes, terms, counts } = self;
+        let mut values = [[0; LANES]; DEPTHWISE_RUN];
+        for group in 0..register * 8 / LANES {
+            let Some(at) = at.group(group, LANES) else { break };
+            let parameters = out.parameters(lanes, at.channel);
+            let shift = out.shift16();
+            let pixels = counts.chunks_exact(planes * register);
+            for (p, (pixel, &terms)) in pixels.zip(terms).enumerate() {
+                // −count, from the plane of most weight down.
+                let mut negative = lanes.splat16(0);
+                for plane in pixel.chunks_exact(register).rev() {
+                    let word = u16::from_le_bytes([plane[2 * group], plane[2 * group + 1]]);
+                    negative =
+                        lanes.add16(lanes.add16(negative, negative), lanes.mask16(word.into()));
+                }
+                let negative = lanes.add16(negative, negative);
+                let accumulator = lanes.add16(lanes.splat16(terms), negative);
+                match shift {
+                    Some(shift) => {
+                        let value = parameters.scale16(lanes, accumulator, shift);
+                        lanes.store16(value, &mut values[p]);
+                    }
+                    None => out.emit16(lanes, &[parameters], at.pixel(p), [accumulator]),
+                }
+            }
+            if shift.is_some() {
+                out.finish(lanes, &parameters, at, &mut values[..terms.len()]);
+            }
+        }
     }
 }

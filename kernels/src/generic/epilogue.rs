@@ -23,7 +23,6 @@
 
 use core::ops::Range;
 
-use super::cut::{self, Found};
 use super::finish::Finish;
 use super::lanes::{LANES, Lanes, Work, load16_padded, load32_padded, store16_clipped};
 use super::shift::Shift16;
@@ -131,17 +130,17 @@ impl<'a> Sink<'a> {
         match &mut self.epilogue {
             Epilogue::Threshold { thresholds, bits } => {
                 found.sources.thresholds = thresholds;
-                found.bits = cut::get_mut(bits, at * bytes..(at + 1) * bytes).ok();
+                found.bits = Some(&mut bits[at * bytes..(at + 1) * bytes]);
             }
             Epilogue::Stream { multiplier, bias, shortcut, prelu, stream, sign, .. } => {
                 found.kind = Kind::Stream { shift: self.shift };
                 found.sources = Sources { multiplier, bias, prelu: *prelu, ..Sources::default() };
                 if let Some(stream) = stream {
-                    found.stream = cut::get_mut(stream, at * elements..(at + 1) * elements).ok();
+                    found.stream = Some(&mut stream[at * elements..(at + 1) * elements]);
                 }
                 if let Some(sign) = sign {
                     found.sources.sign = sign.thresholds;
-                    found.bits = cut::get_mut(sign.bits, at * bytes..(at + 1) * bytes).ok();
+                    found.bits = Some(&mut sign.bits[at * bytes..(at + 1) * bytes]);
                 }
                 found.shortcut = shortcut.as_ref().map(|taken| RowShortcut::new(taken, row, c));
             }
@@ -211,14 +210,10 @@ impl Row<'_> {
             found.multiplier = load16_padded(lanes, multiplier);
             found.bias = load16_padded(lanes, bias);
         }
-        if let Some(Prelu { before, slope, after }) = prelu
-            && let Ok(before) = cut::get(before, channel..)
-            && let Ok(slope) = cut::get(slope, channel..)
-            && let Ok(after) = cut::get(after, channel..)
-        {
-            found.before = load16_padded(lanes, before);
-            found.slope = load16_padded(lanes, slope);
-            found.after = load16_padded(lanes, after);
+        if let Some(Prelu { before, slope, after }) = prelu {
+            found.before = load16_padded(lanes, &before[channel..]);
+            found.slope = load16_padded(lanes, &slope[channel..]);
+            found.after = load16_padded(lanes, &after[channel..]);
         }
         if let Some(sign) = sign.get(channel..) {
             found.sign = load16_padded(lanes, sign);
@@ -247,10 +242,9 @@ impl Row<'_> {
     #[inline(always)]
     pub(crate) fn pixel_bits(&mut self, column: usize) -> &mut [u8] {
         match &mut self.bits {
-            Some(bits) => cut::get_mut(bits, column * self.pixel..(column + 1) * self.pixel).ok(),
-            None => None,
+            Some(bits) => &mut bits[column * self.pixel..(column + 1) * self.pixel],
+            None => &mut [],
         }
-        .unwrap_or_default()
     }
 
     /// Takes the 16-bit accumulators of up to `N·G` channels.
@@ -261,17 +255,16 @@ impl Row<'_> {
         parameters: &[Parameters<L, N>; G],
         at: At,
         accumulators: [L::I16; G],
-    ) -> Found<()> {
+    ) {
         let Some(shift) = self.shift16() else {
             let row = self.reborrow();
-            lanes.outline(Decide { lanes, row, parameters, at, accumulators });
-            return Ok(());
+            return lanes.outline(Decide { lanes, row, parameters, at, accumulators });
         };
         let mut values = accumulators;
         for value in &mut values {
             *value = shift.apply(lanes, *value);
         }
-        self.stream(lanes, parameters, at, values)
+        self.stream(lanes, parameters, at, values);
     }
 
     /// Whether only bits against a threshold are wanted ([`Row::put_run`]).
@@ -353,13 +346,12 @@ impl Row<'_> {
         parameters: &[Parameters<L, N>; G],
         at: At,
         values: [L::I16; G],
-    ) -> Found<()> {
+    ) {
         if at.count == G * N {
-            self.full_stream(lanes, parameters, at, values)
+            self.full_stream(lanes, parameters, at, values);
         } else {
             let row = self.reborrow();
             lanes.outline(Partial { lanes, row, parameters, at, values });
-            Ok(())
         }
     }
 
@@ -372,7 +364,7 @@ impl Row<'_> {
         parameters: &[Parameters<L, N>; G],
         at: At,
         mut values: [L::I16; G],
-    ) -> Found<()> {
+    ) {
         for (value, parameters) in values.iter_mut().zip(parameters) {
             *value = parameters.scale(lanes, *value);
         }
@@ -381,7 +373,7 @@ impl Row<'_> {
             for (source, parameters) in sources.iter_mut().zip(parameters) {
                 *source = parameters.source;
             }
-            let extra = taken.values::<L, N, G>(lanes, self.channels, at, sources)?;
+            let extra = taken.values::<L, N, G>(lanes, self.channels, at, sources);
             for (value, &extra) in values.iter_mut().zip(&extra) {
                 *value = lanes.adds16(*value, extra);
             }
@@ -392,8 +384,7 @@ impl Row<'_> {
             }
         }
         if let Some(stream) = &mut self.stream {
-            let first = at.column * self.channels + at.channel;
-            let to = cut::run_mut(stream, first, G * N)?;
+            let to = &mut stream[at.column * self.channels + at.channel..][..G * N];
             if let Some(to) = to.as_chunks_mut().0.first_chunk_mut::<G>() {
                 for (&value, to) in values.iter().zip(to) {
                     lanes.store16(value, to);
@@ -407,7 +398,6 @@ impl Row<'_> {
                 self.put_bits::<N>(At { channel, count: N, ..at }, below);
             }
         }
-        Ok(())
     }
 
     /// Writes the bits of up to N channels of one pixel. Channels come in rising
@@ -416,14 +406,11 @@ impl Row<'_> {
     #[inline(always)]
     fn put_bits<const N: usize>(&mut self, at: At, below: u32) {
         let Some(bits) = &mut self.bits else { return };
-        let first = at.column * self.pixel;
-        let Ok(pixel) = cut::run_mut(bits, first, self.pixel) else { return };
+        let pixel = &mut bits[at.column * self.pixel..][..self.pixel];
         if !at.channel.is_multiple_of(N) {
             return put_some_bits(pixel, at, below);
         }
-        if let Ok(to) = cut::get_mut(pixel, at.channel / 8..) {
-            put_word::<N>(to, at.channel, below & exist(at.count));
-        }
+        put_word::<N>(&mut pixel[at.channel / 8..], at.channel, below & exist(at.count));
     }
 }
 
@@ -477,11 +464,10 @@ struct Decide<'r, L: Lanes<N>, const N: usize, const G: usize> {
 impl<L: Lanes<N>, const N: usize, const G: usize> Work for Decide<'_, L, N, G> {
     #[inline(always)]
     fn run(mut self) {
-        let groups = self.accumulators.iter().zip(self.parameters);
-        for (group, (&accumulator, parameters)) in groups.enumerate() {
+        for (group, &accumulator) in self.accumulators.iter().enumerate() {
             if let Some(at) = self.at.group(group, N) {
                 let wide = self.lanes.widen16(accumulator);
-                self.row.emit32(self.lanes, parameters, at, wide);
+                self.row.emit32(self.lanes, &self.parameters[group], at, wide);
             }
         }
     }
@@ -504,17 +490,14 @@ impl<L: Lanes<N>, const N: usize, const G: usize> Work for Partial<'_, L, N, G> 
             let Some(at) = at.group(group, N) else { break };
             let mut value = parameters.scale(lanes, value);
             if let Some(taken) = row.shortcut {
-                let source = parameters.source;
-                let extra = taken.values::<L, N, 1>(lanes, row.channels, at, [source]);
-                let Ok([extra]) = extra else { return };
+                let [extra] = taken.values::<L, N, 1>(lanes, row.channels, at, [parameters.source]);
                 value = lanes.adds16(value, extra);
             }
             if row.sources.prelu.is_some() {
                 value = parameters.prelu(lanes, value);
             }
             if let Some(stream) = &mut row.stream {
-                let first = at.column * row.channels + at.channel;
-                let Ok(to) = cut::run_mut(stream, first, at.count) else { return };
+                let to = &mut stream[at.column * row.channels + at.channel..][..at.count];
                 store16_clipped(lanes, value, to);
             }
             if row.bits.is_some() {
@@ -527,13 +510,9 @@ impl<L: Lanes<N>, const N: usize, const G: usize> Work for Partial<'_, L, N, G> 
 /// Scores are computed once per network: no vectors needed.
 #[inline(never)]
 fn put_scores(multiplier: &[i16], bias: &[i32], scores: &mut [i32], at: At, values: &[i32]) {
-    let Ok(values) = cut::get(values, ..at.count) else { return };
-    for (c, &value) in (at.channel..).zip(values) {
-        let Ok(&multiplier) = cut::get(multiplier, c) else { return };
-        let Ok(&bias) = cut::get(bias, c) else { return };
-        let Ok(to) = cut::get_mut(scores, c) else { return };
-        let score = i64::from(value) * i64::from(multiplier) + i64::from(bias);
-        *to = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+    for (c, &value) in (at.channel..).zip(&values[..at.count]) {
+        let score = i64::from(value) * i64::from(multiplier[c]) + i64::from(bias[c]);
+        scores[c] = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
     }
 }
 
@@ -567,16 +546,11 @@ pub(crate) fn put_word<const N: usize>(to: &mut [u8], channel: usize, below: u32
 pub(super) fn put_some_bits(pixel: &mut [u8], at: At, below: u32) {
     let (byte, bit) = (at.channel / 8, at.channel % 8);
     let below = u64::from(below & exist(at.count));
-    let Ok(&first) = cut::get(pixel, byte) else { return };
-    let kept = u64::from(first) & ((1 << bit) - 1);
+    let kept = u64::from(pixel[byte]) & ((1 << bit) - 1);
     let end = byte + (bit + at.count).div_ceil(8);
     let bytes = (kept | below << bit).to_le_bytes();
-    let Ok(bytes) = cut::get(&bytes, ..end - byte) else { return };
-    let Ok(to) = cut::get_mut(pixel, byte..end.next_multiple_of(8)) else { return };
-    cut::put(to, bytes);
-    if let Ok(tail) = cut::get_mut(to, bytes.len()..) {
-        tail.fill(0);
-    }
+    pixel[byte..end].copy_from_slice(&bytes[..end - byte]);
+    pixel[end..end.next_multiple_of(8)].fill(0);
 }
 
 #[cfg(test)]

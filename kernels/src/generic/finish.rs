@@ -3,7 +3,6 @@
 //! most layers want has loops of its own, one per kind of shortcut, in a function
 //! with nothing else in it, so that all parameters stay in registers.
 
-use super::cut;
 use super::epilogue::{At, Parameters, Row, exist, put_some_bits, put_word};
 use super::lanes::{Lanes, Work};
 use super::shortcut::{Extra, Nothing, RowShortcut};
@@ -25,11 +24,16 @@ impl<L: Lanes<N>, const N: usize> Work for Finish<'_, '_, L, N> {
         let usual = row.sources.prelu.is_some() && at.count == N && at.channel.is_multiple_of(N);
         if let (true, Some(stream)) = (usual, &mut row.stream) {
             let (channels, pixel) = (row.channels, row.pixel);
-            let first = at.column * channels + at.channel;
-            let Ok(stream) = cut::get_mut(stream, first..) else { return };
-            let first = at.column * pixel + at.channel / 8;
-            let bits = row.bits.as_deref_mut().and_then(|bits| cut::get_mut(bits, first..).ok());
-            let mut to = Usual { stream, channels, bits, pixel, channel: at.channel };
+            let mut to = Usual {
+                stream: &mut stream[at.column * channels + at.channel..],
+                channels,
+                bits: row
+                    .bits
+                    .as_deref_mut()
+                    .map(|bits| &mut bits[at.column * pixel + at.channel / 8..]),
+                pixel,
+                channel: at.channel,
+            };
             let Some(taken) = &row.shortcut else {
                 return to.put(lanes, parameters, values, Nothing);
             };
@@ -76,17 +80,14 @@ impl Usual<'_> {
         let parameters = *parameters;
         let (mut element, mut byte) = (0, 0);
         for (p, value) in values.iter().enumerate() {
-            let Ok(sum) = extra.add(lanes, p, lanes.load16(value)) else { return };
-            let y = parameters.prelu(lanes, sum);
-            let Ok(to) = cut::get_mut(self.stream, element..) else { return };
-            if let Some(to) = to.first_chunk_mut() {
+            let y = parameters.prelu(lanes, extra.add(lanes, p, lanes.load16(value)));
+            if let Some(to) = self.stream[element..].first_chunk_mut() {
                 lanes.store16(y, to);
             }
             element += self.channels;
             if let Some(bits) = &mut self.bits {
                 let below = lanes.less16(y, parameters.sign);
-                let Ok(to) = cut::get_mut(bits, byte..) else { return };
-                put_word::<N>(to, self.channel, below);
+                put_word::<N>(&mut bits[byte..], self.channel, below);
                 byte += self.pixel;
             }
         }
@@ -126,10 +127,8 @@ impl<L: Lanes<N>, const N: usize> Work for Unusual<'_, '_, L, N> {
         let aligned = at.channel.is_multiple_of(N);
         let exist = exist(at.count);
         let (channels, pixel) = (row.channels, row.pixel);
-        let first = at.column * channels;
-        let mut stream = row.stream.as_deref_mut().and_then(|all| cut::get_mut(all, first..).ok());
-        let first = at.column * pixel;
-        let mut bits = row.bits.as_deref_mut().and_then(|all| cut::get_mut(all, first..).ok());
+        let mut stream = row.stream.as_deref_mut().map(|all| &mut all[at.column * channels..]);
+        let mut bits = row.bits.as_deref_mut().map(|all| &mut all[at.column * pixel..]);
         let (mut element, mut byte) = (at.channel, 0);
         for value in values.iter() {
             let mut y = lanes.load16(value);
@@ -137,19 +136,16 @@ impl<L: Lanes<N>, const N: usize> Work for Unusual<'_, '_, L, N> {
                 y = parameters.prelu(lanes, y);
             }
             if let Some(stream) = &mut stream {
-                let Ok(to) = cut::get_mut(stream, element..) else { return };
-                put_stream(lanes, y, to, at.count);
+                put_stream(lanes, y, &mut stream[element..], at.count);
                 element += channels;
             }
             if let Some(bits) = &mut bits {
                 let below = lanes.less16(y, parameters.sign);
                 if aligned {
-                    let Ok(to) = cut::get_mut(bits, byte + at.channel / 8..) else { return };
-                    put_word::<N>(to, at.channel, below & exist);
+                    put_word::<N>(&mut bits[byte + at.channel / 8..], at.channel, below & exist);
                 } else {
                     // Groups of a grouped convolution start anywhere.
-                    let Ok(to) = cut::get_mut(bits, byte..byte + pixel) else { return };
-                    put_some_bits(to, at, below);
+                    put_some_bits(&mut bits[byte..byte + pixel], at, below);
                 }
                 byte += pixel;
             }
@@ -171,10 +167,6 @@ fn put_stream<L: Lanes<N>, const N: usize>(lanes: L, y: L::I16, to: &mut [i16], 
     // Narrow networks have 8 channels; a copy of any length is a call.
     match to.first_chunk_mut::<8>() {
         Some(to) if count == 8 => to.copy_from_slice(&buffer[..8]),
-        _ => {
-            if let Ok(buffer) = cut::get(&buffer, ..count) {
-                cut::put(to, buffer);
-            }
-        }
+        _ => to[..count].copy_from_slice(&buffer[..count]),
     }
 }

@@ -24,10 +24,9 @@
 //! Cost: laying out is about 4 operations per 16 values, once per pixel (per
 //! block for long windows); the products are [`Dot::dot`] per 64.
 
-use super::cut::{self, Found};
 use super::epilogue::{At, Parameters, Row, Sink};
 use super::int8_windows::{Source, whole_windows, window};
-use super::lanes::{LANES, Lanes, Outline, Work, completed};
+use super::lanes::{LANES, Lanes, Outline, Work, padded};
 use super::{Int8Job, whole_columns};
 use crate::layout::{
     INT8_CHUNK, INT8_GROUP, INT8_LANES, INT8_RUN, int8_depth, int8_lanes, int8_run,
@@ -68,8 +67,8 @@ pub(crate) trait Dot: Outline {
         _sums: &mut [Self::Sum; P],
         _weights: &[i8],
         _inputs: &[&[u8]; P],
-    ) -> Found<usize> {
-        Ok(0)
+    ) -> usize {
+        0
     }
     /// Does all channels of a run of pixels in a way of the set's own, or nothing:
     /// `false`.
@@ -106,7 +105,7 @@ pub(crate) struct Laid<'w> {
 
 /// The whole operation, in tiles of P pixels: as many as the registers hold.
 #[inline(always)]
-pub(crate) fn run<S: Dot, const P: usize>(isa: S, job: Int8Job<'_>) -> Found<()> {
+pub(crate) fn run<S: Dot, const P: usize>(isa: S, job: Int8Job<'_>) {
     let conv = job.conv;
     let lanes = isa.lanes();
     let source = match job.input {
@@ -137,7 +136,6 @@ pub(crate) fn run<S: Dot, const P: usize>(isa: S, job: Int8Job<'_>) -> Found<()>
             row,
         });
     }
-    cut::complete()
 }
 
 /// One row of the output.
@@ -157,9 +155,9 @@ impl<S: Dot, const P: usize> Work for Line<'_, '_, S, P> {
         let depth =
             int8_depth(self.conv.window.kernel_h, self.conv.window.kernel_w, self.conv.input.c);
         if depth <= INT8_CHUNK && self.conv.output.w > 1 {
-            self.tiles(depth).unwrap_or_default();
+            self.tiles(depth);
         } else {
-            self.singly(depth).unwrap_or_default();
+            self.singly(depth);
         }
     }
 }
@@ -168,7 +166,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
     /// Runs of pixels, whose windows are laid out whole, in tiles of P windows. The
     /// window of an input of zeros goes ahead of them, where it is to be taken off.
     #[inline(always)]
-    fn tiles(self, depth: usize) -> Found<()> {
+    fn tiles(self, depth: usize) {
         let Line { isa, conv, source, weights, windows, mut out, row } = self;
         let lanes = isa.lanes();
         let (channels, width) = (conv.output.c, conv.output.w);
@@ -177,9 +175,9 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
         let stride = int8_window_bytes(&conv.window, conv.input.c) * S::BYTES / 2;
         let room = (int8_run(conv) + 1) * 2 / S::BYTES;
         let room = if room < P { room } else { room / P * P };
-        let run = cut::divisor((room - neutral).min(INT8_RUN));
+        let run = (room - neutral).min(INT8_RUN);
         if neutral > 0 {
-            source.outside::<S>(0, depth, windows)?;
+            source.outside::<S>(0, depth, windows);
         }
         let mut values = [[0; LANES]; INT8_RUN];
         for column in (0..width).step_by(run) {
@@ -193,17 +191,15 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
             );
             for edge in [column..inside.start, inside.end..column + pixels] {
                 for edge in edge {
-                    let first = (neutral + edge - column) * stride;
-                    let to = cut::run_mut(windows, first, stride)?;
-                    window(isa, conv, source, row, edge, 0, depth, to)?;
+                    let to = &mut windows[(neutral + edge - column) * stride..][..stride];
+                    window(isa, conv, source, row, edge, 0, depth, to);
                 }
             }
             if !inside.is_empty() {
-                let first = (neutral + inside.start - column) * stride;
-                let places = cut::get_mut(windows, first..)?;
-                whole_windows(isa, conv, source, row, inside, places, stride)?;
+                let places = &mut windows[(neutral + inside.start - column) * stride..];
+                whole_windows(isa, conv, source, row, inside, places, stride);
             }
-            let windows = cut::get(windows, ..(neutral + pixels) * stride)?;
+            let windows = &windows[..(neutral + pixels) * stride];
             let laid = Laid { windows, stride, neutral, depth, column };
             if isa.pass(&laid, weights, &mut out) {
                 continue;
@@ -211,8 +207,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
             for first in (0..channels).step_by(INT8_LANES) {
                 let count = int8_lanes(first, channels);
                 let at = At { column, channel: first, count };
-                let own = first * depth..(first + count) * depth;
-                let weights = cut::get(weights, own)?;
+                let weights = &weights[first * depth..(first + count) * depth];
                 let block = Block {
                     isa,
                     weights,
@@ -224,34 +219,30 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                     at,
                 };
                 if neutral + pixels >= P {
-                    block.tiles::<P>(&mut out, &mut values)?;
+                    block.tiles::<P>(&mut out, &mut values);
                 } else if P > 4 && neutral + pixels >= 4 {
-                    block.tiles::<4>(&mut out, &mut values)?;
+                    block.tiles::<4>(&mut out, &mut values);
                 } else {
-                    block.tiles::<1>(&mut out, &mut values)?;
+                    block.tiles::<1>(&mut out, &mut values);
                 }
                 if out.shift().is_some() {
-                    let values = cut::get_mut(&mut values, ..pixels)?;
-                    out.finish(lanes, &block.parameters, at, values);
+                    out.finish(lanes, &block.parameters, at, &mut values[..pixels]);
                 }
             }
         }
-        Ok(())
     }
 
     /// Pixel by pixel, long windows part by part.
     #[inline(always)]
-    fn singly(self, depth: usize) -> Found<()> {
+    fn singly(self, depth: usize) {
         let Line { isa, conv, source, weights, windows, mut out, row } = self;
         let lanes = isa.lanes();
         let channels = conv.output.c;
-        let own = int8_window_bytes(&conv.window, conv.input.c);
-        let (own, zeros) = cut::found(windows.split_at_mut_checked(own))?;
+        let (own, zeros) = windows.split_at_mut(int8_window_bytes(&conv.window, conv.input.c));
         for column in 0..conv.output.w {
             for first in (0..channels).step_by(INT8_LANES) {
                 let count = int8_lanes(first, channels);
-                let own_weights = first * depth..(first + count) * depth;
-                let block = cut::get(weights, own_weights)?;
+                let block = &weights[first * depth..(first + count) * depth];
                 // The pixel's own, and where it is taken off that of an input of zeros:
                 // a sum waits for the one before, so two take as long as one.
                 let mut sums = [isa.zero(); 2];
@@ -259,13 +250,12 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                     let length = (depth - part).min(INT8_CHUNK);
                     let fresh = depth > INT8_CHUNK || first == 0;
                     if fresh {
-                        window(isa, conv, source, row, column, part, length, own)?;
+                        window(isa, conv, source, row, column, part, length, own);
                     }
-                    let weights = cut::run(block, part * count, length * count)?;
+                    let weights = &block[part * count..][..length * count];
                     if source.biased::<S>() {
                         if fresh {
-                            let channel = part % cut::divisor(conv.input.c);
-                            source.outside::<S>(channel, length, zeros)?;
+                            source.outside::<S>(part % conv.input.c, length, zeros);
                         }
                         let (sums, windows) = (&mut sums, [&*own, &*zeros]);
                         isa.outline(Products { isa, sums, weights, count, windows });
@@ -289,7 +279,6 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -313,23 +302,19 @@ impl<S: Dot> Block<'_, S> {
     /// becomes no stream, out. The last tile overlaps the one before it where they
     /// are no multiple of P: the same values are written twice.
     #[inline(always)]
-    fn tiles<const P: usize>(
-        &self,
-        out: &mut Row<'_>,
-        values: &mut [[i16; LANES]; INT8_RUN],
-    ) -> Found<()> {
+    fn tiles<const P: usize>(&self, out: &mut Row<'_>, values: &mut [[i16; LANES]; INT8_RUN]) {
         let Block { isa, weights, depth, windows, stride, neutral, ref parameters, at } = *self;
         let lanes = isa.lanes();
-        let all = windows.len() / cut::divisor(stride);
+        let all = windows.len() / stride;
         let shift = out.shift();
         let mut zeros = isa.zero();
         for first in (0..all).step_by(P) {
             let first = first.min(all - P);
             let mut inputs = [&[][..]; P];
             for (p, input) in inputs.iter_mut().enumerate() {
-                *input = cut::run(windows, (first + p) * stride, depth * S::BYTES)?;
+                *input = &windows[(first + p) * stride..][..depth * S::BYTES];
             }
-            let mut sums = products(isa, [isa.zero(); P], weights, at.count, inputs)?;
+            let mut sums = products(isa, [isa.zero(); P], weights, at.count, inputs);
             if neutral > 0 {
                 if first == 0 {
                     zeros = sums[0];
@@ -342,9 +327,7 @@ impl<S: Dot> Block<'_, S> {
                 // That of the window of zeros, which is no pixel, is written over.
                 for (p, &sum) in sums.iter().enumerate() {
                     let value = parameters.scale(lanes, isa.shifted(sum, shift));
-                    let pixel = (first + p).saturating_sub(neutral);
-                    let to = cut::get_mut(values, pixel)?;
-                    lanes.store16(value, to);
+                    lanes.store16(value, &mut values[(first + p).saturating_sub(neutral)]);
                 }
             } else {
                 for (p, &sum) in sums.iter().enumerate() {
@@ -353,7 +336,6 @@ impl<S: Dot> Block<'_, S> {
                 }
             }
         }
-        Ok(())
     }
 }
 
@@ -370,9 +352,7 @@ impl<S: Dot, const P: usize> Work for Products<'_, S, P> {
     #[inline(always)]
     fn run(self) {
         let Products { isa, sums, weights, count, windows } = self;
-        if let Ok(added) = products(isa, *sums, weights, count, windows) {
-            *sums = added;
-        }
+        *sums = products(isa, *sums, weights, count, windows);
     }
 }
 
@@ -384,7 +364,7 @@ fn products<S: Dot, const P: usize>(
     weights: &[i8],
     count: usize,
     windows: [&[u8]; P],
-) -> Found<[S::Sum; P]> {
+) -> [S::Sum; P] {
     if S::BYTES == 1 {
         grouped::<S, P, INT8_GROUP>(isa, sums, weights, count, windows)
     } else {
@@ -400,50 +380,47 @@ fn grouped<S: Dot, const P: usize, const B: usize>(
     weights: &[i8],
     count: usize,
     windows: [&[u8]; P],
-) -> Found<[S::Sum; P]> {
+) -> [S::Sum; P] {
     let step = count * INT8_GROUP;
-    let steps = weights.len() / cut::divisor(step);
+    let steps = weights.len() / step;
     let mut whole = windows;
     for window in &mut whole {
-        *window = cut::get(window, ..steps * B)?;
+        *window = &window[..steps * B];
     }
     let mut running = sums;
     let done = match count {
-        INT8_LANES => isa.several(&mut running, weights, &whole)?,
+        INT8_LANES => isa.several(&mut running, weights, &whole),
         _ => 0,
     };
-    let weights = cut::get(weights, done * step..)?;
-    let steps = steps - done;
+    let (weights, steps) = (&weights[done * step..], steps - done);
     let mut inputs = [&[][..]; P];
     for (input, window) in inputs.iter_mut().zip(&whole) {
-        *input = cut::run(window.as_chunks::<B>().0, done, steps)?;
+        *input = &window.as_chunks::<B>().0[done..][..steps];
     }
     if count == INT8_LANES {
-        let weights = cut::get(weights.as_chunks().0, ..steps)?;
-        for (k, from) in weights.iter().enumerate() {
+        for (k, from) in weights.as_chunks().0[..steps].iter().enumerate() {
             let weights = isa.weights(from);
             for (sum, input) in running.iter_mut().zip(&inputs) {
-                *sum = isa.dot(*sum, weights, cut::get(input, k)?);
+                *sum = isa.dot(*sum, weights, &input[k]);
             }
         }
     } else {
-        for (k, from) in weights.chunks_exact(cut::divisor(step)).enumerate() {
+        for (k, from) in weights.chunks_exact(step).enumerate() {
             // Lanes past the block's last read what follows, and are dropped by the
             // epilogue; where nothing follows, they read 0.
             let last;
-            let rest = cut::get(weights, k * step..)?;
-            let from = match rest.first_chunk() {
+            let from = match weights[k * step..].first_chunk() {
                 Some(whole) => whole,
                 None => {
-                    last = completed(from);
+                    last = padded(from);
                     &last
                 }
             };
             let weights = isa.weights(from);
             for (sum, input) in running.iter_mut().zip(&inputs) {
-                *sum = isa.dot(*sum, weights, cut::get(input, k)?);
+                *sum = isa.dot(*sum, weights, &input[k]);
             }
         }
     }
-    Ok(running)
+    running
 }

@@ -17,7 +17,6 @@
 
 use core::ops::Range;
 
-use super::cut::{self, Found};
 use super::epilogue::{At, Sink};
 #[cfg(target_arch = "x86_64")]
 use super::lanes::WIDE;
@@ -87,7 +86,7 @@ impl<'a> Layer<'a> {
     #[inline(always)]
     fn row(&self, y: usize, channel: usize) -> &'a [i16] {
         let elements = self.conv.input.w * self.conv.input.c;
-        cut::run(self.input, y * elements + channel, elements - channel).unwrap_or_default()
+        &self.input[y * elements + channel..][..elements - channel]
     }
 
     /// Row `ky` of a window whose first is `top` rows below the padding's first,
@@ -113,10 +112,9 @@ impl<'a> Layer<'a> {
         channel: usize,
     ) -> L::I16 {
         let first = tap * self.conv.input.c + channel;
-        let Ok(from) = cut::get(self.weights, first..) else { return lanes.splat16(0) };
-        match from.first_chunk() {
+        match self.weights[first..].first_chunk() {
             Some(whole) => lanes.load_i8(whole),
-            None => lanes.load_i8(&padded(from)),
+            None => lanes.load_i8(&padded(&self.weights[first..])),
         }
     }
 
@@ -128,7 +126,7 @@ impl<'a> Layer<'a> {
         row: usize,
         column: usize,
         channel: usize,
-    ) -> Found<<S::L as Lanes<N>>::I32> {
+    ) -> <S::L as Lanes<N>>::I32 {
         let lanes = isa.lanes();
         let narrow = lanes.narrow_by(self.narrow);
         let Conv { input, window, .. } = self.conv;
@@ -140,32 +138,28 @@ impl<'a> Layer<'a> {
             let from = self.row(row * window.stride_h + ky - window.pad_top, channel);
             for kx in inside_x.clone() {
                 let x = column * window.stride_w + kx - window.pad_left;
-                let loaded = cut::get(from, x * input.c..)?;
-                let pixel = lanes.narrow16(load16_padded(lanes, loaded), narrow);
+                let loaded = load16_padded(lanes, &from[x * input.c..]);
+                let pixel = lanes.narrow16(loaded, narrow);
                 let weight = self.weight(lanes, ky * window.kernel_w + kx, channel);
                 sum = isa.add(sum, pixel, weight);
             }
         }
-        Ok(sum)
+        sum
     }
 }
 
 /// The whole operation.
 #[inline(always)]
-pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) -> Found<()> {
+pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
     let channels = 0..job.conv.output.c;
-    bands(job, |mut part| part.run(isa, channels.clone()))
+    bands(job, |mut part| part.run(isa, channels.clone()));
 }
 
 /// The same, in one pass if that can be, and otherwise 32 channels at a time as far
 /// as possible.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(crate) fn run_wide<W: OnePass, S: Taps>(
-    wide: W,
-    isa: S,
-    job: Int8DepthwiseJob<'_>,
-) -> Found<()> {
+pub(crate) fn run_wide<W: OnePass, S: Taps>(wide: W, isa: S, job: Int8DepthwiseJob<'_>) {
     let channels = job.conv.output.c;
     let most = if keeps(&job.epilogue, channels) { channels / WIDE * WIDE } else { 0 };
     bands(job, |mut part| {
@@ -173,7 +167,7 @@ pub(crate) fn run_wide<W: OnePass, S: Taps>(
             part.run(wide, 0..most);
             part.run(isa, most..channels);
         }
-    })
+    });
 }
 
 /// Whether 32 channels of the shortcut, if there is one, are had by a load.
@@ -188,19 +182,18 @@ fn keeps(epilogue: &crate::types::Epilogue<'_>, channels: usize) -> bool {
 
 /// Calls `each` with some rows at a time.
 #[inline(always)]
-fn bands(job: Int8DepthwiseJob<'_>, mut each: impl FnMut(Part<'_, '_>)) -> Found<()> {
+fn bands(job: Int8DepthwiseJob<'_>, mut each: impl FnMut(Part<'_, '_>)) {
     let Int8DepthwiseJob { conv, input, narrow, weights, rows, epilogue } = job;
     let layer = Layer { conv, input, weights, narrow };
     let sink = &mut Sink::new(epilogue, conv.output, &rows, 0);
     let row_bytes = conv.window.stride_h * conv.input.w * conv.input.c * size_of::<i16>();
-    let most = (BAND_BYTES / cut::divisor(row_bytes)).max(1);
+    let most = (BAND_BYTES / row_bytes).max(1);
     let mut row = rows.start;
     while row < rows.end {
         let band = row..rows.end.min(row + most);
         row = band.end;
         each(Part { layer, sink, rows: band });
     }
-    cut::complete()
 }
 
 /// Some rows.
@@ -275,18 +268,12 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
                     }
                     weights = isa.weights(weight);
                 }
-                // Equally long, so that one check of a place serves all three.
-                let [upper, middle, lower] = lines;
-                let Ok(middle) = cut::get(middle, ..upper.len()) else { return };
-                let Ok(lower) = cut::get(lower, ..upper.len()) else { return };
-                let lines = [upper, middle, lower];
                 let strip = Strip { isa, narrow, lines, step: conv.input.c, first: 0 };
                 let mut window = Window::<S, N, STRIDE>::first(strip, window.pad_left);
                 let mut out = sink.row(row);
                 if S::CASES && out.decides() {
                     for column in (0..conv.output.w).step_by(RUN) {
-                        let pixels = (conv.output.w - column).min(RUN);
-                        let Ok(below) = cut::get_mut(&mut below, ..pixels) else { return };
+                        let below = &mut below[..(conv.output.w - column).min(RUN)];
                         for below in &mut *below {
                             let sum = isa.nine(window.columns, &weights);
                             *below = parameters.decide(lanes, sum);
@@ -305,8 +292,7 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
                     continue;
                 };
                 for column in (0..conv.output.w).step_by(RUN) {
-                    let pixels = (conv.output.w - column).min(RUN);
-                    let Ok(values) = cut::get_mut(&mut values, ..pixels) else { return };
+                    let values = &mut values[..(conv.output.w - column).min(RUN)];
                     for value in &mut *values {
                         let sum = isa.nine(window.columns, &weights);
                         lanes.store16(parameters.scale32(lanes, sum, shift), value);
@@ -369,12 +355,12 @@ impl<S: Taps<N>, const N: usize> Strip<'_, S, N> {
             (upper.get(first..first + N), middle.get(first..first + N), lower.get(first..first + N))
         {
             [load16_padded(lanes, upper), load16_padded(lanes, middle), load16_padded(lanes, lower)]
-        } else if first < upper.len()
-            && let Some(upper) = upper.get(first..)
-            && let Some(middle) = middle.get(first..)
-            && let Some(lower) = lower.get(first..)
-        {
-            [load16_padded(lanes, upper), load16_padded(lanes, middle), load16_padded(lanes, lower)]
+        } else if first < upper.len() {
+            [
+                load16_padded(lanes, &upper[first..]),
+                load16_padded(lanes, &middle[first..]),
+                load16_padded(lanes, &lower[first..]),
+            ]
         } else {
             [lanes.splat16(0); 3]
         };
@@ -406,17 +392,15 @@ impl<S: Taps<N>, const N: usize> Work for AnyTaps<'_, '_, S, N> {
                 let count = (channels.end - channel).min(N);
                 let Some(shift) = out.shift() else {
                     for column in 0..conv.output.w {
-                        let Ok(sum) = layer.sum(isa, row, column, channel) else { return };
+                        let sum = layer.sum(isa, row, column, channel);
                         out.emit32(lanes, &parameters, At { column, channel, count }, sum);
                     }
                     continue;
                 };
                 for column in (0..conv.output.w).step_by(RUN) {
-                    let pixels = (conv.output.w - column).min(RUN);
-                    let Ok(values) = cut::get_mut(&mut values, ..pixels) else { return };
+                    let values = &mut values[..(conv.output.w - column).min(RUN)];
                     for (p, value) in values.iter_mut().enumerate() {
                         let sum = layer.sum(isa, row, column + p, channel);
-                        let Ok(sum) = sum else { return };
                         lanes.store16(parameters.scale32(lanes, sum, shift), value);
                     }
                     out.finish(lanes, &parameters, At { column, channel, count }, values);

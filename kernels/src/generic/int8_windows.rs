@@ -2,7 +2,6 @@
 
 use core::ops::Range;
 
-use super::cut::{self, Found};
 use super::int8_conv::Dot;
 use super::lanes::{LANES, Lanes, Narrow, load16_padded, padded};
 use super::taps_inside;
@@ -45,20 +44,18 @@ impl<L: Lanes> Source<'_, L> {
     /// Lays out `count` values that stand outside the input, the first of them of
     /// channel `phase`; up to 15 more of `to` are touched.
     #[inline(always)]
-    pub(super) fn outside<S: Dot>(&self, phase: usize, count: usize, to: &mut [u8]) -> Found<()> {
+    pub(super) fn outside<S: Dot>(&self, phase: usize, count: usize, to: &mut [u8]) {
         match self {
-            _ if S::BYTES > 1 => cut::get_mut(to, ..S::BYTES * count)?.fill(0),
+            _ if S::BYTES > 1 => to[..S::BYTES * count].fill(0),
             Source::Image { zero, cycle, .. } => {
                 let (mut channel, channels) = (phase, zero.len());
-                let all = ..count.next_multiple_of(LANES);
-                for to in cut::get_mut(to, all)?.as_chunks_mut().0 {
+                for to in to[..count.next_multiple_of(LANES)].as_chunks_mut().0 {
                     *to = flipped::<S>(&sixteen(zero, cycle, channel, channels));
-                    channel = (channel + LANES) % cut::divisor(channels);
+                    channel = (channel + LANES) % channels;
                 }
             }
-            Source::Stream { .. } => cut::get_mut(to, ..count)?.fill(128 ^ S::FLIP),
+            Source::Stream { .. } => to[..count].fill(128 ^ S::FLIP),
         }
-        Ok(())
     }
 }
 
@@ -75,7 +72,7 @@ pub(super) fn whole_windows<S: Dot>(
     columns: Range<usize>,
     windows: &mut [u8],
     stride: usize,
-) -> Found<()> {
+) {
     let lanes = isa.lanes();
     let Conv { input: shape, window, .. } = *conv;
     let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, shape.h);
@@ -95,17 +92,17 @@ pub(super) fn whole_windows<S: Dot>(
             pixels.get(first..first + reach)
         };
         if let (Some(upper), Some(middle), Some(lower)) = (line(0), line(1), line(2)) {
-            let places = windows.chunks_exact_mut(cut::divisor(stride)).take(columns.len());
+            let places = windows.chunks_exact_mut(stride).take(columns.len());
             for (p, place) in places.enumerate() {
                 for (ky, line) in [upper, middle, lower].into_iter().enumerate() {
-                    let to = cut::get_mut(place, ky * kernel_row..)?;
-                    let from = cut::get(line, p * step..)?;
-                    if let (Some(to), Some(from)) = (to.first_chunk_mut(), from.first_chunk()) {
+                    if let (Some(to), Some(from)) =
+                        (place[ky * kernel_row..].first_chunk_mut(), line[p * step..].first_chunk())
+                    {
                         *to = flipped::<S>(from);
                     }
                 }
             }
-            return Ok(());
+            return;
         }
     }
     for ky in 0..window.kernel_h {
@@ -113,13 +110,12 @@ pub(super) fn whole_windows<S: Dot>(
             (y.wrapping_add(ky).wrapping_mul(shape.w).wrapping_add(x)).wrapping_mul(shape.c);
         for piece in (0..kernel_row).step_by(LANES) {
             let to = S::BYTES * (ky * kernel_row + piece);
-            let places = windows.chunks_exact_mut(cut::divisor(stride)).take(columns.len());
+            let places = windows.chunks_exact_mut(stride).take(columns.len());
             let mut at = element + piece;
             match source {
                 _ if !inside.contains(&ky) => {
                     for place in places {
-                        let place = cut::get_mut(place, to..)?;
-                        source.outside::<S>(piece % cut::divisor(shape.c), LANES, place)?;
+                        source.outside::<S>(piece % shape.c, LANES, &mut place[to..]);
                     }
                 }
                 Source::Image { pixels, .. } if S::BYTES == 1 => {
@@ -128,52 +124,41 @@ pub(super) fn whole_windows<S: Dot>(
                     let last = at + (columns.len() - 1) * step;
                     if let Some(pixels) = pixels.get(at..last + LANES) {
                         for (p, place) in places.enumerate() {
-                            let to = cut::get_mut(place, to..)?;
-                            let from = cut::get(pixels, p * step..)?;
                             if let (Some(to), Some(from)) =
-                                (to.first_chunk_mut(), from.first_chunk())
+                                (place[to..].first_chunk_mut(), pixels[p * step..].first_chunk())
                             {
                                 *to = flipped::<S>(from);
                             }
                         }
                     } else {
                         for place in places {
-                            let from = cut::get(pixels, at..)?;
-                            let to = cut::get_mut(place, to..)?;
-                            cut::put(to, &flipped::<S>(&padded(from)));
+                            let from = flipped::<S>(&padded(&pixels[at..]));
+                            place[to..to + LANES].copy_from_slice(&from);
                             at += step;
                         }
                     }
                 }
                 Source::Image { pixels, .. } => {
-                    let zero = source.zero(lanes, piece % cut::divisor(shape.c), shape.c);
-                    // A copy, so that nothing stored can be thought to change it.
-                    let pixels = *pixels;
+                    let zero = source.zero(lanes, piece % shape.c, shape.c);
                     for place in places {
-                        let from = cut::get(pixels, at..)?;
-                        let to = cut::get_mut(place, to..)?;
-                        let pixels = match from.first_chunk() {
+                        let pixels = match pixels[at..].first_chunk() {
                             Some(whole) => lanes.load_u8(whole),
-                            None => lanes.load_u8(&padded(from)),
+                            None => lanes.load_u8(&padded(&pixels[at..])),
                         };
-                        isa.put(lanes.sub16(pixels, zero), to);
+                        isa.put(lanes.sub16(pixels, zero), &mut place[to..]);
                         at += step;
                     }
                 }
                 Source::Stream { values, narrow } => {
-                    let (values, narrow) = (*values, *narrow);
                     for place in places {
-                        let from = cut::get(values, at..)?;
-                        let to = cut::get_mut(place, to..)?;
-                        let value = load16_padded(lanes, from);
-                        isa.put(lanes.narrow16(value, narrow), to);
+                        let value = load16_padded(lanes, &values[at..]);
+                        isa.put(lanes.narrow16(value, *narrow), &mut place[to..]);
                         at += step;
                     }
                 }
             }
         }
     }
-    Ok(())
 }
 
 /// Lays out positions `first..first + length` of one output pixel's window, a
@@ -191,7 +176,7 @@ pub(super) fn window<S: Dot>(
     first: usize,
     length: usize,
     to: &mut [u8],
-) -> Found<()> {
+) {
     let Conv { input: shape, window, .. } = *conv;
     let inside_y = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, shape.h);
     let inside_x = taps_inside(column, window.stride_w, window.pad_left, window.kernel_w, shape.w);
@@ -201,15 +186,15 @@ pub(super) fn window<S: Dot>(
     let x = (column * window.stride_w).wrapping_sub(window.pad_left);
 
     let end = first + length;
-    for ky in first / cut::divisor(kernel_row)..window.kernel_h {
+    for ky in first / kernel_row..window.kernel_h {
         let start = ky * kernel_row;
         if start >= end {
             break;
         }
         let (from, until) = (start.max(first), (start + kernel_row).min(end));
         let skipped = from - start;
-        let row = cut::get_mut(to, S::BYTES * (from - first)..)?;
-        source.outside::<S>(phase(skipped, 0, shape.c).1, until - from, row)?;
+        let row = &mut to[S::BYTES * (from - first)..];
+        source.outside::<S>(phase(skipped, 0, shape.c).1, until - from, row);
         // Positions of this row inside the input: one run of elements.
         let before = (inside_x.start * shape.c).saturating_sub(skipped);
         let from = from + before;
@@ -220,17 +205,16 @@ pub(super) fn window<S: Dot>(
             let element = pixel * shape.c + channel;
             // The vectors that end the run spill over what follows it; that is
             // laid out after.
-            let to = cut::get_mut(row, S::BYTES * before..)?;
-            run_of(isa, source, element, until - from, channel, shape.c, to)?;
+            let to = &mut row[S::BYTES * before..];
+            run_of(isa, source, element, until - from, channel, shape.c, to);
             let outside = (start + kernel_row).min(end) - until;
             if outside > 0 {
                 let channel = phase(until - start, inside_x.end, shape.c).1;
-                let to = cut::get_mut(to, S::BYTES * (until - from)..)?;
-                source.outside::<S>(channel, outside.min(LANES), to)?;
+                let to = &mut to[S::BYTES * (until - from)..];
+                source.outside::<S>(channel, outside.min(LANES), to);
             }
         }
     }
-    Ok(())
 }
 
 /// `count` input elements from `element` on, the first of them of channel
@@ -244,44 +228,36 @@ fn run_of<S: Dot>(
     phase: usize,
     channels: usize,
     to: &mut [u8],
-) -> Found<()> {
+) {
     let lanes = isa.lanes();
     let mut channel = phase;
     for done in (0..count).step_by(LANES) {
         let at = element + done;
-        let to = cut::run_mut(to, S::BYTES * done, S::BYTES * LANES)?;
+        let to = &mut to[S::BYTES * done..][..S::BYTES * LANES];
         let value = match source {
             Source::Image { pixels, .. } if S::BYTES == 1 => {
-                let from = cut::get(pixels, at..)?;
-                cut::put(to, &flipped::<S>(&padded(from)));
+                to.copy_from_slice(&flipped::<S>(&padded(&pixels[at..])));
                 continue;
             }
             Source::Image { pixels, .. } => {
-                let from = cut::get(pixels, at..)?;
-                let pixels = lanes.load_u8(&padded(from));
+                let pixels = lanes.load_u8(&padded(&pixels[at..]));
                 let zero = source.zero(lanes, channel, channels);
-                channel = (channel + LANES) % cut::divisor(channels);
+                channel = (channel + LANES) % channels;
                 lanes.sub16(pixels, zero)
             }
             Source::Stream { values, narrow } => {
-                let from = cut::get(values, at..)?;
-                lanes.narrow16(load16_padded(lanes, from), *narrow)
+                lanes.narrow16(load16_padded(lanes, &values[at..]), *narrow)
             }
         };
         isa.put(value, to);
     }
-    Ok(())
 }
 
 /// The tap of a window's row and its channel that lie at an offset. Most often
 /// that is the start of tap `guess`, which takes no division.
 #[inline(always)]
 fn phase(offset: usize, guess: usize, channels: usize) -> (usize, usize) {
-    if offset == guess * channels {
-        return (guess, 0);
-    }
-    let channels = cut::divisor(channels);
-    (offset / channels, offset % channels)
+    if offset == guess * channels { (guess, 0) } else { (offset / channels, offset % channels) }
 }
 
 /// 16 pixels as laid-out bytes.
@@ -294,19 +270,14 @@ fn flipped<S: Dot>(pixels: &[u8; LANES]) -> [u8; LANES] {
 /// the end.
 #[inline(always)]
 fn sixteen(zero: &[u8], cycle: &[u8; 2 * LANES], phase: usize, channels: usize) -> [u8; LANES] {
-    if channels < LANES {
-        padded(cut::get(cycle, phase..).unwrap_or_default())
-    } else {
-        around(zero, phase)
-    }
+    if channels < LANES { padded(&cycle[phase..]) } else { around(zero, phase) }
 }
 
 /// [`sixteen`] for images of many channels, which are rare.
 #[inline(never)]
 fn around(zero: &[u8], channel: usize) -> [u8; LANES] {
     let mut around = [0; LANES];
-    let first = cut::get(zero, channel..).unwrap_or_default();
-    for (value, &zero) in around.iter_mut().zip(first.iter().chain(zero)) {
+    for (value, &zero) in around.iter_mut().zip(zero[channel..].iter().chain(zero)) {
         *value = zero;
     }
     around

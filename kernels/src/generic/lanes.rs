@@ -5,8 +5,6 @@
 //! can only be made where that is known. All methods mean the same integers on
 //! every set.
 
-use super::cut;
-
 /// Channels in a vector of [`Lanes`], unless said otherwise.
 pub(crate) const LANES: usize = 16;
 
@@ -154,9 +152,9 @@ pub(crate) fn padded<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
 /// Fewer than N elements, and zeros.
 #[cold]
 #[inline(never)]
-pub(super) fn completed<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
+fn completed<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
     let mut buffer = [T::default(); N];
-    cut::put(&mut buffer, from);
+    buffer[..from.len()].copy_from_slice(from);
     buffer
 }
 
@@ -190,9 +188,7 @@ pub(crate) fn store16_clipped<L: Lanes<N>, const N: usize>(
         None => {
             let mut buffer = [0; N];
             lanes.store16(value, &mut buffer);
-            if let Ok(buffer) = cut::get(&buffer, ..to.len()) {
-                cut::put(to, buffer);
-            }
+            to.copy_from_slice(&buffer[..to.len()]);
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Exact means over a few channels, in 16 bits.
 
-use super::cut::{self, Found};
 use super::epilogue::At;
 use super::lanes::{Lanes, load16_padded};
 
@@ -28,7 +27,7 @@ pub(crate) fn mean_terms(from: usize, channels: usize, at: At) -> Option<usize> 
     if from <= channels {
         return None;
     }
-    let terms = |channel: usize| (from - channel).div_ceil(cut::divisor(channels));
+    let terms = |channel: usize| (from - channel).div_ceil(channels);
     let count = terms(at.channel);
     (count == terms(at.channel + at.count - 1) && count <= MEAN_TERMS).then_some(count)
 }
@@ -37,7 +36,6 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
     /// Divides, so once for many pixels.
     #[inline(always)]
     pub(crate) fn new(lanes: L, terms: usize, step: usize) -> Self {
-        let terms = cut::divisor(terms);
         let factor = ((1 << 15) + terms / 2) / terms;
         let least = terms + 2 * terms * terms;
         Mean {
@@ -60,17 +58,16 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
     /// Rounding that factor up adds too little to reach the next integer, at
     /// most 0.99/2r (r = 7); a test goes through every u.
     #[inline(always)]
-    pub(crate) fn of(&self, lanes: L, pixel: &[i16]) -> Found<L::I16> {
+    pub(crate) fn of(&self, lanes: L, pixel: &[i16]) -> L::I16 {
         let sum = load16_padded(lanes, pixel);
         if self.terms == 1 {
-            return Ok(sum);
+            return sum;
         }
         let mut so_far = self.first(lanes, sum);
         for term in 1..self.terms {
-            let values = cut::get(pixel, term * self.step..)?;
-            so_far = self.with(lanes, so_far, load16_padded(lanes, values));
+            so_far = self.with(lanes, so_far, load16_padded(lanes, &pixel[term * self.step..]));
         }
-        Ok(self.rounded(lanes, so_far))
+        self.rounded(lanes, so_far)
     }
 
     /// Σ x and q of the first of several terms.
@@ -120,7 +117,6 @@ mod tests {
                         pixel[LANES * (terms - 1)..].fill(others.saturating_add(last));
                         let sum: i64 = (0..terms).map(|term| i64::from(pixel[term * LANES])).sum();
                         let found = Mean::new(Portable, terms, LANES).of(Portable, &pixel);
-                        let found = found.expect("all terms are there");
                         assert_eq!(
                             i64::from(found[0]),
                             rdiv(sum, terms as i64),

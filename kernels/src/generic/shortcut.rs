@@ -15,7 +15,6 @@
 
 use core::ops::Range;
 
-use super::cut::{self, Found};
 use super::epilogue::At;
 use super::lanes::{LANES, Lanes, Work, load16_padded};
 use super::mean::{Mean, mean_terms};
@@ -52,25 +51,18 @@ impl<'a> RowShortcut<'a> {
     pub(crate) fn new(taken: &'a Shortcut<'a>, row: usize, channels: usize) -> Self {
         let Shortcut { shape, pool, .. } = *taken;
         let elements = shape.w * shape.c;
-        let line = |row: usize| cut::get(taken.values, row * elements..(row + 1) * elements);
-        // Not by way of an `Option`: a row is begun for every few pixels.
-        let or_other = |way: Found<Way<'a>>| match way {
-            Ok(way) => way,
-            Err(_) => Way::Other,
-        };
+        let line = |row: usize| &taken.values[row * elements..(row + 1) * elements];
         // 16 channels from a multiple of 16 on do not wrap then.
         let contiguous =
             shape.c == channels || (shape.c < channels && shape.c.is_multiple_of(LANES));
         // At most once within 16, whatever multiple of 16 they start from.
         let wraps_once = shape.c >= LANES || shape.c == LANES / 2;
         let way = match pool {
-            1 if contiguous => or_other(line(row).map(Way::Load)),
-            1 if shape.c > channels => or_other(line(row).map(Way::Channels)),
-            1 if shape.c < channels && wraps_once => or_other(line(row).map(Way::Wrap)),
+            1 if contiguous => Way::Load(line(row)),
+            1 if shape.c > channels => Way::Channels(line(row)),
+            1 if shape.c < channels && wraps_once => Way::Wrap(line(row)),
             2 if contiguous && 2 * row + 1 < shape.h => {
-                let upper = line(2 * row);
-                let lines = upper.and_then(|upper| Ok([upper, line(2 * row + 1)?]));
-                or_other(lines.map(Way::MeanOfFour))
+                Way::MeanOfFour([line(2 * row), line(2 * row + 1)])
             }
             _ => Way::Other,
         };
@@ -79,7 +71,7 @@ impl<'a> RowShortcut<'a> {
 
     /// The shortcut's channel that output channel `channel` starts from.
     pub(crate) fn source(&self, channel: usize) -> usize {
-        channel % cut::divisor(self.taken.shape.c)
+        channel % self.taken.shape.c
     }
 
     /// What the shortcut adds to the channels at `at` (of `channels`): all of
@@ -92,30 +84,27 @@ impl<'a> RowShortcut<'a> {
         channels: usize,
         at: At,
         sources: [usize; G],
-    ) -> Found<[L::I16; G]> {
+    ) -> [L::I16; G] {
         let mut values = [lanes.splat16(0); G];
         let shape = self.taken.shape;
         match self.way {
             Way::Load(line) if self.whole::<N>(channels, at) => {
-                let pixel = cut::get(line, at.column * shape.c..)?;
+                let pixel = &line[at.column * shape.c..];
                 for (value, &source) in values.iter_mut().zip(&sources) {
-                    let from = cut::get(pixel, source..)?;
-                    *value = load16_padded(lanes, from);
+                    *value = load16_padded(lanes, &pixel[source..]);
                 }
             }
             Way::Wrap(line) if at.column > 0 && self.whole::<N>(channels, at) => {
                 for (value, &source) in values.iter_mut().zip(&sources) {
-                    *value = wrapped(lanes, line, at.column, source, shape.c)?;
+                    *value = wrapped(lanes, line, at.column, source, shape.c);
                 }
             }
             Way::MeanOfFour(lines)
                 if 2 * at.column + 1 < shape.w && self.whole::<N>(channels, at) =>
             {
-                let first = 2 * at.column * shape.c;
-                let upper = cut::get(lines[0], first..)?;
-                let lower = cut::get(lines[1], first..)?;
+                let pixels = lines.map(|line| &line[2 * at.column * shape.c..]);
                 for (value, &source) in values.iter_mut().zip(&sources) {
-                    *value = mean_of_four(lanes, [upper, lower], source, shape.c)?;
+                    *value = mean_of_four(lanes, pixels, source, shape.c);
                 }
             }
             _ => {
@@ -132,7 +121,7 @@ impl<'a> RowShortcut<'a> {
         for value in &mut values {
             *value = scale.apply(lanes, *value);
         }
-        Ok(values)
+        values
     }
 
     /// What one load per pixel adds to the N channels at `at` and at the pixels
@@ -148,7 +137,7 @@ impl<'a> RowShortcut<'a> {
         match self.way {
             Way::Load(line) if self.whole::<N>(channels, at) => {
                 let step = self.taken.shape.c;
-                let line = cut::get(line, at.column * step + source..).ok()?;
+                let line = &line[at.column * step + source..];
                 Some(Loads { line, step, scale: self.scale(lanes) })
             }
             _ => None,
@@ -171,7 +160,7 @@ impl<'a> RowShortcut<'a> {
                 if self.whole::<N>(channels, at) && at.column + count <= shape.w / 2 =>
             {
                 let first = 2 * at.column * shape.c;
-                let lines = [cut::get(lines[0], first..).ok()?, cut::get(lines[1], first..).ok()?];
+                let lines = [&lines[0][first..], &lines[1][first..]];
                 Some(Means { lines, source, channels: shape.c, scale: self.scale(lanes) })
             }
             _ => None,
@@ -197,7 +186,7 @@ impl<'a> RowShortcut<'a> {
         match self.way {
             Way::Channels(line) if self.whole::<N>(channels, at) => Some(ChannelMeans {
                 mean: Mean::new(lanes, mean_terms(step, channels, at)?, channels),
-                line: cut::get(line, at.column * step + at.channel..).ok()?,
+                line: &line[at.column * step + at.channel..],
                 step,
                 scale: self.scale(lanes),
             }),
@@ -232,15 +221,13 @@ impl<'a> RowShortcut<'a> {
                 Way::Wrap(line) => {
                     // The very first pixel has nothing before it.
                     let from = usize::from(at.column == 0);
-                    if let (1, Some(first)) = (from, values.first_mut()) {
-                        let extra = self.values::<L, N, 1>(lanes, channels, at, [source]);
-                        let Ok([extra]) = extra else { return };
-                        add_to(lanes, first, extra);
+                    if from > 0 {
+                        let [extra] = self.values::<L, N, 1>(lanes, channels, at, [source]);
+                        add_to(lanes, &mut values[0], extra);
                     }
                     let scale = self.scale(lanes);
                     for (p, value) in values.iter_mut().enumerate().skip(from) {
                         let both = wrapped(lanes, line, at.column + p, source, shape.c);
-                        let Ok(both) = both else { return };
                         add_to(lanes, value, scale.apply(lanes, both));
                     }
                     done = values.len();
@@ -248,17 +235,15 @@ impl<'a> RowShortcut<'a> {
                 Way::MeanOfFour(_) => {
                     let inside = values.len().min((shape.w / 2).saturating_sub(at.column));
                     if let Some(means) = self.means(lanes, channels, at, source, inside) {
-                        let Ok(inside) = cut::get_mut(values, ..inside) else { return };
-                        add_all(lanes, &means, inside);
-                        done = inside.len();
+                        add_all(lanes, &means, &mut values[..inside]);
+                        done = inside;
                     }
                 }
                 Way::Load(_) | Way::Other => {}
             }
         }
         for (p, value) in values.iter_mut().enumerate().skip(done) {
-            let extra = self.values::<L, N, 1>(lanes, channels, at.pixel(p), [source]);
-            let Ok([extra]) = extra else { return };
+            let [extra] = self.values::<L, N, 1>(lanes, channels, at.pixel(p), [source]);
             add_to(lanes, value, extra);
         }
     }
@@ -284,9 +269,8 @@ impl<'a> RowShortcut<'a> {
 
 /// What a shortcut adds to a run of pixels.
 pub(super) trait Extra<L: Lanes<N>, const N: usize> {
-    /// `y` and what there is for pixel `p` of the run, saturated; an error if that is
-    /// missing ([`cut`]).
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16>;
+    /// `y` and what there is for pixel `p` of the run, saturated.
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16;
 }
 
 /// No shortcut, or one that was added before.
@@ -324,16 +308,16 @@ pub(super) struct ChannelMeans<'a, L: Lanes<N>, const N: usize> {
 
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for Nothing {
     #[inline(always)]
-    fn add(&self, _: L, _: usize, y: L::I16) -> Found<L::I16> {
-        Ok(y)
+    fn add(&self, _: L, _: usize, y: L::I16) -> L::I16 {
+        y
     }
 }
 
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for Loads<'_, L, N> {
     #[inline(always)]
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16> {
-        let extra = load16_padded(lanes, cut::get(self.line, p * self.step..)?);
-        Ok(lanes.adds16(y, self.scale.apply(lanes, extra)))
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
+        let extra = load16_padded(lanes, &self.line[p * self.step..]);
+        lanes.adds16(y, self.scale.apply(lanes, extra))
     }
 }
 
@@ -341,29 +325,29 @@ impl<L: Lanes<N>, const N: usize> Extra<L, N> for Loads<'_, L, N> {
 #[cfg(target_arch = "x86_64")]
 impl<L: Lanes<N>, const N: usize, E: Extra<L, N>> Extra<L, N> for Option<E> {
     #[inline(always)]
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16> {
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
         match self {
             Some(extra) => extra.add(lanes, p, y),
-            None => Ok(y),
+            None => y,
         }
     }
 }
 
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for Means<'_, L, N> {
     #[inline(always)]
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16> {
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
         let first = 2 * p * self.channels;
-        let pixels = [cut::get(self.lines[0], first..)?, cut::get(self.lines[1], first..)?];
-        let mean = mean_of_four(lanes, pixels, self.source, self.channels)?;
-        Ok(lanes.adds16(y, self.scale.apply(lanes, mean)))
+        let pixels = [&self.lines[0][first..], &self.lines[1][first..]];
+        let mean = mean_of_four(lanes, pixels, self.source, self.channels);
+        lanes.adds16(y, self.scale.apply(lanes, mean))
     }
 }
 
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for ChannelMeans<'_, L, N> {
     #[inline(always)]
-    fn add(&self, lanes: L, p: usize, y: L::I16) -> Found<L::I16> {
-        let mean = self.mean.of(lanes, cut::get(self.line, p * self.step..)?)?;
-        Ok(lanes.adds16(y, self.scale.apply(lanes, mean)))
+    fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
+        let mean = self.mean.of(lanes, &self.line[p * self.step..]);
+        lanes.adds16(y, self.scale.apply(lanes, mean))
     }
 }
 
@@ -375,8 +359,7 @@ fn add_all<L: Lanes<N>, const N: usize>(
     values: &mut [[i16; N]],
 ) {
     for (p, value) in values.iter_mut().enumerate() {
-        let Ok(sum) = extra.add(lanes, p, lanes.load16(value)) else { return };
-        lanes.store16(sum, value);
+        lanes.store16(extra.add(lanes, p, lanes.load16(value)), value);
     }
 }
 
@@ -415,15 +398,15 @@ fn wrapped<L: Lanes<N>, const N: usize>(
     column: usize,
     source: usize,
     channels: usize,
-) -> Found<L::I16> {
+) -> L::I16 {
     let pixel = column * channels;
     let turn = channels - source;
-    let first = load16_padded(lanes, cut::get(line, pixel + source..)?);
+    let first = load16_padded(lanes, &line[pixel + source..]);
     if turn >= N {
-        return Ok(first);
+        return first;
     }
-    let again = load16_padded(lanes, cut::get(line, pixel - turn..)?);
-    Ok(lanes.select16(lanes.mask16((1 << turn) - 1), first, again))
+    let again = load16_padded(lanes, &line[pixel - turn..]);
+    lanes.select16(lanes.mask16((1 << turn) - 1), first, again)
 }
 
 /// [`quarter`] of two pixels of `channels` channels in each of two rows, for the N
@@ -434,12 +417,12 @@ fn mean_of_four<L: Lanes<N>, const N: usize>(
     [upper, lower]: [&[i16]; 2],
     source: usize,
     channels: usize,
-) -> Found<L::I16> {
-    let a = load16_padded(lanes, cut::get(upper, source..)?);
-    let b = load16_padded(lanes, cut::get(upper, channels + source..)?);
-    let c = load16_padded(lanes, cut::get(lower, source..)?);
-    let d = load16_padded(lanes, cut::get(lower, channels + source..)?);
-    Ok(quarter(lanes, [a, b, c, d]))
+) -> L::I16 {
+    let a = load16_padded(lanes, &upper[source..]);
+    let b = load16_padded(lanes, &upper[channels + source..]);
+    let c = load16_padded(lanes, &lower[source..]);
+    let d = load16_padded(lanes, &lower[channels + source..]);
+    quarter(lanes, [a, b, c, d])
 }
 
 /// `(a + b + c + d + 2) >> 2` in 16 bits: the quarters are added rounded down, and
@@ -471,22 +454,20 @@ impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
     fn run(self) {
         let Pooled { lanes, taken, row, channels, at, means } = self;
         let (shape, pool) = (taken.shape, taken.pool);
-        let (own, all) = (cut::divisor(shape.c), cut::divisor(channels));
         let rows = row * pool..(row * pool + pool).min(shape.h);
         let columns = at.column * pool..(at.column * pool + pool).min(shape.w);
         for (group, means) in means.iter_mut().enumerate() {
             let Some(at) = at.group(group, N) else { break };
             if let (1, Some(terms)) = (pool, mean_terms(shape.c, channels, at)) {
                 let pixel = (row * shape.w + at.column) * shape.c;
-                let Ok(values) = cut::get(taken.values, pixel + at.channel..) else { return };
+                let values = &taken.values[pixel + at.channel..];
                 let mean = Mean::new(lanes, terms, channels);
-                let Ok(mean) = mean.of(lanes, values) else { return };
-                lanes.store16(mean, means);
+                lanes.store16(mean.of(lanes, values), means);
                 continue;
             }
-            let first = at.channel % own;
+            let first = at.channel % shape.c;
             let (aligned, repeats) = if shape.c >= channels {
-                (shape.c.is_multiple_of(channels), shape.c / all)
+                (shape.c.is_multiple_of(channels), shape.c / channels)
             } else {
                 (first + at.count <= shape.c, 1)
             };
@@ -501,8 +482,8 @@ impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
                     let pixel = (row * shape.w + column) * shape.c;
                     for repeat in 0..repeats {
                         let from = pixel + first + repeat * channels;
-                        let Ok(values) = cut::get(taken.values, from..) else { return };
-                        sum = lanes.add32(sum, lanes.widen16(load16_padded(lanes, values)));
+                        let values = load16_padded(lanes, &taken.values[from..]);
+                        sum = lanes.add32(sum, lanes.widen16(values));
                     }
                 }
             }
@@ -515,7 +496,6 @@ impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
 }
 
 /// The means of up to 16 channels of one pixel, whatever the geometry.
-#[cfg_attr(not(feature = "std"), inline(never))]
 fn one_by_one(
     taken: &Shortcut<'_>,
     channels: usize,
@@ -525,18 +505,15 @@ fn one_by_one(
     means: &mut [i16],
 ) {
     let shape = taken.shape;
-    let (own, step) = (cut::divisor(shape.c), cut::divisor(channels));
-    let Ok(means) = cut::get_mut(means, ..at.count) else { return };
-    for (channel, mean) in (at.channel..).zip(means) {
+    for (channel, mean) in (at.channel..).zip(&mut means[..at.count]) {
         // With fewer channels in than out, the first is the only one.
-        let first = channel % own;
+        let (first, step) = (channel % shape.c, channels);
         let (mut sum, mut elements) = (0i64, 0);
         for row in rows.clone() {
             for column in columns.clone() {
                 let pixel = (row * shape.w + column) * shape.c;
                 for c in (first..shape.c).step_by(step) {
-                    let Ok(&value) = cut::get(taken.values, pixel + c) else { return };
-                    sum += i64::from(value);
+                    sum += i64::from(taken.values[pixel + c]);
                     elements += 1;
                 }
             }

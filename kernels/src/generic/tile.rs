@@ -92,9 +92,7 @@ impl<L: Lanes<N>, A: Accumulators<L, N, Q>, const N: usize, const Q: usize> Tile
                 if twice {
                     shifted = lanes.adds16(shifted, shifted);
                 }
-                let scaled = parameters.scale(lanes, shifted);
-                let Ok(sum) = extra[q].add(lanes, p, scaled) else { return };
-                *value = sum;
+                *value = extra[q].add(lanes, p, parameters.scale(lanes, shifted));
                 if prelu {
                     *value = parameters.prelu(lanes, *value);
                 }

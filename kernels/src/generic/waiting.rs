@@ -2,7 +2,6 @@
 
 use super::binary_conv::Block;
 use super::binary_counter::GROUPS;
-use super::cut::{self, Found};
 use super::epilogue::{At, Parameters, Row};
 use super::lanes::{LANES, Lanes};
 use super::shift::Shift16;
@@ -35,9 +34,8 @@ impl Waiting {
 
     /// A group of the next pixel.
     #[inline(always)]
-    pub(super) fn put<L: Lanes>(&mut self, lanes: L, group: usize, scaled: L::I16) -> Found<()> {
-        lanes.store16(scaled, cut::get_mut(&mut self.values[group], self.pixels)?);
-        Ok(())
+    pub(super) fn put<L: Lanes>(&mut self, lanes: L, group: usize, scaled: L::I16) {
+        lanes.store16(scaled, &mut self.values[group][self.pixels]);
     }
 
     /// Hands over what there is.
@@ -48,17 +46,16 @@ impl Waiting {
         out: &mut Row<'_>,
         parameters: &[Parameters<L>; GROUPS],
         block: &Block<'_>,
-    ) -> Found<()> {
+    ) {
         if self.pixels == 0 {
-            return Ok(());
+            return;
         }
         let at = At { column: self.column, channel: block.channel, count: block.count };
         for (group, (values, parameters)) in self.values.iter_mut().zip(parameters).enumerate() {
             if let Some(at) = at.group(group, LANES) {
-                out.finish(lanes, parameters, at, cut::get_mut(values, ..self.pixels)?);
+                out.finish(lanes, parameters, at, &mut values[..self.pixels]);
             }
         }
         self.pixels = 0;
-        Ok(())
     }
 }

@@ -2,7 +2,6 @@
 
 use super::Portable;
 use crate::generic::binary_conv::Popcount;
-use crate::generic::cut;
 
 /// The popcount of every byte (the usual halving: pairs, nibbles, bytes).
 #[inline(always)]
@@ -17,10 +16,9 @@ fn popcount(word: u64) -> u64 {
 
 #[inline(always)]
 fn word(from: &[u8]) -> u64 {
-    match cut::found(from.first_chunk()) {
-        Ok(bytes) => u64::from_le_bytes(*bytes),
-        Err(_) => 0,
-    }
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&from[..8]);
+    u64::from_le_bytes(bytes)
 }
 
 impl Popcount for Portable {
@@ -42,7 +40,7 @@ impl Popcount for Portable {
     }
     #[inline(always)]
     fn weights(self, from: &[u8]) -> [u64; 2] {
-        [word(from), word(from.get(8..).unwrap_or_default())]
+        [word(from), word(&from[8..])]
     }
     #[inline(always)]
     fn input(self, byte: u8) -> u64 {

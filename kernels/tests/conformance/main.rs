@@ -19,7 +19,6 @@ mod geometry;
 mod golden;
 mod int8;
 mod misuse;
-#[cfg(feature = "std")]
 mod peak;
 mod pool;
 mod random;

@@ -6,7 +6,6 @@ use core::arch::aarch64::*;
 use super::Neon;
 use super::memory::vld1q_u8;
 use crate::generic::binary_conv::Popcount;
-use crate::generic::cut;
 
 impl Popcount for Neon {
     type L = Neon;
@@ -28,7 +27,7 @@ impl Popcount for Neon {
     }
     #[inline(always)]
     fn weights(self, from: &[u8]) -> uint8x16_t {
-        let Ok(from) = cut::found(from.first_chunk::<16>()) else { return self.zero() };
+        let from: &[u8; 16] = from.first_chunk().expect("a whole vector");
         // SAFETY: the target has NEON; the array is the 16 bytes read.
         unsafe { vld1q_u8(from.as_ptr()) }
     }

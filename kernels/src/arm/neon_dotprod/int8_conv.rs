@@ -7,7 +7,6 @@ use core::arch::aarch64::*;
 use super::{Dotprod, sdot_lane};
 use crate::arm::neon::Neon;
 use crate::arm::neon::memory::{vld1q_s8, vld1q_u8, vst1q_u8};
-use crate::generic::cut::{self, Found};
 use crate::generic::int8_conv::Dot;
 use crate::generic::lanes::Lanes;
 
@@ -44,8 +43,7 @@ impl Dot for Dotprod {
     }
     #[inline(always)]
     fn dot(self, sum: [int32x4_t; 4], weights: [int8x16_t; 4], x: &[u8]) -> [int32x4_t; 4] {
-        let Ok(x) = cut::found(x.first_chunk()) else { return sum };
-        let x = u32::from_ne_bytes(*x);
+        let x = u32::from_ne_bytes(*x.first_chunk().expect("4 values"));
         // SAFETY: `self` proves the feature.
         unsafe {
             let x = vreinterpretq_s8_u32(vsetq_lane_u32::<0>(x, vdupq_n_u32(0)));
@@ -58,13 +56,13 @@ impl Dot for Dotprod {
         sums: &mut [[int32x4_t; 4]; P],
         weights: &[i8],
         inputs: &[&[u8]; P],
-    ) -> Found<usize> {
+    ) -> usize {
         let (fours, _) = weights.as_chunks::<STEP>().0.as_chunks();
         for (k, [a, b, c, d]) in fours.iter().enumerate() {
             // SAFETY: the target has NEON.
             let mut x = [unsafe { vdupq_n_s8(0) }; P];
             for (x, input) in x.iter_mut().zip(inputs) {
-                let input = cut::found(cut::get(input, 16 * k..)?.first_chunk::<16>())?;
+                let input: &[u8; 16] = input[16 * k..].first_chunk().expect("16 values");
                 // SAFETY: the target has NEON; the array is the 16 bytes read.
                 *x = unsafe { vreinterpretq_s8_u8(vld1q_u8(input.as_ptr())) };
             }
@@ -73,7 +71,7 @@ impl Dot for Dotprod {
             self.step::<2, P>(sums, c, &x);
             self.step::<3, P>(sums, d, &x);
         }
-        Ok(4 * fours.len())
+        4 * fours.len()
     }
     #[inline(always)]
     fn sum(self, sum: [int32x4_t; 4]) -> [int32x4_t; 4] {
@@ -81,7 +79,7 @@ impl Dot for Dotprod {
     }
     #[inline(always)]
     fn put(self, value: [int16x8_t; 2], to: &mut [u8]) {
-        let Ok(to) = cut::found(to.first_chunk_mut::<16>()) else { return };
+        let to: &mut [u8; 16] = to.first_chunk_mut().expect("16 values");
         // SAFETY: the target has NEON; the array is the 16 bytes written.
         unsafe {
             let bytes = vmovn_high_s16(vmovn_s16(value[0]), value[1]);

@@ -80,32 +80,34 @@ pub(crate) fn table() -> Option<&'static Table> {
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     let isa = Avx512::here();
     match pointwise_pass::suits(isa, &job) {
-        Some(shifts) => {
-            pointwise_pass::run(isa, job, shifts);
-            Some(())
-        }
-        None => generic::binary_conv::run::<Avx512, 4>(isa, job).ok(),
+        Some(shifts) => pointwise_pass::run(isa, job, shifts),
+        None => generic::binary_conv::run::<Avx512, 4>(isa, job),
     }
+    Some(())
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
     let avx512 = Avx512::here();
-    generic::binary_depthwise::run(avx512, avx512.avx2, avx512, avx512.avx2, job).ok()
+    generic::binary_depthwise::run(avx512, avx512.avx2, avx512, avx512.avx2, job);
+    Some(())
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
-    generic::int8_conv::run::<_, 8>(Avx512::here(), job).ok()
+    generic::int8_conv::run::<_, 8>(Avx512::here(), job);
+    Some(())
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
     let avx512 = Avx512::here();
-    generic::int8_depthwise::run_wide(avx512, avx512.avx2, job).ok()
+    generic::int8_depthwise::run_wide(avx512, avx512.avx2, job);
+    Some(())
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn global_average_pool(job: PoolJob<'_>) -> Option<()> {
-    generic::pool::run(Avx512::here().avx2, job).ok()
+    generic::pool::run(Avx512::here().avx2, job);
+    Some(())
 }
