@@ -2,7 +2,7 @@
 # Proves that what runs on a device needs neither std nor an allocator: builds
 # each crate by itself for bare targets, then links a program from them.
 #
-#   .ci/no_std.sh [TARGET…]     default: all of these
+#   .ci/no_std.sh [TARGET…]     default: every bare target that is supported
 #
 # Needs a Rust toolchain with the sources of core in its sysroot (BITAT_CARGO,
 # default /usr/bin/cargo: Debian's rustc-web, cargo-web and rust-web-src) and

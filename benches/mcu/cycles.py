@@ -100,8 +100,8 @@ class CortexM4:
         return [total + e for e in extra]
 
     @classmethod
-    def cycles(cls, block, times, jumps, _next):
-        """Of all executions of a block, of which so many ended in a jump."""
+    def cycles(cls, block, times, jumps, _size):
+        """Of all executions of a block, of which so many ended in a jump: fewest, most."""
         return [c * times + p * jumps for c, p in zip(cls.straight(block), cls.jump)]
 
 
@@ -130,8 +130,8 @@ class Hazard3:
         return names[1:] if writes else names
 
     @classmethod
-    def cycles(cls, block, times, jumps, following):
-        """As for the other core; `following(address)` is an instruction and its size."""
+    def cycles(cls, block, times, jumps, size):
+        """As for the other core; `size(address)`: bytes of the instruction there."""
         straight = [0, 0]
         for i, after in zip(block, [*block[1:], None]):
             one = cls.division if i.name.startswith(("div", "rem")) else (1, 1)
@@ -147,8 +147,7 @@ class Hazard3:
         # Across words: known where the target is.
         across = (0, 1)
         if target is not None:
-            address, size = target, following(target)
-            across = (int(address % 4 != 0 and size == 4),) * 2
+            across = (int(target % 4 != 0 and size(target) == 4),) * 2
         taken = [int(not backward), 1]
         # A branch that was predicted and not taken.
         straying = [0, int(backward)]
@@ -253,9 +252,12 @@ def main():
     options.add_argument("--record", action="store_true", help="write the footprint's record")
     options.add_argument("cores", nargs="*", metavar="CORE", help="cortex-m4, hazard3")
     options = options.parse_args()
+    unknown = set(options.cores) - {core.name for core in CORES}
+    if unknown:
+        sys.exit(f"no such core: {', '.join(sorted(unknown))}")
     cores = [core for core in CORES if not options.cores or core.name in options.cores]
-    if not cores or options.record and cores != CORES:
-        sys.exit("no such core; and a record is of all of them")
+    if options.record and cores != CORES:
+        sys.exit("--record is for all cores: name none")
     lines = []
     for core in cores:
         machine = Machine(core)

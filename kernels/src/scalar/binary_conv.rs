@@ -14,6 +14,8 @@
 //! operations in the loop, but three counts at its end, of the few steps that a layer
 //! has, and more values than registers: on a Cortex-M4 it took 20.7 million
 //! instructions for the network of `models/vww` in place of 19.7.
+//!
+//! Where an instruction counts the bits of a register, `words.rs` does the counting.
 
 use super::epilogue::Sink;
 use super::positive;
@@ -26,7 +28,7 @@ use crate::types::{Conv, Padding};
 
 /// Output channels that are counted together; the layout has whole ones of them.
 pub(super) const CHANNELS: usize = 8;
-/// Neighbouring pixels that go to the epilogue together, at most.
+/// Pixels, row after row, that go to the epilogue together, at most.
 const RUN: usize = 32;
 /// Accumulators of 8 output channels, two by two, of each of a run's pixels.
 pub(super) type Sums = [[[i32; 2]; RUN]; CHANNELS / 2];

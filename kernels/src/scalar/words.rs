@@ -70,11 +70,7 @@ impl<'a> Words<'a> {
         pixels: usize,
     ) -> Option<()> {
         if layer.in_place() && self.channels <= WORDS {
-            if self.ready.is_none() {
-                let part = Part { taps: 0..1, words: 0..self.channels };
-                self.lay(layer, eight, &part)?;
-                self.ready = Some(part);
-            }
+            self.lay(layer, eight, Part { taps: 0..1, words: 0..self.channels })?;
             return self.in_place(layer, row * layer.conv.output.w + column, sums, pixels);
         }
         let taps = layer.conv.window.kernel_h * layer.conv.window.kernel_w;
@@ -86,10 +82,7 @@ impl<'a> Words<'a> {
                     taps: tap..(tap + at_once).min(taps),
                     words: word..(word + WORDS).min(self.channels),
                 };
-                if self.ready.as_ref() != Some(&part) {
-                    self.lay(layer, eight, &part)?;
-                    self.ready = Some(part.clone());
-                }
+                self.lay(layer, eight, part.clone())?;
                 self.add(layer, &part, row, column, sums, pixels, keep)?;
                 keep = true;
             }
@@ -97,9 +90,12 @@ impl<'a> Words<'a> {
         Some(())
     }
 
-    /// Puts the words of a part together.
+    /// Puts the words of a part together, if they are not.
     #[inline(never)]
-    fn lay(&mut self, layer: &Layer<'_>, eight: &Eight<'_>, part: &Part) -> Option<()> {
+    fn lay(&mut self, layer: &Layer<'_>, eight: &Eight<'_>, part: Part) -> Option<()> {
+        if self.ready.as_ref() == Some(&part) {
+            return Some(());
+        }
         let mut to = self.weights.iter_mut();
         for tap in part.taps.clone() {
             for word in part.words.clone() {
@@ -114,6 +110,7 @@ impl<'a> Words<'a> {
                 }
             }
         }
+        self.ready = Some(part);
         Some(())
     }
 
