@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Whether a function of a linked Cortex-M or RISC-V program (32 bits) can reach a panic.
+"""Whether a function of a linked Cortex-M, RISC-V (32 bits) or AArch64 program can reach
+a panic.
 
 Follows the calls of the program's instructions from the function. Fails, with their
 number by function, if one of the functions reached calls a panic: what is in
@@ -27,7 +28,7 @@ import sys
 HANDLER = "rust_begin_unwind"
 PRINTS = r"<?(core::fmt|semihosting)::|<.* as core::fmt::"
 # A number can be the address of one too: that of the first instruction is 0 or 2^31.
-STARTS = r"(__stext|_(abs_)?start(_rust|_trap)?|abort)$"
+STARTS = r"(__stext|_(abs_)?start(_rust|_trap)?|vector_table_el1|abort)$"
 NOT_CALLED = re.compile(f"{PRINTS}|{STARTS}")
 FORMAT = re.compile(r"file format (\S+)$", re.MULTILINE)
 SECTION = re.compile(r"^ *\d+ (\S+) .* DATA *$", re.MULTILINE)
@@ -43,6 +44,7 @@ NUMBER = r"(-?0x[0-9a-f]+|-?\d+)"
 class Arm:
     """Thumb. As a value, a function's address is odd."""
 
+    pointer = 4
     odd = 1
     condition = "eq|ne|hs|cs|lo|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
     # With or without a condition and a width, and those that compare.
@@ -73,6 +75,7 @@ class Arm:
 class RiscV:
     """RV32, compressed instructions too."""
 
+    pointer = 4
     odd = 0
     branch = re.compile(r"(j|jal|jr|jalr|b(eq|ne|lt|ge|gt|le)u?z?)$")
     to_register = re.compile(r"(?!)")
@@ -96,22 +99,73 @@ class RiscV:
         return {high + low & 0xFFFF_FFFF for high, low in itertools.chain(*pairs)}
 
 
-MACHINES = {"elf32-littlearm": Arm, "elf32-littleriscv": RiscV}
+class Arm64:
+    """AArch64. A jump table is a branch to a register like any other here, so that it
+    may call what a pointer may."""
+
+    pointer = 8
+    odd = 0
+    branch = re.compile(r"(b|bl|br|blr|bc?\.\w\w|cbn?z|tbn?z)$")
+    to_register = re.compile(r"(?!)")
+    back = "x30"
+    # Jump tables are offsets, so that anything may lead to a trap.
+    away = re.compile(r"(?!)")
+    trap = re.compile(r"brk|udf")
+    page = re.compile(r"adrp\s+(\w+), 0x([0-9a-f]+)")
+    place = re.compile(r"adr\s+\w+, 0x([0-9a-f]+)")
+    low = re.compile(rf"add\s+\w+, (\w+), #{NUMBER}$")
+    part = re.compile(rf"mov[zk]?\s+\w(\d+), #{NUMBER}(?:, lsl #(\d+))?$")
+    whole = re.compile(rf".*\s\.word\s+{NUMBER}")
+
+    @classmethod
+    def addresses(cls, function):
+        """What pages in a register, and numbers added to it, can be together; places
+        relative to the code; numbers below 2^32, whole, of two parts, or amid the code."""
+        made = set()
+        pages, lows = collections.defaultdict(set), collections.defaultdict(set)
+        halves = collections.defaultdict(lambda: ({0}, {0}))
+        for _, text in function:
+            if found := cls.page.match(text):
+                pages[found[1]].add(int(found[2], 16))
+            elif found := cls.place.match(text):
+                made.add(int(found[1], 16))
+            elif found := cls.low.match(text):
+                lows[found[1]].add(int(found[2], 0))
+            elif found := cls.part.match(text):
+                number = int(found[2], 0) << int(found[3] or 0)
+                halves[found[1]][number > 0xFFFF].add(number)
+            elif found := cls.whole.match(text):
+                made.add(int(found[1], 0))
+        for register, bases in pages.items():
+            made |= {base + low for base, low in itertools.product(bases, lows[register])}
+        for low, high in halves.values():
+            made |= {low | high for low, high in itertools.product(low, high)}
+        return made
+
+
+MACHINES = {
+    "elf32-littlearm": Arm,
+    "elf32-littleriscv": RiscV,
+    "elf64-littleaarch64": Arm64,
+}
 
 
 def output(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def words_of(llvm, program):
-    """The words of constants and data."""
+def words_of(llvm, program, size):
+    """The words of constants and data, of so many bytes."""
     sections = SECTION.findall(output(f"{llvm}/llvm-objdump", "-h", program))
     sections = [f"--section={name}" for name in sections if name != VECTORS]
-    words = set()
+    words = collections.defaultdict(int)
     for line in output(f"{llvm}/llvm-objdump", "-s", *sections, program).splitlines():
-        if found := re.match(r" [0-9a-f]+ ((?:[0-9a-f]{8} )+)", line):
-            words |= {int.from_bytes(bytes.fromhex(word), "little") for word in found[1].split()}
-    return words
+        if found := re.match(r" ([0-9a-f]+) ((?:[0-9a-f]{8} )+)", line):
+            for at, four in enumerate(found[2].split()):
+                place = int(found[1], 16) + 4 * at
+                number = int.from_bytes(bytes.fromhex(four), "little")
+                words[place // size] |= number << 8 * (place % size)
+    return {*words.values()}
 
 
 def named(llvm, program, odd, addresses):
@@ -190,7 +244,7 @@ def main(llvm, program, function):
         sys.exit(f"{program}: {form and form[1]} is none of {', '.join(MACHINES)}")
     functions = functions_of(text)
     made = set().union(*map(machine.addresses, functions.values()))
-    words = words_of(llvm, program)
+    words = words_of(llvm, program, machine.pointer)
     calls = {n: [*calls_of(machine, n, code, words)] for n, code in functions.items()}
     panics = panics_of(machine, calls)
     roots = [name for name in calls if name.startswith(function)]

@@ -1,8 +1,8 @@
 //! Every length and range, checked before a kernel runs.
 //!
-//! The kernels index slices by what is established here, so a mistake in this
-//! file is at worst a panic, never a read past an end: vectors are loaded from
-//! slices whose length is checked again where they are loaded.
+//! The kernels cut slices by what is established here, so a mistake in this file is
+//! at worst a panic, or on a device an error, never a read past an end: vectors are
+//! loaded from slices whose length is checked again where they are loaded.
 
 use core::ops::Range;
 

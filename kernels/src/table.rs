@@ -19,7 +19,8 @@ use crate::{portable, scalar};
 /// inside is checked.
 ///
 /// `None`: a slice was shorter than `check` has made sure, which is a bug of this
-/// crate. The scalar set says so in place of a panic; the others panic.
+/// crate. The scalar set says so in place of a panic, and without feature `std` so do
+/// the others (`generic/cut.rs`), but for what AVX2 and AVX-512 have of their own.
 pub(crate) struct Table {
     pub(crate) isa: Isa,
     pub(crate) binary_conv: for<'a> unsafe fn(BinaryJob<'a>) -> Option<()>,

@@ -83,13 +83,15 @@ impl<const IMAGE: usize, const CLASSES: usize, const ARENA: usize, const TENSORS
     /// [`Embedded::run`] without a path to a panic, for a device that has something
     /// better to do with a bug than to stop.
     ///
-    /// On the scalar kernels (microcontrollers) none of the code that a release build
-    /// of this calls refers to a panic: `.ci/no_panic.py` looks at every instruction of
-    /// the linked examples for Cortex-M and RISC-V. Vector kernels (x86, NEON) panic.
+    /// On the scalar kernels (microcontrollers), and on NEON's without feature `std`,
+    /// none of the code that a release build of this calls refers to a panic:
+    /// `.ci/no_panic.py` looks at every instruction of the linked examples for Cortex-M,
+    /// RISC-V and AArch64. With `std` vector kernels panic, and AVX-512's without too.
     ///
     /// # Errors
     /// [`Error::Internal`], for a reason that is a bug of this crate: never one in
-    /// the file, which the compiler has checked, nor in the image.
+    /// the file, which the compiler has checked, nor in the image. After a bug of vector
+    /// kernels every later run has this error too.
     pub fn try_run(
         &self,
         image: &[u8; IMAGE],

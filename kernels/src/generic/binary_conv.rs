@@ -33,6 +33,7 @@
 use core::ops::Range;
 
 use super::binary_counter::{Counter, GROUPS, STEPS_PER_BYTE, Wide};
+use super::cut;
 use super::epilogue::{At, Parameters, Row, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
 use super::waiting::Waiting;
@@ -70,7 +71,7 @@ pub(crate) trait Popcount: Outline {
     #[inline(always)]
     fn some_weights(self, from: &[u8]) -> Self::Weights {
         let mut buffer = [0; BINARY_LANES];
-        buffer[..from.len()].copy_from_slice(from);
+        cut::put(&mut buffer, from);
         self.weights(&buffer)
     }
     /// See [`Popcount::Input`].
@@ -190,10 +191,11 @@ impl<'a> Block<'a> {
         if self.stride == stride {
             return self;
         }
-        for (from, to) in self.weights.chunks_exact(self.stride).zip(to.chunks_exact_mut(stride)) {
-            to[..from.len()].copy_from_slice(from);
+        let steps = self.weights.chunks_exact(cut::divisor(self.stride));
+        for (from, to) in steps.zip(to.chunks_exact_mut(cut::divisor(stride))) {
+            cut::put(to, from);
         }
-        Block { weights: &to[..self.steps * stride], stride, ..self }
+        Block { weights: cut::part(to, ..self.steps * stride), stride, ..self }
     }
 }
 
@@ -202,8 +204,9 @@ impl<'a> Block<'a> {
 pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) {
     let conv = job.conv;
     let (kh, kw) = (conv.window.kernel_h, conv.window.kernel_w);
-    let channels = conv.input.c / conv.groups;
-    let out_channels = conv.output.c / conv.groups;
+    let groups = cut::divisor(conv.groups);
+    let channels = conv.input.c / groups;
+    let out_channels = conv.output.c / groups;
     let steps = binary_steps(kh, kw, channels);
     let layer = Layer {
         conv,
@@ -217,7 +220,7 @@ pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) {
     let mut sink = Sink::new(job.epilogue, conv.output, &job.rows, kh * kw * channels);
     for row in job.rows {
         for group in 0..conv.groups {
-            let weights = &job.weights[group * group_bytes..];
+            let weights = cut::part(job.weights, group * group_bytes..);
             let mut first = 0;
             while first < out_channels {
                 let stride = binary_lanes(first, out_channels);
@@ -225,7 +228,7 @@ pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) {
                 let blocks = full.clamp(1, S::BLOCKS);
                 let count = (out_channels - first).min(blocks * BINARY_LANES);
                 let block = Block {
-                    weights: &weights[first * steps..][..blocks * stride * steps],
+                    weights: cut::run(weights, first * steps, blocks * stride * steps),
                     stride,
                     steps,
                     channel: group * out_channels + first,
@@ -352,7 +355,7 @@ impl<'a, S: Popcount> Line<'_, 'a, S> {
         let window = &layer.conv.window;
         let y = row * window.stride_h + ky - window.pad_top;
         let x = column * window.stride_w + kx - window.pad_left;
-        &layer.input[(y * layer.conv.input.w + x) * layer.pixel + block.byte..]
+        cut::part(layer.input, (y * layer.conv.input.w + x) * layer.pixel + block.byte..)
     }
 }
 
@@ -448,7 +451,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
                     let mut inputs = [&[][..]; P];
                     for p in 0..P {
                         let first = pixel + (tap + p * window.stride_w) * layer.pixel;
-                        inputs[p] = &layer.input[first..first + steps];
+                        inputs[p] = cut::part(layer.input, first..first + steps);
                     }
                     counter.add(isa, inputs, &block, step);
                     step += steps;
@@ -537,7 +540,7 @@ impl<S: Popcount, const N: usize, const G: usize> Work for Edges<'_, '_, '_, S, 
                 if !beside.is_empty() {
                     let input = line.input(column, ky, beside.start);
                     for tap in 0..taps {
-                        let input = &input[tap * layer.pixel..][..steps];
+                        let input = cut::run(input, tap * layer.pixel, steps);
                         counter.add(isa, [input], &block, step(beside.start + tap));
                     }
                 }

@@ -6,6 +6,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use super::binary_conv::{Block, Popcount};
+use super::cut;
 use super::lanes::{LANES, Lanes};
 use crate::layout::BINARY_LANES;
 
@@ -98,7 +99,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
             let take = self.take(isa, steps - done);
             let mut part = [&[][..]; P];
             for p in 0..P {
-                part[p] = &inputs[p][done..done + take];
+                part[p] = cut::part(inputs[p], done..done + take);
             }
             self.bytes = count(isa, self.bytes, part, block, first + done);
             done += take;
@@ -110,7 +111,7 @@ impl<S: Popcount, const P: usize, const N: usize, const G: usize, const W: usize
     pub(super) fn add_positive(&mut self, isa: S, block: &Block<'_>, first: usize, steps: usize) {
         const POSITIVE: [u8; STEPS_PER_BYTE] = [0; STEPS_PER_BYTE];
         for done in (0..steps).step_by(STEPS_PER_BYTE) {
-            let inputs = [&POSITIVE[..(steps - done).min(STEPS_PER_BYTE)]; P];
+            let inputs = [cut::part(&POSITIVE, ..(steps - done).min(STEPS_PER_BYTE)); P];
             self.add(isa, inputs, block, first + done);
         }
     }
@@ -130,17 +131,17 @@ fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
     let stride = block.stride;
     let mut rows = [&[][..]; G];
     for g in 0..G {
-        rows[g] = &block.weights[(g * block.steps + first) * stride..];
+        rows[g] = cut::part(block.weights, (g * block.steps + first) * stride..);
     }
     if stride == N * S::VECTOR {
         let steps = inputs[0].len();
         for g in 0..G {
-            rows[g] = &rows[g][..steps * N * S::VECTOR];
+            rows[g] = cut::part(rows[g], ..steps * N * S::VECTOR);
         }
         for k in 0..steps {
             let mut row = [&[][..]; G];
             for g in 0..G {
-                row[g] = &rows[g][k * N * S::VECTOR..(k + 1) * N * S::VECTOR];
+                row[g] = cut::part(rows[g], k * N * S::VECTOR..(k + 1) * N * S::VECTOR);
             }
             step(isa, &mut counts, inputs, k, row);
         }
@@ -150,7 +151,7 @@ fn count<S: Popcount, const P: usize, const N: usize, const G: usize>(
             // the epilogue; where nothing follows, they read 0.
             let mut row = [&[][..]; G];
             for g in 0..G {
-                row[g] = &rows[g][k * stride..];
+                row[g] = cut::part(rows[g], k * stride..);
             }
             step(isa, &mut counts, inputs, k, row);
         }
@@ -176,7 +177,7 @@ fn step<S: Popcount, const P: usize, const N: usize, const G: usize>(
         }
     }
     for p in 0..P {
-        let input = isa.input(inputs[p][k]);
+        let input = isa.input(cut::at(inputs[p], k));
         for g in 0..G {
             for n in 0..N {
                 counts[p][g][n] = isa.count(counts[p][g][n], weights[g][n], input);

@@ -32,6 +32,7 @@
 
 use core::ops::Range;
 
+use super::cut;
 use super::epilogue::{At, Row, Sink};
 use super::lanes::{LANES, Lanes, Outline, Work};
 use super::{BinaryJob, taps_inside};
@@ -79,13 +80,11 @@ impl Bits for Word {
 
     #[inline(always)]
     fn load(self, from: &[u8]) -> u64 {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&from[..8]);
-        u64::from_le_bytes(bytes)
+        u64::from_le_bytes(*cut::first(from))
     }
     #[inline(always)]
     fn store(self, value: u64, to: &mut [u8]) {
-        to[..8].copy_from_slice(&value.to_le_bytes());
+        cut::put(to, &value.to_le_bytes());
     }
     #[inline(always)]
     fn zeros(self) -> u64 {
@@ -139,7 +138,7 @@ impl Layer<'_> {
     fn load_thresholds<B: Bits>(&self, bits: B, terms: usize, byte: usize, to: &mut [B::V]) {
         let first = (terms % 2) * self.planes * self.pixel + byte;
         for (plane, to) in to.iter_mut().enumerate() {
-            *to = bits.load(&self.thresholds[first + plane * self.pixel..]);
+            *to = bits.load(cut::part(self.thresholds, first + plane * self.pixel..));
         }
     }
 }
@@ -161,7 +160,7 @@ pub(crate) fn run<S: Outline, L: Lanes, B: Bits, C: Bits>(
     let mut sink = Sink::new(job.epilogue, conv.output, &job.rows, taps);
     let (thresholds, scratch): (&[u8], _) = match sink.thresholds() {
         Some(thresholds) => {
-            let (made, rest) = job.scratch.split_at_mut(2 * planes * pixel);
+            let (made, rest) = cut::split_mut(job.scratch, 2 * planes * pixel);
             threshold_planes(thresholds, taps, planes, made);
             (made, rest)
         }
@@ -198,9 +197,9 @@ pub(crate) fn run<S: Outline, L: Lanes, B: Bits, C: Bits>(
 /// Writes, for r = 0 and 1, the planes of clamp(Q + ⌊(r − t)/2⌋ + 1, 0, T + 1);
 /// T + 1 for channels that do not exist.
 fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [u8]) {
-    let pixel = made.len() / (2 * planes);
+    let pixel = made.len() / cut::divisor(2 * planes);
     let never = taps as i32 + 1;
-    for (parity, set) in (0..).zip(made.chunks_exact_mut(planes * pixel)) {
+    for (parity, set) in (0..).zip(made.chunks_exact_mut(cut::divisor(planes * pixel))) {
         for (word, thresholds) in thresholds.chunks(64).enumerate() {
             let mut bits = [0u64; PLANES];
             for c in 0..64 {
@@ -208,16 +207,16 @@ fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [
                     // Saturated or not, it is clamped.
                     Some(&t) => {
                         let half = i32::saturating_sub(parity, t) >> 1;
-                        half.saturating_add(taps as i32 / 2 + 1).clamp(0, never)
+                        half.saturating_add(taps as i32 / 2 + 1).min(never).max(0)
                     }
                     None => never,
                 };
-                for (plane, bits) in bits[..planes].iter_mut().enumerate() {
+                for (plane, bits) in cut::part_mut(&mut bits, ..planes).iter_mut().enumerate() {
                     *bits |= u64::from(least as u32 >> plane & 1) << c;
                 }
             }
-            for (plane, bits) in bits[..planes].iter().enumerate() {
-                Word.store(*bits, &mut set[plane * pixel + word * 8..]);
+            for (plane, bits) in cut::part(&bits, ..planes).iter().enumerate() {
+                Word.store(*bits, cut::part_mut(set, plane * pixel + word * 8..));
             }
         }
     }
@@ -257,7 +256,7 @@ impl<L: Lanes, B: Bits> Work for NineTaps<'_, '_, L, B> {
         let layer = *layer;
         let mut weights = [bits.zeros(); 9];
         for (tap, weight) in weights.iter_mut().enumerate() {
-            *weight = bits.load(&layer.weights[tap * layer.pixel + byte..]);
+            *weight = bits.load(cut::part(layer.weights, tap * layer.pixel + byte..));
         }
         let mut outputs = Outputs::new(lanes, bits, layer, byte, sink.row(row), scratch);
         let mut place = Place::new(&layer, row, byte);
@@ -301,12 +300,12 @@ impl<L: Lanes, B: Bits> Work for AnyTaps<'_, '_, L, B> {
         for column in 0..layer.conv.output.w {
             place.moves_to(&layer, column);
             let mut planes = [bits.zeros(); PLANES];
-            let count = &mut planes[..layer.planes];
+            let count = cut::part_mut(&mut planes, ..layer.planes);
             let mut pending = None;
             for ky in 0..window.kernel_h {
                 for kx in 0..window.kernel_w {
                     let tap = ky * window.kernel_w + kx;
-                    let weight = bits.load(&layer.weights[tap * layer.pixel + byte..]);
+                    let weight = bits.load(cut::part(layer.weights, tap * layer.pixel + byte..));
                     let result = place.compare(bits, &layer, ky, kx, weight);
                     match pending.take() {
                         None => pending = Some(result),
@@ -365,16 +364,19 @@ impl<'r, 'a, L: Lanes, B: Bits> Outputs<'r, 'a, L, B> {
                 self.first = column;
             }
             let place = self.pixels * layer.planes * B::BYTES;
-            let planes = self.waiting[place..].chunks_exact_mut(B::BYTES);
+            let planes = cut::part_mut(self.waiting, place..).chunks_exact_mut(B::BYTES);
             for (&value, to) in count.iter().zip(planes) {
                 bits.store(value, to);
             }
-            self.terms[self.pixels] = terms as i16;
+            if let Some(to) = cut::at_mut(&mut self.terms, self.pixels) {
+                *to = terms as i16;
+            }
             self.pixels += 1;
         } else {
             let mut thresholds = [bits.zeros(); PLANES];
-            layer.load_thresholds(bits, terms, byte, &mut thresholds[..count.len()]);
-            self.decide(column, count, &thresholds[..count.len()]);
+            let thresholds = cut::part_mut(&mut thresholds, ..count.len());
+            layer.load_thresholds(bits, terms, byte, thresholds);
+            self.decide(column, count, thresholds);
         }
     }
 
@@ -393,7 +395,7 @@ impl<'r, 'a, L: Lanes, B: Bits> Outputs<'r, 'a, L, B> {
             at: At { column: first, channel, count },
             register: B::BYTES,
             planes: layer.planes,
-            terms: &self.terms[..pixels],
+            terms: cut::part(&self.terms, ..pixels),
             counts: self.waiting,
         });
         self.pixels = 0;
@@ -406,7 +408,8 @@ impl<'r, 'a, L: Lanes, B: Bits> Outputs<'r, 'a, L, B> {
         for (&count, &threshold) in count.iter().zip(thresholds) {
             below = self.bits.greater(count, threshold, below);
         }
-        self.bits.store(below, &mut self.out.pixel_bits(column)[self.byte..]);
+        let to = cut::part_mut(self.out.pixel_bits(column), self.byte..);
+        self.bits.store(below, to);
     }
 }
 
@@ -478,7 +481,7 @@ impl Place {
         let y = self.y.wrapping_add(ky);
         let x = self.x.wrapping_add(kx);
         let first = (y * layer.conv.input.w + x) * layer.pixel + self.byte;
-        bits.xor(bits.load(&layer.input[first..]), weight)
+        bits.xor(bits.load(cut::part(layer.input, first..)), weight)
     }
 
     /// The differing bits of any tap.
@@ -565,12 +568,12 @@ impl<L: Lanes> Work for Expand<'_, '_, L> {
             let Some(at) = at.group(group, LANES) else { break };
             let parameters = out.parameters(lanes, at.channel);
             let shift = out.shift16();
-            let pixels = counts.chunks_exact(planes * register);
+            let pixels = counts.chunks_exact(cut::divisor(planes * register));
             for (p, (pixel, &terms)) in pixels.zip(terms).enumerate() {
                 // −count, from the plane of most weight down.
                 let mut negative = lanes.splat16(0);
-                for plane in pixel.chunks_exact(register).rev() {
-                    let word = u16::from_le_bytes([plane[2 * group], plane[2 * group + 1]]);
+                for plane in pixel.chunks_exact(cut::divisor(register)).rev() {
+                    let word = u16::from_le_bytes(*cut::first(cut::part(plane, 2 * group..)));
                     negative =
                         lanes.add16(lanes.add16(negative, negative), lanes.mask16(word.into()));
                 }
@@ -579,13 +582,15 @@ impl<L: Lanes> Work for Expand<'_, '_, L> {
                 match shift {
                     Some(shift) => {
                         let value = parameters.scale16(lanes, accumulator, shift);
-                        lanes.store16(value, &mut values[p]);
+                        if let Some(to) = cut::at_mut(&mut values, p) {
+                            lanes.store16(value, to);
+                        }
                     }
                     None => out.emit16(lanes, &[parameters], at.pixel(p), [accumulator]),
                 }
             }
             if shift.is_some() {
-                out.finish(lanes, &parameters, at, &mut values[..terms.len()]);
+                out.finish(lanes, &parameters, at, cut::part_mut(&mut values, ..terms.len()));
             }
         }
     }

@@ -23,6 +23,7 @@
 
 use core::ops::Range;
 
+use super::cut;
 use super::finish::Finish;
 use super::lanes::{LANES, Lanes, Work, load16_padded, load32_padded, store16_clipped};
 use super::shift::Shift16;
@@ -130,17 +131,17 @@ impl<'a> Sink<'a> {
         match &mut self.epilogue {
             Epilogue::Threshold { thresholds, bits } => {
                 found.sources.thresholds = thresholds;
-                found.bits = Some(&mut bits[at * bytes..(at + 1) * bytes]);
+                found.bits = Some(cut::part_mut(bits, at * bytes..(at + 1) * bytes));
             }
             Epilogue::Stream { multiplier, bias, shortcut, prelu, stream, sign, .. } => {
                 found.kind = Kind::Stream { shift: self.shift };
                 found.sources = Sources { multiplier, bias, prelu: *prelu, ..Sources::default() };
                 if let Some(stream) = stream {
-                    found.stream = Some(&mut stream[at * elements..(at + 1) * elements]);
+                    found.stream = Some(cut::part_mut(stream, at * elements..(at + 1) * elements));
                 }
                 if let Some(sign) = sign {
                     found.sources.sign = sign.thresholds;
-                    found.bits = Some(&mut sign.bits[at * bytes..(at + 1) * bytes]);
+                    found.bits = Some(cut::part_mut(sign.bits, at * bytes..(at + 1) * bytes));
                 }
                 found.shortcut = shortcut.as_ref().map(|taken| RowShortcut::new(taken, row, c));
             }
@@ -211,9 +212,9 @@ impl Row<'_> {
             found.bias = load16_padded(lanes, bias);
         }
         if let Some(Prelu { before, slope, after }) = prelu {
-            found.before = load16_padded(lanes, &before[channel..]);
-            found.slope = load16_padded(lanes, &slope[channel..]);
-            found.after = load16_padded(lanes, &after[channel..]);
+            found.before = load16_padded(lanes, cut::part(before, channel..));
+            found.slope = load16_padded(lanes, cut::part(slope, channel..));
+            found.after = load16_padded(lanes, cut::part(after, channel..));
         }
         if let Some(sign) = sign.get(channel..) {
             found.sign = load16_padded(lanes, sign);
@@ -242,7 +243,7 @@ impl Row<'_> {
     #[inline(always)]
     pub(crate) fn pixel_bits(&mut self, column: usize) -> &mut [u8] {
         match &mut self.bits {
-            Some(bits) => &mut bits[column * self.pixel..(column + 1) * self.pixel],
+            Some(bits) => cut::part_mut(bits, column * self.pixel..(column + 1) * self.pixel),
             None => &mut [],
         }
     }
@@ -384,7 +385,7 @@ impl Row<'_> {
             }
         }
         if let Some(stream) = &mut self.stream {
-            let to = &mut stream[at.column * self.channels + at.channel..][..G * N];
+            let to = cut::run_mut(stream, at.column * self.channels + at.channel, G * N);
             if let Some(to) = to.as_chunks_mut().0.first_chunk_mut::<G>() {
                 for (&value, to) in values.iter().zip(to) {
                     lanes.store16(value, to);
@@ -406,11 +407,12 @@ impl Row<'_> {
     #[inline(always)]
     fn put_bits<const N: usize>(&mut self, at: At, below: u32) {
         let Some(bits) = &mut self.bits else { return };
-        let pixel = &mut bits[at.column * self.pixel..][..self.pixel];
+        let pixel = cut::run_mut(bits, at.column * self.pixel, self.pixel);
         if !at.channel.is_multiple_of(N) {
             return put_some_bits(pixel, at, below);
         }
-        put_word::<N>(&mut pixel[at.channel / 8..], at.channel, below & exist(at.count));
+        let to = cut::part_mut(pixel, at.channel / 8..);
+        put_word::<N>(to, at.channel, below & exist(at.count));
     }
 }
 
@@ -464,10 +466,11 @@ struct Decide<'r, L: Lanes<N>, const N: usize, const G: usize> {
 impl<L: Lanes<N>, const N: usize, const G: usize> Work for Decide<'_, L, N, G> {
     #[inline(always)]
     fn run(mut self) {
-        for (group, &accumulator) in self.accumulators.iter().enumerate() {
+        let groups = self.accumulators.iter().zip(self.parameters);
+        for (group, (&accumulator, parameters)) in groups.enumerate() {
             if let Some(at) = self.at.group(group, N) {
                 let wide = self.lanes.widen16(accumulator);
-                self.row.emit32(self.lanes, &self.parameters[group], at, wide);
+                self.row.emit32(self.lanes, parameters, at, wide);
             }
         }
     }
@@ -497,7 +500,8 @@ impl<L: Lanes<N>, const N: usize, const G: usize> Work for Partial<'_, L, N, G> 
                 value = parameters.prelu(lanes, value);
             }
             if let Some(stream) = &mut row.stream {
-                let to = &mut stream[at.column * row.channels + at.channel..][..at.count];
+                let first = at.column * row.channels + at.channel;
+                let to = cut::run_mut(stream, first, at.count);
                 store16_clipped(lanes, value, to);
             }
             if row.bits.is_some() {
@@ -510,9 +514,12 @@ impl<L: Lanes<N>, const N: usize, const G: usize> Work for Partial<'_, L, N, G> 
 /// Scores are computed once per network: no vectors needed.
 #[inline(never)]
 fn put_scores(multiplier: &[i16], bias: &[i32], scores: &mut [i32], at: At, values: &[i32]) {
-    for (c, &value) in (at.channel..).zip(&values[..at.count]) {
-        let score = i64::from(value) * i64::from(multiplier[c]) + i64::from(bias[c]);
-        scores[c] = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+    for (c, &value) in (at.channel..).zip(cut::part(values, ..at.count)) {
+        let (multiplier, bias) = (cut::at(multiplier, c), cut::at(bias, c));
+        let score = i64::from(value) * i64::from(multiplier) + i64::from(bias);
+        if let Some(to) = cut::at_mut(scores, c) {
+            *to = score.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+        }
     }
 }
 
@@ -546,11 +553,11 @@ pub(crate) fn put_word<const N: usize>(to: &mut [u8], channel: usize, below: u32
 pub(super) fn put_some_bits(pixel: &mut [u8], at: At, below: u32) {
     let (byte, bit) = (at.channel / 8, at.channel % 8);
     let below = u64::from(below & exist(at.count));
-    let kept = u64::from(pixel[byte]) & ((1 << bit) - 1);
+    let kept = u64::from(cut::at(pixel, byte)) & ((1 << bit) - 1);
     let end = byte + (bit + at.count).div_ceil(8);
     let bytes = (kept | below << bit).to_le_bytes();
-    pixel[byte..end].copy_from_slice(&bytes[..end - byte]);
-    pixel[end..end.next_multiple_of(8)].fill(0);
+    cut::put(cut::part_mut(pixel, byte..), cut::part(&bytes, ..end - byte));
+    cut::part_mut(pixel, end..end.next_multiple_of(8)).fill(0);
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! most layers want has loops of its own, one per kind of shortcut, in a function
 //! with nothing else in it, so that all parameters stay in registers.
 
+use super::cut;
 use super::epilogue::{At, Parameters, Row, exist, put_some_bits, put_word};
 use super::lanes::{Lanes, Work};
 use super::shortcut::{Extra, Nothing, RowShortcut};
@@ -25,12 +26,12 @@ impl<L: Lanes<N>, const N: usize> Work for Finish<'_, '_, L, N> {
         if let (true, Some(stream)) = (usual, &mut row.stream) {
             let (channels, pixel) = (row.channels, row.pixel);
             let mut to = Usual {
-                stream: &mut stream[at.column * channels + at.channel..],
+                stream: cut::part_mut(stream, at.column * channels + at.channel..),
                 channels,
                 bits: row
                     .bits
                     .as_deref_mut()
-                    .map(|bits| &mut bits[at.column * pixel + at.channel / 8..]),
+                    .map(|bits| cut::part_mut(bits, at.column * pixel + at.channel / 8..)),
                 pixel,
                 channel: at.channel,
             };
@@ -81,13 +82,13 @@ impl Usual<'_> {
         let (mut element, mut byte) = (0, 0);
         for (p, value) in values.iter().enumerate() {
             let y = parameters.prelu(lanes, extra.add(lanes, p, lanes.load16(value)));
-            if let Some(to) = self.stream[element..].first_chunk_mut() {
+            if let Some(to) = cut::part_mut(self.stream, element..).first_chunk_mut() {
                 lanes.store16(y, to);
             }
             element += self.channels;
             if let Some(bits) = &mut self.bits {
                 let below = lanes.less16(y, parameters.sign);
-                put_word::<N>(&mut bits[byte..], self.channel, below);
+                put_word::<N>(cut::part_mut(bits, byte..), self.channel, below);
                 byte += self.pixel;
             }
         }
@@ -127,8 +128,9 @@ impl<L: Lanes<N>, const N: usize> Work for Unusual<'_, '_, L, N> {
         let aligned = at.channel.is_multiple_of(N);
         let exist = exist(at.count);
         let (channels, pixel) = (row.channels, row.pixel);
-        let mut stream = row.stream.as_deref_mut().map(|all| &mut all[at.column * channels..]);
-        let mut bits = row.bits.as_deref_mut().map(|all| &mut all[at.column * pixel..]);
+        let mut stream =
+            row.stream.as_deref_mut().map(|all| cut::part_mut(all, at.column * channels..));
+        let mut bits = row.bits.as_deref_mut().map(|all| cut::part_mut(all, at.column * pixel..));
         let (mut element, mut byte) = (at.channel, 0);
         for value in values.iter() {
             let mut y = lanes.load16(value);
@@ -136,16 +138,17 @@ impl<L: Lanes<N>, const N: usize> Work for Unusual<'_, '_, L, N> {
                 y = parameters.prelu(lanes, y);
             }
             if let Some(stream) = &mut stream {
-                put_stream(lanes, y, &mut stream[element..], at.count);
+                put_stream(lanes, y, cut::part_mut(stream, element..), at.count);
                 element += channels;
             }
             if let Some(bits) = &mut bits {
                 let below = lanes.less16(y, parameters.sign);
                 if aligned {
-                    put_word::<N>(&mut bits[byte + at.channel / 8..], at.channel, below & exist);
+                    let to = cut::part_mut(bits, byte + at.channel / 8..);
+                    put_word::<N>(to, at.channel, below & exist);
                 } else {
                     // Groups of a grouped convolution start anywhere.
-                    put_some_bits(&mut bits[byte..byte + pixel], at, below);
+                    put_some_bits(cut::part_mut(bits, byte..byte + pixel), at, below);
                 }
                 byte += pixel;
             }
@@ -167,6 +170,6 @@ fn put_stream<L: Lanes<N>, const N: usize>(lanes: L, y: L::I16, to: &mut [i16], 
     // Narrow networks have 8 channels; a copy of any length is a call.
     match to.first_chunk_mut::<8>() {
         Some(to) if count == 8 => to.copy_from_slice(&buffer[..8]),
-        _ => to[..count].copy_from_slice(&buffer[..count]),
+        _ => cut::put(to, cut::part(&buffer, ..count)),
     }
 }

@@ -24,6 +24,7 @@
 //! Cost: laying out is about 4 operations per 16 values, once per pixel (per
 //! block for long windows); the products are [`Dot::dot`] per 64.
 
+use super::cut;
 use super::epilogue::{At, Parameters, Row, Sink};
 use super::int8_windows::{Source, whole_windows, window};
 use super::lanes::{LANES, Lanes, Outline, Work, padded};
@@ -175,7 +176,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
         let stride = int8_window_bytes(&conv.window, conv.input.c) * S::BYTES / 2;
         let room = (int8_run(conv) + 1) * 2 / S::BYTES;
         let room = if room < P { room } else { room / P * P };
-        let run = (room - neutral).min(INT8_RUN);
+        let run = cut::divisor((room - neutral).min(INT8_RUN));
         if neutral > 0 {
             source.outside::<S>(0, depth, windows);
         }
@@ -191,15 +192,16 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
             );
             for edge in [column..inside.start, inside.end..column + pixels] {
                 for edge in edge {
-                    let to = &mut windows[(neutral + edge - column) * stride..][..stride];
+                    let to = cut::run_mut(windows, (neutral + edge - column) * stride, stride);
                     window(isa, conv, source, row, edge, 0, depth, to);
                 }
             }
             if !inside.is_empty() {
-                let places = &mut windows[(neutral + inside.start - column) * stride..];
+                let first = (neutral + inside.start - column) * stride;
+                let places = cut::part_mut(windows, first..);
                 whole_windows(isa, conv, source, row, inside, places, stride);
             }
-            let windows = &windows[..(neutral + pixels) * stride];
+            let windows = cut::part(windows, ..(neutral + pixels) * stride);
             let laid = Laid { windows, stride, neutral, depth, column };
             if isa.pass(&laid, weights, &mut out) {
                 continue;
@@ -207,7 +209,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
             for first in (0..channels).step_by(INT8_LANES) {
                 let count = int8_lanes(first, channels);
                 let at = At { column, channel: first, count };
-                let weights = &weights[first * depth..(first + count) * depth];
+                let weights = cut::part(weights, first * depth..(first + count) * depth);
                 let block = Block {
                     isa,
                     weights,
@@ -226,7 +228,8 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                     block.tiles::<1>(&mut out, &mut values);
                 }
                 if out.shift().is_some() {
-                    out.finish(lanes, &block.parameters, at, &mut values[..pixels]);
+                    let values = cut::part_mut(&mut values, ..pixels);
+                    out.finish(lanes, &block.parameters, at, values);
                 }
             }
         }
@@ -238,11 +241,12 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
         let Line { isa, conv, source, weights, windows, mut out, row } = self;
         let lanes = isa.lanes();
         let channels = conv.output.c;
-        let (own, zeros) = windows.split_at_mut(int8_window_bytes(&conv.window, conv.input.c));
+        let own = int8_window_bytes(&conv.window, conv.input.c);
+        let (own, zeros) = cut::split_mut(windows, own);
         for column in 0..conv.output.w {
             for first in (0..channels).step_by(INT8_LANES) {
                 let count = int8_lanes(first, channels);
-                let block = &weights[first * depth..(first + count) * depth];
+                let block = cut::part(weights, first * depth..(first + count) * depth);
                 // The pixel's own, and where it is taken off that of an input of zeros:
                 // a sum waits for the one before, so two take as long as one.
                 let mut sums = [isa.zero(); 2];
@@ -252,10 +256,11 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                     if fresh {
                         window(isa, conv, source, row, column, part, length, own);
                     }
-                    let weights = &block[part * count..][..length * count];
+                    let weights = cut::run(block, part * count, length * count);
                     if source.biased::<S>() {
                         if fresh {
-                            source.outside::<S>(part % conv.input.c, length, zeros);
+                            let channel = part % cut::divisor(conv.input.c);
+                            source.outside::<S>(channel, length, zeros);
                         }
                         let (sums, windows) = (&mut sums, [&*own, &*zeros]);
                         isa.outline(Products { isa, sums, weights, count, windows });
@@ -305,14 +310,14 @@ impl<S: Dot> Block<'_, S> {
     fn tiles<const P: usize>(&self, out: &mut Row<'_>, values: &mut [[i16; LANES]; INT8_RUN]) {
         let Block { isa, weights, depth, windows, stride, neutral, ref parameters, at } = *self;
         let lanes = isa.lanes();
-        let all = windows.len() / stride;
+        let all = windows.len() / cut::divisor(stride);
         let shift = out.shift();
         let mut zeros = isa.zero();
         for first in (0..all).step_by(P) {
             let first = first.min(all - P);
             let mut inputs = [&[][..]; P];
             for (p, input) in inputs.iter_mut().enumerate() {
-                *input = &windows[(first + p) * stride..][..depth * S::BYTES];
+                *input = cut::run(windows, (first + p) * stride, depth * S::BYTES);
             }
             let mut sums = products(isa, [isa.zero(); P], weights, at.count, inputs);
             if neutral > 0 {
@@ -327,7 +332,10 @@ impl<S: Dot> Block<'_, S> {
                 // That of the window of zeros, which is no pixel, is written over.
                 for (p, &sum) in sums.iter().enumerate() {
                     let value = parameters.scale(lanes, isa.shifted(sum, shift));
-                    lanes.store16(value, &mut values[(first + p).saturating_sub(neutral)]);
+                    let pixel = (first + p).saturating_sub(neutral);
+                    if let Some(to) = cut::at_mut(values, pixel) {
+                        lanes.store16(value, to);
+                    }
                 }
             } else {
                 for (p, &sum) in sums.iter().enumerate() {
@@ -382,34 +390,34 @@ fn grouped<S: Dot, const P: usize, const B: usize>(
     windows: [&[u8]; P],
 ) -> [S::Sum; P] {
     let step = count * INT8_GROUP;
-    let steps = weights.len() / step;
+    let steps = weights.len() / cut::divisor(step);
     let mut whole = windows;
     for window in &mut whole {
-        *window = &window[..steps * B];
+        *window = cut::part(window, ..steps * B);
     }
     let mut running = sums;
     let done = match count {
         INT8_LANES => isa.several(&mut running, weights, &whole),
         _ => 0,
     };
-    let (weights, steps) = (&weights[done * step..], steps - done);
+    let (weights, steps) = (cut::part(weights, done * step..), steps - done);
     let mut inputs = [&[][..]; P];
     for (input, window) in inputs.iter_mut().zip(&whole) {
-        *input = &window.as_chunks::<B>().0[done..][..steps];
+        *input = cut::run(window.as_chunks::<B>().0, done, steps);
     }
     if count == INT8_LANES {
-        for (k, from) in weights.as_chunks().0[..steps].iter().enumerate() {
+        for (k, from) in cut::part(weights.as_chunks().0, ..steps).iter().enumerate() {
             let weights = isa.weights(from);
             for (sum, input) in running.iter_mut().zip(&inputs) {
-                *sum = isa.dot(*sum, weights, &input[k]);
+                *sum = isa.dot(*sum, weights, cut::bytes(input, k));
             }
         }
     } else {
-        for (k, from) in weights.chunks_exact(step).enumerate() {
+        for (k, from) in weights.chunks_exact(cut::divisor(step)).enumerate() {
             // Lanes past the block's last read what follows, and are dropped by the
             // epilogue; where nothing follows, they read 0.
             let last;
-            let from = match weights[k * step..].first_chunk() {
+            let from = match cut::part(weights, k * step..).first_chunk() {
                 Some(whole) => whole,
                 None => {
                     last = padded(from);
@@ -418,7 +426,7 @@ fn grouped<S: Dot, const P: usize, const B: usize>(
             };
             let weights = isa.weights(from);
             for (sum, input) in running.iter_mut().zip(&inputs) {
-                *sum = isa.dot(*sum, weights, &input[k]);
+                *sum = isa.dot(*sum, weights, cut::bytes(input, k));
             }
         }
     }

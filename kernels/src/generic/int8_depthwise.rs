@@ -17,6 +17,7 @@
 
 use core::ops::Range;
 
+use super::cut;
 use super::epilogue::{At, Sink};
 #[cfg(target_arch = "x86_64")]
 use super::lanes::WIDE;
@@ -86,7 +87,7 @@ impl<'a> Layer<'a> {
     #[inline(always)]
     fn row(&self, y: usize, channel: usize) -> &'a [i16] {
         let elements = self.conv.input.w * self.conv.input.c;
-        &self.input[y * elements + channel..][..elements - channel]
+        cut::run(self.input, y * elements + channel, elements - channel)
     }
 
     /// Row `ky` of a window whose first is `top` rows below the padding's first,
@@ -112,9 +113,10 @@ impl<'a> Layer<'a> {
         channel: usize,
     ) -> L::I16 {
         let first = tap * self.conv.input.c + channel;
-        match self.weights[first..].first_chunk() {
+        let from = cut::part(self.weights, first..);
+        match from.first_chunk() {
             Some(whole) => lanes.load_i8(whole),
-            None => lanes.load_i8(&padded(&self.weights[first..])),
+            None => lanes.load_i8(&padded(from)),
         }
     }
 
@@ -138,7 +140,7 @@ impl<'a> Layer<'a> {
             let from = self.row(row * window.stride_h + ky - window.pad_top, channel);
             for kx in inside_x.clone() {
                 let x = column * window.stride_w + kx - window.pad_left;
-                let loaded = load16_padded(lanes, &from[x * input.c..]);
+                let loaded = load16_padded(lanes, cut::part(from, x * input.c..));
                 let pixel = lanes.narrow16(loaded, narrow);
                 let weight = self.weight(lanes, ky * window.kernel_w + kx, channel);
                 sum = isa.add(sum, pixel, weight);
@@ -187,7 +189,7 @@ fn bands(job: Int8DepthwiseJob<'_>, mut each: impl FnMut(Part<'_, '_>)) {
     let layer = Layer { conv, input, weights, narrow };
     let sink = &mut Sink::new(epilogue, conv.output, &rows, 0);
     let row_bytes = conv.window.stride_h * conv.input.w * conv.input.c * size_of::<i16>();
-    let most = (BAND_BYTES / row_bytes).max(1);
+    let most = (BAND_BYTES / cut::divisor(row_bytes)).max(1);
     let mut row = rows.start;
     while row < rows.end {
         let band = row..rows.end.min(row + most);
@@ -273,7 +275,8 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
                 let mut out = sink.row(row);
                 if S::CASES && out.decides() {
                     for column in (0..conv.output.w).step_by(RUN) {
-                        let below = &mut below[..(conv.output.w - column).min(RUN)];
+                        let pixels = (conv.output.w - column).min(RUN);
+                        let below = cut::part_mut(&mut below, ..pixels);
                         for below in &mut *below {
                             let sum = isa.nine(window.columns, &weights);
                             *below = parameters.decide(lanes, sum);
@@ -292,7 +295,7 @@ impl<S: Taps<N>, const N: usize, const STRIDE: usize> Work for NineTaps<'_, '_, 
                     continue;
                 };
                 for column in (0..conv.output.w).step_by(RUN) {
-                    let values = &mut values[..(conv.output.w - column).min(RUN)];
+                    let values = cut::part_mut(&mut values, ..(conv.output.w - column).min(RUN));
                     for value in &mut *values {
                         let sum = isa.nine(window.columns, &weights);
                         lanes.store16(parameters.scale32(lanes, sum, shift), value);
@@ -357,9 +360,9 @@ impl<S: Taps<N>, const N: usize> Strip<'_, S, N> {
             [load16_padded(lanes, upper), load16_padded(lanes, middle), load16_padded(lanes, lower)]
         } else if first < upper.len() {
             [
-                load16_padded(lanes, &upper[first..]),
-                load16_padded(lanes, &middle[first..]),
-                load16_padded(lanes, &lower[first..]),
+                load16_padded(lanes, cut::part(upper, first..)),
+                load16_padded(lanes, cut::part(middle, first..)),
+                load16_padded(lanes, cut::part(lower, first..)),
             ]
         } else {
             [lanes.splat16(0); 3]
@@ -398,7 +401,7 @@ impl<S: Taps<N>, const N: usize> Work for AnyTaps<'_, '_, S, N> {
                     continue;
                 };
                 for column in (0..conv.output.w).step_by(RUN) {
-                    let values = &mut values[..(conv.output.w - column).min(RUN)];
+                    let values = cut::part_mut(&mut values, ..(conv.output.w - column).min(RUN));
                     for (p, value) in values.iter_mut().enumerate() {
                         let sum = layer.sum(isa, row, column + p, channel);
                         lanes.store16(parameters.scale32(lanes, sum, shift), value);

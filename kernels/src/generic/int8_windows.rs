@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::cut;
 use super::int8_conv::Dot;
 use super::lanes::{LANES, Lanes, Narrow, load16_padded, padded};
 use super::taps_inside;
@@ -46,15 +47,16 @@ impl<L: Lanes> Source<'_, L> {
     #[inline(always)]
     pub(super) fn outside<S: Dot>(&self, phase: usize, count: usize, to: &mut [u8]) {
         match self {
-            _ if S::BYTES > 1 => to[..S::BYTES * count].fill(0),
+            _ if S::BYTES > 1 => cut::part_mut(to, ..S::BYTES * count).fill(0),
             Source::Image { zero, cycle, .. } => {
                 let (mut channel, channels) = (phase, zero.len());
-                for to in to[..count.next_multiple_of(LANES)].as_chunks_mut().0 {
+                let to = cut::part_mut(to, ..count.next_multiple_of(LANES));
+                for to in to.as_chunks_mut().0 {
                     *to = flipped::<S>(&sixteen(zero, cycle, channel, channels));
-                    channel = (channel + LANES) % channels;
+                    channel = (channel + LANES) % cut::divisor(channels);
                 }
             }
-            Source::Stream { .. } => to[..count].fill(128 ^ S::FLIP),
+            Source::Stream { .. } => cut::part_mut(to, ..count).fill(128 ^ S::FLIP),
         }
     }
 }
@@ -92,12 +94,13 @@ pub(super) fn whole_windows<S: Dot>(
             pixels.get(first..first + reach)
         };
         if let (Some(upper), Some(middle), Some(lower)) = (line(0), line(1), line(2)) {
-            let places = windows.chunks_exact_mut(stride).take(columns.len());
+            let places = windows.chunks_exact_mut(cut::divisor(stride)).take(columns.len());
             for (p, place) in places.enumerate() {
                 for (ky, line) in [upper, middle, lower].into_iter().enumerate() {
-                    if let (Some(to), Some(from)) =
-                        (place[ky * kernel_row..].first_chunk_mut(), line[p * step..].first_chunk())
-                    {
+                    if let (Some(to), Some(from)) = (
+                        cut::part_mut(place, ky * kernel_row..).first_chunk_mut(),
+                        cut::part(line, p * step..).first_chunk(),
+                    ) {
                         *to = flipped::<S>(from);
                     }
                 }
@@ -110,12 +113,13 @@ pub(super) fn whole_windows<S: Dot>(
             (y.wrapping_add(ky).wrapping_mul(shape.w).wrapping_add(x)).wrapping_mul(shape.c);
         for piece in (0..kernel_row).step_by(LANES) {
             let to = S::BYTES * (ky * kernel_row + piece);
-            let places = windows.chunks_exact_mut(stride).take(columns.len());
+            let places = windows.chunks_exact_mut(cut::divisor(stride)).take(columns.len());
             let mut at = element + piece;
             match source {
                 _ if !inside.contains(&ky) => {
                     for place in places {
-                        source.outside::<S>(piece % shape.c, LANES, &mut place[to..]);
+                        let place = cut::part_mut(place, to..);
+                        source.outside::<S>(piece % cut::divisor(shape.c), LANES, place);
                     }
                 }
                 Source::Image { pixels, .. } if S::BYTES == 1 => {
@@ -124,35 +128,39 @@ pub(super) fn whole_windows<S: Dot>(
                     let last = at + (columns.len() - 1) * step;
                     if let Some(pixels) = pixels.get(at..last + LANES) {
                         for (p, place) in places.enumerate() {
-                            if let (Some(to), Some(from)) =
-                                (place[to..].first_chunk_mut(), pixels[p * step..].first_chunk())
-                            {
+                            if let (Some(to), Some(from)) = (
+                                cut::part_mut(place, to..).first_chunk_mut(),
+                                cut::part(pixels, p * step..).first_chunk(),
+                            ) {
                                 *to = flipped::<S>(from);
                             }
                         }
                     } else {
                         for place in places {
-                            let from = flipped::<S>(&padded(&pixels[at..]));
-                            place[to..to + LANES].copy_from_slice(&from);
+                            let from = flipped::<S>(&padded(cut::part(pixels, at..)));
+                            if let Some(to) = cut::part_mut(place, to..).first_chunk_mut() {
+                                *to = from;
+                            }
                             at += step;
                         }
                     }
                 }
                 Source::Image { pixels, .. } => {
-                    let zero = source.zero(lanes, piece % shape.c, shape.c);
+                    let zero = source.zero(lanes, piece % cut::divisor(shape.c), shape.c);
                     for place in places {
-                        let pixels = match pixels[at..].first_chunk() {
+                        let from = cut::part(pixels, at..);
+                        let pixels = match from.first_chunk() {
                             Some(whole) => lanes.load_u8(whole),
-                            None => lanes.load_u8(&padded(&pixels[at..])),
+                            None => lanes.load_u8(&padded(from)),
                         };
-                        isa.put(lanes.sub16(pixels, zero), &mut place[to..]);
+                        isa.put(lanes.sub16(pixels, zero), cut::part_mut(place, to..));
                         at += step;
                     }
                 }
                 Source::Stream { values, narrow } => {
                     for place in places {
-                        let value = load16_padded(lanes, &values[at..]);
-                        isa.put(lanes.narrow16(value, *narrow), &mut place[to..]);
+                        let value = load16_padded(lanes, cut::part(values, at..));
+                        isa.put(lanes.narrow16(value, *narrow), cut::part_mut(place, to..));
                         at += step;
                     }
                 }
@@ -186,14 +194,14 @@ pub(super) fn window<S: Dot>(
     let x = (column * window.stride_w).wrapping_sub(window.pad_left);
 
     let end = first + length;
-    for ky in first / kernel_row..window.kernel_h {
+    for ky in first / cut::divisor(kernel_row)..window.kernel_h {
         let start = ky * kernel_row;
         if start >= end {
             break;
         }
         let (from, until) = (start.max(first), (start + kernel_row).min(end));
         let skipped = from - start;
-        let row = &mut to[S::BYTES * (from - first)..];
+        let row = cut::part_mut(to, S::BYTES * (from - first)..);
         source.outside::<S>(phase(skipped, 0, shape.c).1, until - from, row);
         // Positions of this row inside the input: one run of elements.
         let before = (inside_x.start * shape.c).saturating_sub(skipped);
@@ -205,12 +213,12 @@ pub(super) fn window<S: Dot>(
             let element = pixel * shape.c + channel;
             // The vectors that end the run spill over what follows it; that is
             // laid out after.
-            let to = &mut row[S::BYTES * before..];
+            let to = cut::part_mut(row, S::BYTES * before..);
             run_of(isa, source, element, until - from, channel, shape.c, to);
             let outside = (start + kernel_row).min(end) - until;
             if outside > 0 {
                 let channel = phase(until - start, inside_x.end, shape.c).1;
-                let to = &mut to[S::BYTES * (until - from)..];
+                let to = cut::part_mut(to, S::BYTES * (until - from)..);
                 source.outside::<S>(channel, outside.min(LANES), to);
             }
         }
@@ -233,20 +241,22 @@ fn run_of<S: Dot>(
     let mut channel = phase;
     for done in (0..count).step_by(LANES) {
         let at = element + done;
-        let to = &mut to[S::BYTES * done..][..S::BYTES * LANES];
+        let to = cut::run_mut(to, S::BYTES * done, S::BYTES * LANES);
         let value = match source {
             Source::Image { pixels, .. } if S::BYTES == 1 => {
-                to.copy_from_slice(&flipped::<S>(&padded(&pixels[at..])));
+                if let Some(to) = to.first_chunk_mut() {
+                    *to = flipped::<S>(&padded(cut::part(pixels, at..)));
+                }
                 continue;
             }
             Source::Image { pixels, .. } => {
-                let pixels = lanes.load_u8(&padded(&pixels[at..]));
+                let pixels = lanes.load_u8(&padded(cut::part(pixels, at..)));
                 let zero = source.zero(lanes, channel, channels);
-                channel = (channel + LANES) % channels;
+                channel = (channel + LANES) % cut::divisor(channels);
                 lanes.sub16(pixels, zero)
             }
             Source::Stream { values, narrow } => {
-                lanes.narrow16(load16_padded(lanes, &values[at..]), *narrow)
+                lanes.narrow16(load16_padded(lanes, cut::part(values, at..)), *narrow)
             }
         };
         isa.put(value, to);
@@ -257,7 +267,11 @@ fn run_of<S: Dot>(
 /// that is the start of tap `guess`, which takes no division.
 #[inline(always)]
 fn phase(offset: usize, guess: usize, channels: usize) -> (usize, usize) {
-    if offset == guess * channels { (guess, 0) } else { (offset / channels, offset % channels) }
+    if offset == guess * channels {
+        return (guess, 0);
+    }
+    let channels = cut::divisor(channels);
+    (offset / channels, offset % channels)
 }
 
 /// 16 pixels as laid-out bytes.
@@ -270,14 +284,14 @@ fn flipped<S: Dot>(pixels: &[u8; LANES]) -> [u8; LANES] {
 /// the end.
 #[inline(always)]
 fn sixteen(zero: &[u8], cycle: &[u8; 2 * LANES], phase: usize, channels: usize) -> [u8; LANES] {
-    if channels < LANES { padded(&cycle[phase..]) } else { around(zero, phase) }
+    if channels < LANES { padded(cut::part(cycle, phase..)) } else { around(zero, phase) }
 }
 
 /// [`sixteen`] for images of many channels, which are rare.
 #[inline(never)]
 fn around(zero: &[u8], channel: usize) -> [u8; LANES] {
     let mut around = [0; LANES];
-    for (value, &zero) in around.iter_mut().zip(zero[channel..].iter().chain(zero)) {
+    for (value, &zero) in around.iter_mut().zip(cut::part(zero, channel..).iter().chain(zero)) {
         *value = zero;
     }
     around

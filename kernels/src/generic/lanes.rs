@@ -5,6 +5,8 @@
 //! can only be made where that is known. All methods mean the same integers on
 //! every set.
 
+use super::cut;
+
 /// Channels in a vector of [`Lanes`], unless said otherwise.
 pub(crate) const LANES: usize = 16;
 
@@ -154,7 +156,7 @@ pub(crate) fn padded<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
 #[inline(never)]
 fn completed<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
     let mut buffer = [T::default(); N];
-    buffer[..from.len()].copy_from_slice(from);
+    cut::put(&mut buffer, from);
     buffer
 }
 
@@ -188,7 +190,7 @@ pub(crate) fn store16_clipped<L: Lanes<N>, const N: usize>(
         None => {
             let mut buffer = [0; N];
             lanes.store16(value, &mut buffer);
-            to.copy_from_slice(&buffer[..to.len()]);
+            cut::put(to, cut::part(&buffer, ..to.len()));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Exact means over a few channels, in 16 bits.
 
+use super::cut;
 use super::epilogue::At;
 use super::lanes::{Lanes, load16_padded};
 
@@ -27,7 +28,7 @@ pub(crate) fn mean_terms(from: usize, channels: usize, at: At) -> Option<usize> 
     if from <= channels {
         return None;
     }
-    let terms = |channel: usize| (from - channel).div_ceil(channels);
+    let terms = |channel: usize| (from - channel).div_ceil(cut::divisor(channels));
     let count = terms(at.channel);
     (count == terms(at.channel + at.count - 1) && count <= MEAN_TERMS).then_some(count)
 }
@@ -36,6 +37,7 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
     /// Divides, so once for many pixels.
     #[inline(always)]
     pub(crate) fn new(lanes: L, terms: usize, step: usize) -> Self {
+        let terms = cut::divisor(terms);
         let factor = ((1 << 15) + terms / 2) / terms;
         let least = terms + 2 * terms * terms;
         Mean {
@@ -65,7 +67,8 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
         }
         let mut so_far = self.first(lanes, sum);
         for term in 1..self.terms {
-            so_far = self.with(lanes, so_far, load16_padded(lanes, &pixel[term * self.step..]));
+            let x = load16_padded(lanes, cut::part(pixel, term * self.step..));
+            so_far = self.with(lanes, so_far, x);
         }
         self.rounded(lanes, so_far)
     }

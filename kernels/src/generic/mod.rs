@@ -7,10 +7,13 @@
 //! makes the traits' methods safe to call. For the same reason no closure here
 //! handles a vector, and none is passed to `map` or `from_fn`: a function of
 //! its own is compiled without the instructions, and then each is a call.
+//!
+//! Slices are cut by [`cut`], which on a device does not panic.
 
 pub(crate) mod binary_conv;
 pub(crate) mod binary_counter;
 pub(crate) mod binary_depthwise;
+pub(crate) mod cut;
 pub(crate) mod epilogue;
 mod finish;
 pub(crate) mod int8_conv;
@@ -173,8 +176,8 @@ pub(crate) fn whole_columns(
     if side + pad < kernel {
         return columns.start..columns.start;
     }
-    let start = columns.start.max(pad.div_ceil(stride)).min(columns.end);
-    let end = columns.end.min((side + pad - kernel) / stride + 1);
+    let start = columns.start.max(pad.div_ceil(cut::divisor(stride))).min(columns.end);
+    let end = columns.end.min((side + pad - kernel) / cut::divisor(stride) + 1);
     start..end.max(start)
 }
 

@@ -15,6 +15,7 @@
 
 use core::ops::Range;
 
+use super::cut;
 use super::epilogue::At;
 use super::lanes::{LANES, Lanes, Work, load16_padded};
 use super::mean::{Mean, mean_terms};
@@ -51,7 +52,7 @@ impl<'a> RowShortcut<'a> {
     pub(crate) fn new(taken: &'a Shortcut<'a>, row: usize, channels: usize) -> Self {
         let Shortcut { shape, pool, .. } = *taken;
         let elements = shape.w * shape.c;
-        let line = |row: usize| &taken.values[row * elements..(row + 1) * elements];
+        let line = |row: usize| cut::part(taken.values, row * elements..(row + 1) * elements);
         // 16 channels from a multiple of 16 on do not wrap then.
         let contiguous =
             shape.c == channels || (shape.c < channels && shape.c.is_multiple_of(LANES));
@@ -71,7 +72,7 @@ impl<'a> RowShortcut<'a> {
 
     /// The shortcut's channel that output channel `channel` starts from.
     pub(crate) fn source(&self, channel: usize) -> usize {
-        channel % self.taken.shape.c
+        channel % cut::divisor(self.taken.shape.c)
     }
 
     /// What the shortcut adds to the channels at `at` (of `channels`): all of
@@ -89,9 +90,9 @@ impl<'a> RowShortcut<'a> {
         let shape = self.taken.shape;
         match self.way {
             Way::Load(line) if self.whole::<N>(channels, at) => {
-                let pixel = &line[at.column * shape.c..];
+                let pixel = cut::part(line, at.column * shape.c..);
                 for (value, &source) in values.iter_mut().zip(&sources) {
-                    *value = load16_padded(lanes, &pixel[source..]);
+                    *value = load16_padded(lanes, cut::part(pixel, source..));
                 }
             }
             Way::Wrap(line) if at.column > 0 && self.whole::<N>(channels, at) => {
@@ -102,7 +103,7 @@ impl<'a> RowShortcut<'a> {
             Way::MeanOfFour(lines)
                 if 2 * at.column + 1 < shape.w && self.whole::<N>(channels, at) =>
             {
-                let pixels = lines.map(|line| &line[2 * at.column * shape.c..]);
+                let pixels = lines.map(|line| cut::part(line, 2 * at.column * shape.c..));
                 for (value, &source) in values.iter_mut().zip(&sources) {
                     *value = mean_of_four(lanes, pixels, source, shape.c);
                 }
@@ -137,7 +138,7 @@ impl<'a> RowShortcut<'a> {
         match self.way {
             Way::Load(line) if self.whole::<N>(channels, at) => {
                 let step = self.taken.shape.c;
-                let line = &line[at.column * step + source..];
+                let line = cut::part(line, at.column * step + source..);
                 Some(Loads { line, step, scale: self.scale(lanes) })
             }
             _ => None,
@@ -160,7 +161,7 @@ impl<'a> RowShortcut<'a> {
                 if self.whole::<N>(channels, at) && at.column + count <= shape.w / 2 =>
             {
                 let first = 2 * at.column * shape.c;
-                let lines = [&lines[0][first..], &lines[1][first..]];
+                let lines = [cut::part(lines[0], first..), cut::part(lines[1], first..)];
                 Some(Means { lines, source, channels: shape.c, scale: self.scale(lanes) })
             }
             _ => None,
@@ -186,7 +187,7 @@ impl<'a> RowShortcut<'a> {
         match self.way {
             Way::Channels(line) if self.whole::<N>(channels, at) => Some(ChannelMeans {
                 mean: Mean::new(lanes, mean_terms(step, channels, at)?, channels),
-                line: &line[at.column * step + at.channel..],
+                line: cut::part(line, at.column * step + at.channel..),
                 step,
                 scale: self.scale(lanes),
             }),
@@ -221,9 +222,9 @@ impl<'a> RowShortcut<'a> {
                 Way::Wrap(line) => {
                     // The very first pixel has nothing before it.
                     let from = usize::from(at.column == 0);
-                    if from > 0 {
+                    if let (1, Some(first)) = (from, values.first_mut()) {
                         let [extra] = self.values::<L, N, 1>(lanes, channels, at, [source]);
-                        add_to(lanes, &mut values[0], extra);
+                        add_to(lanes, first, extra);
                     }
                     let scale = self.scale(lanes);
                     for (p, value) in values.iter_mut().enumerate().skip(from) {
@@ -235,7 +236,7 @@ impl<'a> RowShortcut<'a> {
                 Way::MeanOfFour(_) => {
                     let inside = values.len().min((shape.w / 2).saturating_sub(at.column));
                     if let Some(means) = self.means(lanes, channels, at, source, inside) {
-                        add_all(lanes, &means, &mut values[..inside]);
+                        add_all(lanes, &means, cut::part_mut(values, ..inside));
                         done = inside;
                     }
                 }
@@ -316,7 +317,7 @@ impl<L: Lanes<N>, const N: usize> Extra<L, N> for Nothing {
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for Loads<'_, L, N> {
     #[inline(always)]
     fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
-        let extra = load16_padded(lanes, &self.line[p * self.step..]);
+        let extra = load16_padded(lanes, cut::part(self.line, p * self.step..));
         lanes.adds16(y, self.scale.apply(lanes, extra))
     }
 }
@@ -337,7 +338,7 @@ impl<L: Lanes<N>, const N: usize> Extra<L, N> for Means<'_, L, N> {
     #[inline(always)]
     fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
         let first = 2 * p * self.channels;
-        let pixels = [&self.lines[0][first..], &self.lines[1][first..]];
+        let pixels = [cut::part(self.lines[0], first..), cut::part(self.lines[1], first..)];
         let mean = mean_of_four(lanes, pixels, self.source, self.channels);
         lanes.adds16(y, self.scale.apply(lanes, mean))
     }
@@ -346,7 +347,7 @@ impl<L: Lanes<N>, const N: usize> Extra<L, N> for Means<'_, L, N> {
 impl<L: Lanes<N>, const N: usize> Extra<L, N> for ChannelMeans<'_, L, N> {
     #[inline(always)]
     fn add(&self, lanes: L, p: usize, y: L::I16) -> L::I16 {
-        let mean = self.mean.of(lanes, &self.line[p * self.step..]);
+        let mean = self.mean.of(lanes, cut::part(self.line, p * self.step..));
         lanes.adds16(y, self.scale.apply(lanes, mean))
     }
 }
@@ -401,11 +402,11 @@ fn wrapped<L: Lanes<N>, const N: usize>(
 ) -> L::I16 {
     let pixel = column * channels;
     let turn = channels - source;
-    let first = load16_padded(lanes, &line[pixel + source..]);
+    let first = load16_padded(lanes, cut::part(line, pixel + source..));
     if turn >= N {
         return first;
     }
-    let again = load16_padded(lanes, &line[pixel - turn..]);
+    let again = load16_padded(lanes, cut::part(line, pixel - turn..));
     lanes.select16(lanes.mask16((1 << turn) - 1), first, again)
 }
 
@@ -418,10 +419,10 @@ fn mean_of_four<L: Lanes<N>, const N: usize>(
     source: usize,
     channels: usize,
 ) -> L::I16 {
-    let a = load16_padded(lanes, &upper[source..]);
-    let b = load16_padded(lanes, &upper[channels + source..]);
-    let c = load16_padded(lanes, &lower[source..]);
-    let d = load16_padded(lanes, &lower[channels + source..]);
+    let a = load16_padded(lanes, cut::part(upper, source..));
+    let b = load16_padded(lanes, cut::part(upper, channels + source..));
+    let c = load16_padded(lanes, cut::part(lower, source..));
+    let d = load16_padded(lanes, cut::part(lower, channels + source..));
     quarter(lanes, [a, b, c, d])
 }
 
@@ -460,14 +461,14 @@ impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
             let Some(at) = at.group(group, N) else { break };
             if let (1, Some(terms)) = (pool, mean_terms(shape.c, channels, at)) {
                 let pixel = (row * shape.w + at.column) * shape.c;
-                let values = &taken.values[pixel + at.channel..];
+                let values = cut::part(taken.values, pixel + at.channel..);
                 let mean = Mean::new(lanes, terms, channels);
                 lanes.store16(mean.of(lanes, values), means);
                 continue;
             }
-            let first = at.channel % shape.c;
+            let first = at.channel % cut::divisor(shape.c);
             let (aligned, repeats) = if shape.c >= channels {
-                (shape.c.is_multiple_of(channels), shape.c / channels)
+                (shape.c.is_multiple_of(channels), shape.c / cut::divisor(channels))
             } else {
                 (first + at.count <= shape.c, 1)
             };
@@ -482,7 +483,7 @@ impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
                     let pixel = (row * shape.w + column) * shape.c;
                     for repeat in 0..repeats {
                         let from = pixel + first + repeat * channels;
-                        let values = load16_padded(lanes, &taken.values[from..]);
+                        let values = load16_padded(lanes, cut::part(taken.values, from..));
                         sum = lanes.add32(sum, lanes.widen16(values));
                     }
                 }
@@ -505,15 +506,15 @@ fn one_by_one(
     means: &mut [i16],
 ) {
     let shape = taken.shape;
-    for (channel, mean) in (at.channel..).zip(&mut means[..at.count]) {
+    for (channel, mean) in (at.channel..).zip(cut::part_mut(means, ..at.count)) {
         // With fewer channels in than out, the first is the only one.
-        let (first, step) = (channel % shape.c, channels);
+        let (first, step) = (channel % cut::divisor(shape.c), cut::divisor(channels));
         let (mut sum, mut elements) = (0i64, 0);
         for row in rows.clone() {
             for column in columns.clone() {
                 let pixel = (row * shape.w + column) * shape.c;
                 for c in (first..shape.c).step_by(step) {
-                    sum += i64::from(taken.values[pixel + c]);
+                    sum += i64::from(cut::at(taken.values, pixel + c));
                     elements += 1;
                 }
             }

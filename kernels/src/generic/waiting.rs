@@ -2,6 +2,7 @@
 
 use super::binary_conv::Block;
 use super::binary_counter::GROUPS;
+use super::cut;
 use super::epilogue::{At, Parameters, Row};
 use super::lanes::{LANES, Lanes};
 use super::shift::Shift16;
@@ -35,7 +36,11 @@ impl Waiting {
     /// A group of the next pixel.
     #[inline(always)]
     pub(super) fn put<L: Lanes>(&mut self, lanes: L, group: usize, scaled: L::I16) {
-        lanes.store16(scaled, &mut self.values[group][self.pixels]);
+        if let Some(to) =
+            cut::at_mut(&mut self.values, group).and_then(|run| cut::at_mut(run, self.pixels))
+        {
+            lanes.store16(scaled, to);
+        }
     }
 
     /// Hands over what there is.
@@ -53,7 +58,7 @@ impl Waiting {
         let at = At { column: self.column, channel: block.channel, count: block.count };
         for (group, (values, parameters)) in self.values.iter_mut().zip(parameters).enumerate() {
             if let Some(at) = at.group(group, LANES) {
-                out.finish(lanes, parameters, at, &mut values[..self.pixels]);
+                out.finish(lanes, parameters, at, cut::part_mut(values, ..self.pixels));
             }
         }
         self.pixels = 0;

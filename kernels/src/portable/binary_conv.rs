@@ -2,6 +2,7 @@
 
 use super::Portable;
 use crate::generic::binary_conv::Popcount;
+use crate::generic::cut;
 
 /// The popcount of every byte (the usual halving: pairs, nibbles, bytes).
 #[inline(always)]
@@ -16,9 +17,7 @@ fn popcount(word: u64) -> u64 {
 
 #[inline(always)]
 fn word(from: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&from[..8]);
-    u64::from_le_bytes(bytes)
+    u64::from_le_bytes(*cut::first(from))
 }
 
 impl Popcount for Portable {
@@ -40,7 +39,7 @@ impl Popcount for Portable {
     }
     #[inline(always)]
     fn weights(self, from: &[u8]) -> [u64; 2] {
-        [word(from), word(&from[8..])]
+        [word(from), word(cut::part(from, 8..))]
     }
     #[inline(always)]
     fn input(self, byte: u8) -> u64 {

@@ -19,6 +19,7 @@ mod geometry;
 mod golden;
 mod int8;
 mod misuse;
+#[cfg(feature = "std")]
 mod peak;
 mod pool;
 mod random;

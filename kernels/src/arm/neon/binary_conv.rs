@@ -6,6 +6,7 @@ use core::arch::aarch64::*;
 use super::Neon;
 use super::memory::vld1q_u8;
 use crate::generic::binary_conv::Popcount;
+use crate::generic::cut;
 
 impl Popcount for Neon {
     type L = Neon;
@@ -27,7 +28,7 @@ impl Popcount for Neon {
     }
     #[inline(always)]
     fn weights(self, from: &[u8]) -> uint8x16_t {
-        let from: &[u8; 16] = from.first_chunk().expect("a whole vector");
+        let from: &[u8; 16] = cut::first(from);
         // SAFETY: the target has NEON; the array is the 16 bytes read.
         unsafe { vld1q_u8(from.as_ptr()) }
     }

@@ -7,6 +7,7 @@ use core::arch::asm;
 use super::Neon;
 use super::memory::{vld1q_u8, vst1q_u8};
 use crate::generic::binary_depthwise::Bits;
+use crate::generic::cut;
 
 impl Bits for Neon {
     type V = uint8x16_t;
@@ -14,13 +15,13 @@ impl Bits for Neon {
 
     #[inline(always)]
     fn load(self, from: &[u8]) -> uint8x16_t {
-        let from: &[u8; 16] = from.first_chunk().expect("a whole register");
+        let from: &[u8; 16] = cut::first(from);
         // SAFETY: the target has NEON; the array is the 16 bytes read.
         unsafe { vld1q_u8(from.as_ptr()) }
     }
     #[inline(always)]
     fn store(self, value: uint8x16_t, to: &mut [u8]) {
-        let to: &mut [u8; 16] = to.first_chunk_mut().expect("a whole register");
+        let Some(to) = cut::part_mut(to, ..16).first_chunk_mut::<16>() else { return };
         // SAFETY: the target has NEON; the array is the 16 bytes written.
         unsafe { vst1q_u8(to.as_mut_ptr(), value) }
     }

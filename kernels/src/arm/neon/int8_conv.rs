@@ -4,6 +4,7 @@ use core::arch::aarch64::*;
 
 use super::Neon;
 use super::memory::vld1_u8;
+use crate::generic::cut;
 use crate::generic::int8_conv::Dot;
 use crate::generic::lanes::Lanes;
 
@@ -49,7 +50,7 @@ impl Dot for Neon {
     }
     #[inline(always)]
     fn dot(self, sum: [int32x4_t; 4], weights: [[int16x8_t; 2]; 4], x: &[u8]) -> [int32x4_t; 4] {
-        let x: &[u8; 8] = x.first_chunk().expect("4 values");
+        let x: &[u8; 8] = cut::first(x);
         // SAFETY: the target has NEON; the array is the 8 bytes read.
         unsafe {
             let x = vreinterpret_s16_u8(vld1_u8(x.as_ptr()));

@@ -15,7 +15,7 @@ pub(super) mod peak;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
-use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
+use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
 use crate::table::Table;
 
@@ -44,25 +44,25 @@ pub(crate) static TABLE: Table = Table {
 pub(super) fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     // 16 of 32 registers hold the counters, and 4 divides most widths.
     generic::binary_conv::run::<Neon, 4>(Neon, job);
-    Some(())
+    cut::complete()
 }
 
 pub(super) fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
     generic::binary_depthwise::run(Neon, Neon, Neon, Word, job);
-    Some(())
+    cut::complete()
 }
 
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
     generic::int8_conv::run::<_, 4>(Neon, job);
-    Some(())
+    cut::complete()
 }
 
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
     generic::int8_depthwise::run(Neon, job);
-    Some(())
+    cut::complete()
 }
 
 pub(super) fn global_average_pool(job: PoolJob<'_>) -> Option<()> {
     generic::pool::run(Neon, job);
-    Some(())
+    cut::complete()
 }

@@ -7,6 +7,7 @@ use core::arch::aarch64::*;
 use super::{Dotprod, sdot_lane};
 use crate::arm::neon::Neon;
 use crate::arm::neon::memory::{vld1q_s8, vld1q_u8, vst1q_u8};
+use crate::generic::cut;
 use crate::generic::int8_conv::Dot;
 use crate::generic::lanes::Lanes;
 
@@ -43,7 +44,7 @@ impl Dot for Dotprod {
     }
     #[inline(always)]
     fn dot(self, sum: [int32x4_t; 4], weights: [int8x16_t; 4], x: &[u8]) -> [int32x4_t; 4] {
-        let x = u32::from_ne_bytes(*x.first_chunk().expect("4 values"));
+        let x = u32::from_ne_bytes(*cut::first(x));
         // SAFETY: `self` proves the feature.
         unsafe {
             let x = vreinterpretq_s8_u32(vsetq_lane_u32::<0>(x, vdupq_n_u32(0)));
@@ -62,7 +63,7 @@ impl Dot for Dotprod {
             // SAFETY: the target has NEON.
             let mut x = [unsafe { vdupq_n_s8(0) }; P];
             for (x, input) in x.iter_mut().zip(inputs) {
-                let input: &[u8; 16] = input[16 * k..].first_chunk().expect("16 values");
+                let input: &[u8; 16] = cut::first(cut::part(input, 16 * k..));
                 // SAFETY: the target has NEON; the array is the 16 bytes read.
                 *x = unsafe { vreinterpretq_s8_u8(vld1q_u8(input.as_ptr())) };
             }
@@ -79,7 +80,7 @@ impl Dot for Dotprod {
     }
     #[inline(always)]
     fn put(self, value: [int16x8_t; 2], to: &mut [u8]) {
-        let to: &mut [u8; 16] = to.first_chunk_mut().expect("16 values");
+        let Some(to) = cut::part_mut(to, ..16).first_chunk_mut::<16>() else { return };
         // SAFETY: the target has NEON; the array is the 16 bytes written.
         unsafe {
             let bytes = vmovn_high_s16(vmovn_s16(value[0]), value[1]);

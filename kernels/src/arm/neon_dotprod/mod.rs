@@ -13,7 +13,7 @@ use core::arch::asm;
 
 use super::neon::{self, Neon};
 use crate::generic::lanes::{Outline, Work};
-use crate::generic::{self, Int8DepthwiseJob, Int8Job};
+use crate::generic::{self, Int8DepthwiseJob, Int8Job, cut};
 use crate::isa::Isa;
 use crate::table::Table;
 
@@ -67,13 +67,13 @@ pub(crate) fn table() -> Option<&'static Table> {
 #[target_feature(enable = "dotprod")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
     generic::int8_conv::run::<_, 4>(Dotprod::here(), job);
-    Some(())
+    cut::complete()
 }
 
 #[target_feature(enable = "dotprod")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
     generic::int8_depthwise::run(Dotprod::here(), job);
-    Some(())
+    cut::complete()
 }
 
 /// Adds to each of 4 lanes Σ w·x of 4 bytes; `x` has the same 4 for all, those at

@@ -10,7 +10,7 @@ mod peak;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
-use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
+use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
 use crate::table::Table;
 
@@ -62,30 +62,30 @@ pub(crate) fn table() -> Option<&'static Table> {
 #[target_feature(enable = "avx2")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     generic::binary_conv::run::<Avx2, 3>(Avx2::here(), job);
-    Some(())
+    cut::complete()
 }
 
 #[target_feature(enable = "avx2")]
 fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
     let avx2 = Avx2::here();
     generic::binary_depthwise::run(avx2, avx2, avx2, Word, job);
-    Some(())
+    cut::complete()
 }
 
 #[target_feature(enable = "avx2")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
     generic::int8_conv::run::<_, 4>(Avx2::here(), job);
-    Some(())
+    cut::complete()
 }
 
 #[target_feature(enable = "avx2")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
     generic::int8_depthwise::run(Avx2::here(), job);
-    Some(())
+    cut::complete()
 }
 
 #[target_feature(enable = "avx2")]
 fn global_average_pool(job: PoolJob<'_>) -> Option<()> {
     generic::pool::run(Avx2::here(), job);
-    Some(())
+    cut::complete()
 }

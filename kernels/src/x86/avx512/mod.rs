@@ -15,7 +15,7 @@ mod stem_pass;
 
 use super::avx2::Avx2;
 use crate::generic::lanes::{Outline, Work};
-use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob};
+use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
 use crate::table::Table;
 
@@ -83,31 +83,31 @@ fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
         Some(shifts) => pointwise_pass::run(isa, job, shifts),
         None => generic::binary_conv::run::<Avx512, 4>(isa, job),
     }
-    Some(())
+    cut::complete()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
     let avx512 = Avx512::here();
     generic::binary_depthwise::run(avx512, avx512.avx2, avx512, avx512.avx2, job);
-    Some(())
+    cut::complete()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
     generic::int8_conv::run::<_, 8>(Avx512::here(), job);
-    Some(())
+    cut::complete()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
     let avx512 = Avx512::here();
     generic::int8_depthwise::run_wide(avx512, avx512.avx2, job);
-    Some(())
+    cut::complete()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn global_average_pool(job: PoolJob<'_>) -> Option<()> {
     generic::pool::run(Avx512::here().avx2, job);
-    Some(())
+    cut::complete()
 }
