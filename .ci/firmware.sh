@@ -10,7 +10,9 @@
 #   .ci/firmware.sh --record     all, and writes the records anew
 #
 # A board is a folder; riscv32-zbb is riscv32 with the bit manipulation of the RP2350's
-# cores (Zba, Zbb, Zbs), for which the kernels have code of its own.
+# cores (Zba, Zbb, Zbs), for which the kernels have code of its own. cortex-m0plus is code
+# for Armv6-M; QEMU has no machine with that core and enough memory, so a Cortex-M3, which
+# has these instructions too, executes it.
 #
 # Nothing but core is built for a board: what needs std or an allocator fails.
 #
@@ -29,15 +31,15 @@ if [ "${1:-}" = --record ]; then
     record=yes
     shift "$#"
 fi
-[ $# -gt 0 ] || set -- cortex-m4f cortex-m33 riscv32 riscv32-zbb cortex-a53
+[ $# -gt 0 ] || set -- cortex-m4f cortex-m33 cortex-m0plus riscv32 riscv32-zbb cortex-a53
 
 PATH=$(dirname "$cargo"):$PATH
 export PATH RUSTC_BOOTSTRAP=1
 unset CARGO_BUILD_TARGET RUSTUP_TOOLCHAIN RUSTFLAGS 2>/dev/null || true
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target-firmware}"
 case $CARGO_TARGET_DIR in /*) ;; *) CARGO_TARGET_DIR=$root/$CARGO_TARGET_DIR ;; esac
-for target in THUMBV7EM_NONE_EABIHF THUMBV8M_MAIN_NONE_EABIHF RISCV32IMAC_UNKNOWN_NONE_ELF \
-    AARCH64_UNKNOWN_NONE; do
+for target in THUMBV6M_NONE_EABI THUMBV7EM_NONE_EABIHF THUMBV8M_MAIN_NONE_EABIHF \
+    RISCV32IMAC_UNKNOWN_NONE_ELF AARCH64_UNKNOWN_NONE; do
     export "CARGO_TARGET_${target}_LINKER=$llvm/ld.lld"
 done
 

@@ -1,0 +1,10 @@
+//! See the README of the folder above.
+#![no_std]
+#![no_main]
+
+mod counter;
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    firmware::fashion_mnist::run(&counter::SysTick::start())
+}

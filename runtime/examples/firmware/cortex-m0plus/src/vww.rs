@@ -1,0 +1,10 @@
+//! The larger network: see the README of the folder above.
+#![no_std]
+#![no_main]
+
+mod counter;
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    firmware::vww::run(&counter::SysTick::start())
+}
