@@ -5,17 +5,20 @@ Markdown.
 
     python3 benches/mcu/cycles.py [--record] [CORE...]
 
-CORE: cortex-m4, hazard3; all of them unless said. Wants what `.ci/firmware.sh cortex-m4f
-riscv32-zbb` has built (CARGO_TARGET_DIR, default target/firmware), a C compiler, QEMU and
-LLVM. `--record` writes cycles per instruction for `bitat footprint`.
+CORE: cortex-m4, cortex-m0plus, hazard3; all of them unless said. Wants what `.ci/firmware.sh
+cortex-m4f cortex-m0plus riscv32-zbb` has built (CARGO_TARGET_DIR, default target/firmware), a
+C compiler, QEMU and LLVM. `--record` writes cycles per instruction for `bitat footprint`.
 
-Both cores take their instructions in order, one at a time, so that a table is a model. Some
+The cores take their instructions in order, one at a time, so that a table is a model. Some
 entries are ranges, so there are two sums. Memory answers at once: a part whose flash has
 wait states takes more.
 
 - Cortex-M4: Technical Reference Manual (Arm DDI 0439), section 3.3, with its notes on how
   loads and stores follow each other. A jump fills the pipeline again in 1 to 3 cycles, a
   division takes 2 to 12. Code that fetches wide instructions across words takes more.
+- Cortex-M0+: Technical Reference Manual (Arm DDI 0484), section 3.3, with the multiplier of one
+  cycle, an option that the RP2040 has (the other takes 32). It has no ranges but this one and
+  that of ports which answer in one cycle, so both sums are the same.
 - Hazard3, the RISC-V core of the RP2350: its documentation, "Instruction Cycle Counts", with
   the fast multiplier. What a load reads is there a cycle later; a jump takes one more, and one
   more to an instruction across words; the last backward branch that was taken is predicted.
@@ -42,6 +45,13 @@ OTHERS = re.compile(r"<?(semihosting|core::fmt|firmware|cortex_m|riscv|static_ce
                     r"_(abs_)?start|_dispatch|_default|_setup|_pre_init|hal_main")
 
 
+def listed(operands):
+    """How many registers a list between braces names."""
+    names = re.search(r"{(.*)}", operands)[1].split(",")
+    ranges = [re.findall(r"\d+", name) if "-" in name else [] for name in names]
+    return sum(int(r[1]) - int(r[0]) + 1 if r else 1 for r in ranges)
+
+
 class CortexM4:
     """Arm's table."""
 
@@ -59,13 +69,6 @@ class CortexM4:
     table = re.compile(r"tb[bh]")
     # And those others whose first operand is not written.
     compares = re.compile(r"cm[pn]|tst|teq|it|b(?!ic|f)|cbn?z|push|stm|strd")
-
-    @staticmethod
-    def registers(operands):
-        """How many a list between braces names."""
-        names = re.search(r"{(.*)}", operands)[1].split(",")
-        ranges = [re.findall(r"\d+", name) if "-" in name else [] for name in names]
-        return sum(int(r[1]) - int(r[0]) + 1 if r else 1 for r in ranges)
 
     @classmethod
     def straight(cls, block):
@@ -92,7 +95,7 @@ class CortexM4:
             elif cls.pair.match(i.name):
                 total += 3 + late
             elif cls.many.match(i.name):
-                total += 1 + cls.registers(operands)
+                total += 1 + listed(operands)
             else:
                 total += 3 if cls.table.match(i.name) else 1
             written = "" if store or cls.compares.match(i.name) else first
@@ -103,6 +106,34 @@ class CortexM4:
     def cycles(cls, block, times, jumps, _size):
         """Of all executions of a block, of which so many ended in a jump: fewest, most."""
         return [c * times + p * jumps for c, p in zip(cls.straight(block), cls.jump)]
+
+
+class CortexM0Plus:
+    """Arm's table."""
+
+    name, board, program = "cortex-m0plus", "cortex-m0plus", "cortex-m0plus"
+    folder = BUILT / "thumbv6m-none-eabi/release"
+    machine = ["qemu-system-arm", "-M", "mps2-an385", *SEMIHOSTING]
+    odd = 1
+
+    single = re.compile(r"(ldr|str)")
+    many = re.compile(r"push|pop|ldm|stm")
+    system = re.compile(r"mrs|msr|[di]sb|dmb")
+
+    @classmethod
+    def straight(cls, i):
+        """Of an instruction, without a jump."""
+        if cls.many.match(i.name):
+            return 1 + listed(i.text)
+        return 2 if cls.single.match(i.name) else 3 if cls.system.match(i.name) else 1
+
+    @classmethod
+    def cycles(cls, block, times, jumps, _size):
+        """As for the Cortex-M4."""
+        last = block[-1]
+        # A call takes one more than a branch, a return from the stack too.
+        jump = 2 if last.name in ("bl", "pop") else 1
+        return [sum(map(cls.straight, block)) * times + jump * jumps] * 2
 
 
 class Hazard3:
@@ -131,7 +162,7 @@ class Hazard3:
 
     @classmethod
     def cycles(cls, block, times, jumps, size):
-        """As for the other core; `size(address)`: bytes of the instruction there."""
+        """As for the others; `size(address)`: bytes of the instruction there."""
         straight = [0, 0]
         for i, after in zip(block, [*block[1:], None]):
             one = cls.division if i.name.startswith(("div", "rem")) else (1, 1)
@@ -155,7 +186,7 @@ class Hazard3:
                 for s, t, a, n in zip(straight, taken, across, straying)]
 
 
-CORES = [CortexM4, Hazard3]
+CORES = [CortexM4, CortexM0Plus, Hazard3]
 
 
 class Machine:
@@ -230,6 +261,11 @@ def short(name):
     return re.sub(r"::<.*|<|>", "", name.replace("bitat_kernels::scalar::", ""))
 
 
+def between(fewest_and_most):
+    """Both, or one where they are the same."""
+    return "–".join(dict.fromkeys(fewest_and_most))
+
+
 def printed(core, network, pictures, found):
     """A network's table; gives back all of it."""
     whole = Cost()
@@ -241,16 +277,16 @@ def printed(core, network, pictures, found):
     for title, cost in [*rows, ("all", whole)]:
         if cost.instructions < 0.01 * whole.instructions:
             continue
-        least, most = (f"{c / pictures:,.0f}" for c in cost.cycles)
-        rates = "–".join(f"{rate:.2f}" for rate in cost.rates())
-        print(f"| {short(title)} | {cost.instructions / pictures:,.0f} | {least}–{most} | {rates} |")
+        cycles = between(f"{c / pictures:,.0f}" for c in cost.cycles)
+        rates = between(f"{rate:.2f}" for rate in cost.rates())
+        print(f"| {short(title)} | {cost.instructions / pictures:,.0f} | {cycles} | {rates} |")
     return whole
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     options.add_argument("--record", action="store_true", help="write the footprint's record")
-    options.add_argument("cores", nargs="*", metavar="CORE", help="cortex-m4, hazard3")
+    options.add_argument("cores", nargs="*", metavar="CORE", help="cortex-m4, cortex-m0plus, hazard3")
     options = options.parse_args()
     unknown = set(options.cores) - {core.name for core in CORES}
     if unknown:

@@ -223,7 +223,7 @@ fn a_footprint_says_what_is_measured_and_what_is_estimated() {
     let bytes = bitat_models::artefacts::vww_packed();
     std::fs::write(&file, bytes).unwrap();
     let mut instructions = Vec::new();
-    for target in ["thumbv7em", "thumbv8m", "riscv32", "riscv32-zbb", "aarch64"] {
+    for target in ["thumbv7em", "thumbv8m", "thumbv6m", "riscv32", "riscv32-zbb", "aarch64"] {
         let args = ["footprint", &file, "--target", target];
         let text = stdout(&bitat(&args));
         for words in [target, "58,264 B", "48,992 B", "129,024 B", "\nmeasured: ", "\nestimated: "]
@@ -244,7 +244,7 @@ fn a_footprint_says_what_is_measured_and_what_is_estimated() {
         let sum = |field| layers.iter().map(|layer| layer[field].as_u64().unwrap()).sum::<u64>();
         assert_eq!(number("instructions"), sum("instructions"));
         assert_eq!(number("mac"), sum("mac"));
-        let modelled = ["thumbv7em", "riscv32-zbb"].contains(&target);
+        let modelled = ["thumbv7em", "thumbv6m", "riscv32-zbb"].contains(&target);
         assert_eq!(text.contains("modelled: cycles"), modelled);
         if modelled {
             let ratio = number("cycles") as f64 / number("instructions") as f64;
@@ -256,8 +256,11 @@ fn a_footprint_says_what_is_measured_and_what_is_estimated() {
         instructions.push(number("instructions"));
     }
     // DSP instructions save some, those that count bits too, vectors most.
-    let [thumbv7em, thumbv8m, riscv32, zbb, aarch64] = instructions[..] else { unreachable!() };
-    assert!(aarch64 * 2 < thumbv7em && thumbv7em < thumbv8m && zbb < riscv32, "{instructions:?}");
+    let [thumbv7em, thumbv8m, thumbv6m, riscv32, zbb, aarch64] = instructions[..] else {
+        unreachable!()
+    };
+    assert!(aarch64 * 2 < thumbv7em && thumbv7em < thumbv8m, "{instructions:?}");
+    assert!(thumbv8m < thumbv6m && zbb < riscv32, "{instructions:?}");
 
     // A kind of layer that was not measured leaves the sum unknown, not too small.
     let standard: Standard = "mobilenet-v1-0.25-32".parse().unwrap();

@@ -29,6 +29,7 @@ impl ValueEnum for Target {
         let help = match self {
             Target::Thumbv7em => "Cortex-M4F",
             Target::Thumbv8m => "Cortex-M33, without its DSP instructions",
+            Target::Thumbv6m => "Cortex-M0+",
             Target::Riscv32 => "RV32IMAC",
             Target::Riscv32Zbb => "RV32IMAC with Zba, Zbb and Zbs, as in the RP2350",
             Target::Aarch64 => "Cortex-A53, NEON",
@@ -112,10 +113,16 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Error> {
     let all = ["all layers", "", ""].map(str::to_owned);
     let sums = [&all[..], &[human::grouped(mac)], &cost(instructions)].concat();
     table.rule().row(&sums[..shown]);
-    let speed = match estimate.cycles {
+    let rates = estimate.cycles.map(|rates| rates.map(|rate| format!("{rate:.2}")));
+    let speed = match rates {
+        // A core whose table has no ranges.
+        Some([fewest, most]) if fewest == most => format!(
+            "modelled: cycles, {fewest} for an instruction by the core's table;\n\
+             memory that does not answer at once takes more"
+        ),
         Some([fewest, most]) => format!(
-            "modelled: cycles, {fewest:.2} to {most:.2} for an instruction by the core's table, here \
-             the middle;\nmemory that does not answer at once takes more"
+            "modelled: cycles, {fewest} to {most} for an instruction by the core's table, here the \
+             middle;\nmemory that does not answer at once takes more"
         ),
         None => {
             "a core takes a cycle for each instruction or more, as its memory lets it".to_owned()
