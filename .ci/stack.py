@@ -47,7 +47,7 @@ def main(llvm, program, function, limit):
     machine = MACHINES[FORMAT.search(text)[1]]
     functions = functions_of(text)
     made = set().union(*map(machine.addresses, functions.values()))
-    anywhere = named(llvm, program, machine.odd, words_of(llvm, program) | made)
+    anywhere = named(llvm, program, machine.odd, words_of(llvm, program, machine.pointer) | made)
     calls = {}
     for name, code in functions.items():
         # What a linker fills a gap with reads as one, and no function ends so.
