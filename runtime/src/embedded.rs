@@ -86,7 +86,7 @@ impl<const IMAGE: usize, const CLASSES: usize, const ARENA: usize, const TENSORS
     /// On the scalar kernels (microcontrollers), and on NEON's without feature `std`,
     /// none of the code that a release build of this calls refers to a panic:
     /// `.ci/no_panic.py` looks at every instruction of the linked examples for Cortex-M,
-    /// RISC-V and AArch64. With `std` vector kernels panic, and AVX-512's without too.
+    /// RISC-V and AArch64. With `std` vector kernels panic, and x86's without too.
     ///
     /// # Errors
     /// [`Error::Internal`], for a reason that is a bug of this crate: never one in

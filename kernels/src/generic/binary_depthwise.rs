@@ -204,7 +204,7 @@ fn threshold_planes(thresholds: &[i32], taps: usize, planes: usize, made: &mut [
             let mut bits = [0u64; PLANES];
             for c in 0..64 {
                 let least = match thresholds.get(c) {
-                    // Saturated or not, it is clamped.
+                    // Saturated or not, it is clamped; `clamp` would ask for its ends' order.
                     Some(&t) => {
                         let half = i32::saturating_sub(parity, t) >> 1;
                         half.saturating_add(taps as i32 / 2 + 1).min(never).max(0)
