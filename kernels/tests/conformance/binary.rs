@@ -33,8 +33,12 @@ fn run_dense(test: &str, convs: impl Fn(&mut Random) -> Vec<Conv>) {
         let (c_in, c_out) = (conv.input.c / conv.groups, conv.output.c / conv.groups);
         let kernel = (conv.window.kernel_h, conv.window.kernel_w);
         let terms = kernel.0 * kernel.1 * c_in;
-        let input = signs(random, conv.input.h * conv.input.w * conv.input.c);
+        let mut input = signs(random, conv.input.h * conv.input.w * conv.input.c);
         let weights = signs(random, conv.output.c * terms);
+        if random.chance(8) {
+            // Every bit differs from a channel's first weight: the fullest counters.
+            input.fill(-weights[0]);
+        }
         let padding = random.pick(&[Padding::Zero, Padding::One]);
         let spec = spec(random, conv.output, terms as i64);
         let sums = ops::binary_conv(&oracle(&conv), oracle_padding(padding), &input, &weights);
@@ -74,6 +78,49 @@ fn binary_conv_pixel_by_pixel() {
                     one.input = Shape { h, w, c: c_in };
                     one.output = Shape { h, w, c: c_out };
                     convs.push(one);
+                }
+            }
+        }
+        convs
+    });
+}
+
+/// As the other layers are: small windows with at most a tap outside at each side.
+#[test]
+fn binary_conv_of_small_windows() {
+    run_dense("binary convolution, small windows", |random| {
+        let mut convs = Vec::new();
+        let kernels = [(3, 3), (3, 3), (3, 3), (2, 2), (1, 3), (3, 1), (2, 3), (1, 1)];
+        for kernel in [kernels; 4].into_iter().flatten() {
+            for c_in in [24, 32, 40, 64, 100, 128, 264] {
+                for c_out in [32, 64, 96, 160] {
+                    let pad =
+                        |random: &mut Random, kernel: usize| random.size(0, 1.min(kernel - 1));
+                    let window = Window {
+                        kernel_h: kernel.0,
+                        kernel_w: kernel.1,
+                        stride_h: random.size(1, 2),
+                        stride_w: random.size(1, 2),
+                        pad_top: pad(random, kernel.0),
+                        pad_left: pad(random, kernel.1),
+                    };
+                    let output = Shape {
+                        h: random.size(1, 4),
+                        w: random.pick(&[4, 5, 7, 8, 9, 14, 15]),
+                        c: c_out,
+                    };
+                    // Up to a tap outside at the end, too, or some pixels unread.
+                    let side = |random: &mut Random, out: usize, stride, kernel, pad| {
+                        let last: usize = (out - 1) * stride + 1;
+                        let reach: usize = last + kernel - 1 - pad;
+                        (reach + random.size(0, 2) - 1).max(last.saturating_sub(pad)).max(1)
+                    };
+                    let input = Shape {
+                        h: side(random, output.h, window.stride_h, kernel.0, window.pad_top),
+                        w: side(random, output.w, window.stride_w, kernel.1, window.pad_left),
+                        c: c_in,
+                    };
+                    convs.push(Conv { input, output, window, groups: 1 });
                 }
             }
         }

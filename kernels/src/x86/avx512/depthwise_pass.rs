@@ -239,7 +239,7 @@ impl Strip {
 /// # Safety
 /// In each there are `channels` more, and from there on those that are `there`.
 #[inline(always)]
-unsafe fn mean_of_four<const WHOLE: bool>(
+pub(super) unsafe fn mean_of_four<const WHOLE: bool>(
     isa: Avx512,
     [upper, lower]: [*const i16; 2],
     first: usize,

@@ -4,6 +4,7 @@
 
 mod binary_conv;
 mod binary_depthwise;
+mod binary_put;
 mod depthwise_pass;
 mod int8_conv;
 mod int8_depthwise;
@@ -12,6 +13,7 @@ mod lanes;
 mod peak;
 mod pointwise_pass;
 mod stem_pass;
+mod window_pass;
 
 use super::avx2::Avx2;
 use crate::generic::lanes::{Outline, Work};
@@ -79,9 +81,12 @@ pub(crate) fn table() -> Option<&'static Table> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     let isa = Avx512::here();
-    match pointwise_pass::suits(isa, &job) {
-        Some(shifts) => pointwise_pass::run(isa, job, shifts),
-        None => generic::binary_conv::run::<Avx512, 4>(isa, job),
+    if let Some(shifts) = pointwise_pass::suits(isa, &job) {
+        pointwise_pass::run(isa, job, shifts);
+    } else if let Some(shifts) = window_pass::suits(isa, &job) {
+        window_pass::run(isa, job, shifts);
+    } else {
+        generic::binary_conv::run::<Avx512, 4>(isa, job);
     }
     cut::complete()
 }

@@ -19,10 +19,11 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::Avx512;
-use super::lanes::{Doublings, Scale, load, store};
+use super::binary_put::{Extra, Loads, Shift, To, both, halves};
+use super::lanes::{Scale, load};
 use crate::generic::BinaryJob;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
-use crate::generic::epilogue::{At, Parameters, Sink};
+use crate::generic::epilogue::{At, Sink};
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
 use crate::generic::mean::{Mean, mean_terms};
 use crate::layout::{BINARY_LANES, binary_lanes, pixel_bytes};
@@ -34,22 +35,6 @@ const TILE: usize = 4;
 /// Steps of a block that is not full, at most: it is copied to where each has 64
 /// bytes.
 const SPREAD_STEPS: usize = 128;
-
-/// The shift of the accumulators: to the left as far as none can saturate, and then
-/// bit by bit.
-#[derive(Clone, Copy)]
-pub(super) struct Shift {
-    exact: u32,
-    rest: Doublings,
-}
-
-impl Shift {
-    /// For accumulators of at most this magnitude, if it is not far beyond.
-    fn new(shift: u32, bound: usize) -> Option<Shift> {
-        let exact = shift.min((i16::MAX as usize / bound).checked_ilog2().unwrap_or(0));
-        Some(Shift { exact, rest: Doublings::new((shift - exact) as usize)? })
-    }
-}
 
 /// If the job is one for [`run`]: its shift, and that of its shortcut.
 #[inline(always)]
@@ -169,15 +154,18 @@ impl Block<'_, '_> {
             weights: weights.as_ptr(),
             steps,
             terms: isa.splat16((conv.input.c << shift.exact) as i16),
-            shift,
-            parameters,
-            there: [u32::MAX >> (WIDE - counts[0]), u32::MAX >> (WIDE - counts[1])],
-            stream: stream[channel..][..reach(channels, count)].as_mut_ptr(),
-            channels,
-            bits: to.bits.map(|bits| bits[channel / 8..][..reach(to.pixel, 8)].as_mut_ptr()),
-            bytes: to.pixel,
+            to: To {
+                isa,
+                shift,
+                parameters,
+                there: [u32::MAX >> (WIDE - counts[0]), u32::MAX >> (WIDE - counts[1])],
+                stream: stream[channel..][..reach(channels, count)].as_mut_ptr(),
+                channels,
+                bits: to.bits.map(|bits| bits[channel / 8..][..reach(to.pixel, 8)].as_mut_ptr()),
+                bytes: to.pixel,
+                scale,
+            },
             pixels: to.pixels,
-            scale,
         };
         let step = to.channels;
         let from = to.shortcut[..reach(step, step)].as_ptr();
@@ -211,26 +199,15 @@ struct Tiles {
     steps: usize,
     /// What twice the differing bits are taken from, shifted.
     terms: __m512i,
-    shift: Shift,
-    parameters: [Parameters<Avx512, WIDE>; 2],
-    /// The lanes of each group that exist.
-    there: [__mmask32; 2],
-    stream: *mut i16,
-    /// Elements per pixel of the stream.
-    channels: usize,
-    bits: Option<*mut u8>,
-    /// Bytes per pixel of bits.
-    bytes: usize,
+    to: To,
     pixels: usize,
-    /// Of the shortcut.
-    scale: Scale,
 }
 
 impl Tiles {
     /// `pair`: two pixels of up to 32 channels share a register.
     #[inline(always)]
     fn outline(self, extra: impl Extra, pair: bool) {
-        if self.shift.rest.far() || self.scale.far() {
+        if self.to.far() {
             self.outline_as::<_, true>(extra, pair);
         } else {
             self.outline_as::<_, false>(extra, pair);
@@ -240,7 +217,7 @@ impl Tiles {
     #[inline(always)]
     fn outline_as<X: Extra, const FAR: bool>(self, extra: X, pair: bool) {
         let (isa, tiles) = (self.isa, self);
-        let whole = self.there == [u32::MAX; 2];
+        let whole = self.to.there == [u32::MAX; 2];
         match (pair, whole, self.steps > STEPS_PER_BYTE) {
             (false, true, false) => isa.outline(Run::<X, false, true, false, FAR> { tiles, extra }),
             (false, true, true) => isa.outline(Run::<X, false, true, true, FAR> { tiles, extra }),
@@ -287,7 +264,8 @@ impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR:
     /// From pixel `first` on there are as many as a tile has.
     #[inline(always)]
     unsafe fn tile(&self, first: usize) {
-        let Tiles { isa, input, pixel, weights, steps, .. } = self.tiles;
+        let Tiles { isa, input, pixel, weights, steps, terms, ref to, .. } = self.tiles;
+        let extra = &self.extra;
         let zero = isa.splat16(0);
         let mut counts = [zero; TILE];
         let mut wide = [[zero; 2]; TILE];
@@ -322,118 +300,22 @@ impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR:
                 match PAIR {
                     true => {
                         let pixel = first + 2 * v;
-                        let below = self.put(pixel, 0, sums[0]);
-                        self.put_bits(pixel, below, 0);
-                        let below = self.put(pixel + 1, 0, sums[1]);
-                        self.put_bits(pixel + 1, below, 0);
+                        let below = to.put::<X, WHOLE, FAR, true>(extra, terms, pixel, 0, sums[0]);
+                        to.put_bits(pixel, below, 0);
+                        let below =
+                            to.put::<X, WHOLE, FAR, true>(extra, terms, pixel + 1, 0, sums[1]);
+                        to.put_bits(pixel + 1, below, 0);
                     }
                     false => {
-                        let low = self.put(first + v, 0, sums[0]);
-                        let high = self.put(first + v, 1, sums[1]);
-                        self.put_bits(first + v, low, high);
+                        let low =
+                            to.put::<X, WHOLE, FAR, true>(extra, terms, first + v, 0, sums[0]);
+                        let high =
+                            to.put::<X, WHOLE, FAR, true>(extra, terms, first + v, 1, sums[1]);
+                        to.put_bits(first + v, low, high);
                     }
                 }
             }
         }
-    }
-
-    /// The epilogue of group `g`; which lanes are below their thresholds.
-    ///
-    /// # Safety
-    /// There is such a pixel.
-    #[inline(always)]
-    unsafe fn put(&self, pixel: usize, g: usize, sums: __m512i) -> u32 {
-        let Tiles { isa, terms, shift, ref parameters, there, stream, channels, scale, .. } =
-            self.tiles;
-        let (parameters, there) = (&parameters[g], there[g]);
-        let value = isa.sub16(terms, isa.shl16(sums, shift.exact + 1));
-        let value = parameters.scale(isa, shift.rest.apply::<FAR>(isa, value));
-        // SAFETY: of this function; `isa` proves AVX-512 F and BW.
-        unsafe {
-            let extra = self.extra.of::<WHOLE>(isa, pixel, g, there);
-            let y = isa.adds16(value, scale.apply::<FAR>(isa, extra));
-            let y = parameters.prelu(isa, y);
-            store::<WHOLE>(isa, y, stream.add(pixel * channels + g * WIDE), there);
-            isa.less16(y, parameters.sign) & if WHOLE { u32::MAX } else { there }
-        }
-    }
-
-    /// # Safety
-    /// There is such a pixel.
-    #[inline(always)]
-    unsafe fn put_bits(&self, pixel: usize, low: u32, high: u32) {
-        if let Some(bits) = self.tiles.bits {
-            let word = u64::from(low) | u64::from(high) << 32;
-            // SAFETY: of this function.
-            unsafe {
-                bits.add(pixel * self.tiles.bytes).cast::<u64>().write_unaligned(word.to_le())
-            };
-        }
-    }
-}
-
-/// A byte in the lower 32 lanes and the one `pixel` bytes further on in the others.
-///
-/// # Safety
-/// Both are there.
-#[inline(always)]
-unsafe fn both(_: Avx512, from: *const u8, pixel: usize) -> __m512i {
-    // SAFETY: of this function; an `Avx512` proves AVX-512 BW.
-    unsafe {
-        let low = _mm512_set1_epi8(from.cast::<i8>().read());
-        let high = from.add(pixel).cast::<i8>().read();
-        _mm512_mask_set1_epi8(low, 0xFFFF_FFFF_0000_0000, high)
-    }
-}
-
-/// Bytes, zero-extended.
-#[inline(always)]
-fn halves(_: Avx512, bytes: __m512i) -> [__m512i; 2] {
-    // SAFETY: an `Avx512` proves AVX-512 F and BW.
-    unsafe {
-        [
-            _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes)),
-            _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(bytes)),
-        ]
-    }
-}
-
-/// What the shortcut adds, before its shift.
-trait Extra: Copy {
-    /// To the lanes of group `g` that are `there`; all if WHOLE.
-    ///
-    /// # Safety
-    /// There is such a pixel.
-    unsafe fn of<const WHOLE: bool>(
-        &self,
-        isa: Avx512,
-        pixel: usize,
-        g: usize,
-        there: __mmask32,
-    ) -> __m512i;
-}
-
-/// One load.
-#[derive(Clone, Copy)]
-struct Loads {
-    from: *const i16,
-    /// Elements per pixel.
-    step: usize,
-    /// The first channel of each group.
-    firsts: [usize; 2],
-}
-
-impl Extra for Loads {
-    #[inline(always)]
-    unsafe fn of<const WHOLE: bool>(
-        &self,
-        isa: Avx512,
-        pixel: usize,
-        g: usize,
-        there: __mmask32,
-    ) -> __m512i {
-        // SAFETY: of this function.
-        unsafe { load::<WHOLE>(isa, self.from.add(pixel * self.step + self.firsts[g]), there) }
     }
 }
 

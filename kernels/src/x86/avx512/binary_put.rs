@@ -1,0 +1,164 @@
+//! What the passes of binary convolutions share: from the counts of 32 channels of a
+//! pixel to the stores, for an epilogue that writes a stream and perhaps bits, with a
+//! shortcut and perhaps a shifted PReLU.
+
+use core::arch::x86_64::*;
+
+use super::Avx512;
+use super::lanes::{Doublings, Scale, load, store};
+use crate::generic::epilogue::Parameters;
+use crate::generic::lanes::{Lanes, WIDE};
+
+/// The shift of the accumulators: to the left as far as none can saturate, and then
+/// bit by bit.
+#[derive(Clone, Copy)]
+pub(super) struct Shift {
+    pub(super) exact: u32,
+    rest: Doublings,
+}
+
+impl Shift {
+    /// For accumulators of at most this magnitude, if it is not far beyond.
+    pub(super) fn new(shift: u32, bound: usize) -> Option<Shift> {
+        let exact = shift.min((i16::MAX as usize / bound).checked_ilog2().unwrap_or(0));
+        Some(Shift { exact, rest: Doublings::new((shift - exact) as usize)? })
+    }
+
+    /// See [`Doublings::far`].
+    pub(super) fn far(self) -> bool {
+        self.rest.far()
+    }
+}
+
+/// Where two groups of up to 32 channels go, and how. All pointers are at the first
+/// pixel of the first group.
+#[derive(Clone, Copy)]
+pub(super) struct To {
+    pub(super) isa: Avx512,
+    pub(super) shift: Shift,
+    pub(super) parameters: [Parameters<Avx512, WIDE>; 2],
+    /// The lanes of each group that exist.
+    pub(super) there: [__mmask32; 2],
+    pub(super) stream: *mut i16,
+    /// Elements per pixel of the stream.
+    pub(super) channels: usize,
+    pub(super) bits: Option<*mut u8>,
+    /// Bytes per pixel of bits.
+    pub(super) bytes: usize,
+    /// Of the shortcut.
+    pub(super) scale: Scale,
+}
+
+impl To {
+    /// Whether [`To::put`] is to be asked with FAR.
+    pub(super) fn far(&self) -> bool {
+        self.shift.far() || self.scale.far()
+    }
+
+    /// The epilogue of the sums of group `g`, twice which, shifted, is taken from
+    /// `terms`; which lanes are below their thresholds. WHOLE: all lanes exist; FAR: see
+    /// [`Doublings::apply`]; PRELU: there is one.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    pub(super) unsafe fn put<X: Extra, const WHOLE: bool, const FAR: bool, const PRELU: bool>(
+        &self,
+        extra: &X,
+        terms: __m512i,
+        pixel: usize,
+        g: usize,
+        sums: __m512i,
+    ) -> u32 {
+        let To { isa, shift, ref parameters, there, stream, channels, scale, .. } = *self;
+        let (parameters, there) = (&parameters[g], there[g]);
+        let value = isa.sub16(terms, isa.shl16(sums, shift.exact + 1));
+        let value = parameters.scale(isa, shift.rest.apply::<FAR>(isa, value));
+        // SAFETY: of this function; `isa` proves AVX-512 F and BW.
+        unsafe {
+            let extra = extra.of::<WHOLE>(isa, pixel, g, there);
+            let mut y = isa.adds16(value, scale.apply::<FAR>(isa, extra));
+            if PRELU {
+                y = parameters.prelu(isa, y);
+            }
+            store::<WHOLE>(isa, y, stream.add(pixel * channels + g * WIDE), there);
+            isa.less16(y, parameters.sign) & if WHOLE { u32::MAX } else { there }
+        }
+    }
+
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    pub(super) unsafe fn put_bits(&self, pixel: usize, low: u32, high: u32) {
+        if let Some(bits) = self.bits {
+            let word = u64::from(low) | u64::from(high) << 32;
+            // SAFETY: of this function.
+            unsafe { bits.add(pixel * self.bytes).cast::<u64>().write_unaligned(word.to_le()) };
+        }
+    }
+}
+
+/// A byte in the lower 32 lanes and the one `pixel` bytes further on in the others.
+///
+/// # Safety
+/// Both are there.
+#[inline(always)]
+pub(super) unsafe fn both(_: Avx512, from: *const u8, pixel: usize) -> __m512i {
+    // SAFETY: of this function; an `Avx512` proves AVX-512 BW.
+    unsafe {
+        let low = _mm512_set1_epi8(from.cast::<i8>().read());
+        let high = from.add(pixel).cast::<i8>().read();
+        _mm512_mask_set1_epi8(low, 0xFFFF_FFFF_0000_0000, high)
+    }
+}
+
+/// Bytes, zero-extended.
+#[inline(always)]
+pub(super) fn halves(_: Avx512, bytes: __m512i) -> [__m512i; 2] {
+    // SAFETY: an `Avx512` proves AVX-512 F and BW.
+    unsafe {
+        [
+            _mm512_cvtepu8_epi16(_mm512_castsi512_si256(bytes)),
+            _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64::<1>(bytes)),
+        ]
+    }
+}
+
+/// What the shortcut adds, before its shift.
+pub(super) trait Extra: Copy {
+    /// To the lanes of group `g` that are `there`; all if WHOLE.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    unsafe fn of<const WHOLE: bool>(
+        &self,
+        isa: Avx512,
+        pixel: usize,
+        g: usize,
+        there: __mmask32,
+    ) -> __m512i;
+}
+
+/// One load.
+#[derive(Clone, Copy)]
+pub(super) struct Loads {
+    pub(super) from: *const i16,
+    /// Elements per pixel.
+    pub(super) step: usize,
+    /// The first channel of each group.
+    pub(super) firsts: [usize; 2],
+}
+
+impl Extra for Loads {
+    #[inline(always)]
+    unsafe fn of<const WHOLE: bool>(
+        &self,
+        isa: Avx512,
+        pixel: usize,
+        g: usize,
+        there: __mmask32,
+    ) -> __m512i {
+        // SAFETY: of this function.
+        unsafe { load::<WHOLE>(isa, self.from.add(pixel * self.step + self.firsts[g]), there) }
+    }
+}
