@@ -5,26 +5,26 @@
 use core::arch::x86_64::*;
 
 use super::Avx512;
-use super::lanes::{Doublings, Scale, load, store};
+use super::lanes::{Left, Scale, load, store};
 use crate::generic::epilogue::Parameters;
 use crate::generic::lanes::{Lanes, WIDE};
 
-/// The shift of the accumulators: to the left as far as none can saturate, and then
-/// bit by bit.
+/// The shift of the accumulators to the left: as far as none can saturate, and the rest.
 #[derive(Clone, Copy)]
 pub(super) struct Shift {
     pub(super) exact: u32,
-    rest: Doublings,
+    rest: Left,
 }
 
 impl Shift {
-    /// For accumulators of at most this magnitude, if it is not far beyond.
-    pub(super) fn new(shift: u32, bound: usize) -> Option<Shift> {
+    /// For accumulators of at most this magnitude.
+    #[inline(always)]
+    pub(super) fn new(isa: Avx512, shift: u32, bound: usize) -> Shift {
         let exact = shift.min((i16::MAX as usize / bound).checked_ilog2().unwrap_or(0));
-        Some(Shift { exact, rest: Doublings::new((shift - exact) as usize)? })
+        Shift { exact, rest: Left::new(isa, shift - exact) }
     }
 
-    /// See [`Doublings::far`].
+    /// See [`Left::far`].
     pub(super) fn far(self) -> bool {
         self.rest.far()
     }
@@ -57,7 +57,7 @@ impl To {
 
     /// The epilogue of the sums of group `g`, twice which, shifted, is taken from
     /// `terms`; which lanes are below their thresholds. WHOLE: all lanes exist; FAR: see
-    /// [`Doublings::apply`]; PRELU: there is one.
+    /// [`Left::apply`]; PRELU: there is one.
     ///
     /// # Safety
     /// There is such a pixel.

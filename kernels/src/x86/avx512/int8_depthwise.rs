@@ -103,7 +103,7 @@ impl OnePass for Avx512 {
     fn pass<'a>(self, layer: Layer<'a>, sink: &mut Sink<'a>, rows: Range<usize>) -> bool {
         let window = layer.conv.window;
         let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return false };
-        let Some(scale) = Scale::new(self, left) else { return false };
+        let scale = Scale::new(self, left);
         match (window.kernel_h, window.kernel_w, window.stride_w, scale.far()) {
             (3, 3, 1, false) => self.both::<1, false>(layer, sink, rows, shift, scale),
             (3, 3, 1, true) => self.both::<1, true>(layer, sink, rows, shift, scale),

@@ -122,6 +122,11 @@ impl Lanes<WIDE> for Avx512 {
         unsafe { _mm512_mulhrs_epi16(a, b) }
     }
     #[inline(always)]
+    fn leaky16(self, a: __m512i, slope: __m512i) -> __m512i {
+        // SAFETY: `self` proves AVX-512 BW.
+        unsafe { _mm512_mask_mulhrs_epi16(a, _mm512_movepi16_mask(a), a, slope) }
+    }
+    #[inline(always)]
     fn shl16(self, a: __m512i, count: u32) -> __m512i {
         // SAFETY: `self` proves AVX-512 BW.
         unsafe { _mm512_sll_epi16(a, _mm_cvtsi32_si128(count as i32)) }
@@ -265,15 +270,15 @@ pub(super) struct Scale {
     /// A rounding right shift is a rounding multiplication.
     factor: __m512i,
     /// To the left, which saturates.
-    left: Doublings,
+    left: Left,
 }
 
 impl Scale {
-    /// To the left by `shift`, −15..=15, if that is not far.
+    /// To the left by `shift`, −15..=15.
     #[inline(always)]
-    pub(super) fn new(isa: Avx512, shift: i8) -> Option<Scale> {
-        let left = Doublings::new(shift.max(0) as usize)?;
-        Some(Scale { left, ..Scale::right(isa, shift.min(0).unsigned_abs()) })
+    pub(super) fn new(isa: Avx512, shift: i8) -> Scale {
+        let left = Left::new(isa, shift.max(0).unsigned_abs().into());
+        Scale { left, ..Scale::right(isa, shift.min(0).unsigned_abs()) }
     }
 
     /// To the right by `count`, 0..=15.
@@ -282,11 +287,11 @@ impl Scale {
         Scale {
             right: if count > 0 { u32::MAX } else { 0 },
             factor: isa.splat16(1 << (15 - count.max(1))),
-            left: Doublings::NONE,
+            left: Left::new(isa, 0),
         }
     }
 
-    /// See [`Doublings::apply`].
+    /// See [`Left::apply`].
     #[inline(always)]
     pub(super) fn apply<const FAR: bool>(self, isa: Avx512, x: __m512i) -> __m512i {
         // SAFETY: `isa` proves AVX-512 BW.
@@ -294,45 +299,53 @@ impl Scale {
         self.left.apply::<FAR>(isa, x)
     }
 
-    /// See [`Doublings::far`].
+    /// See [`Left::far`].
     pub(super) fn far(self) -> bool {
         self.left.far()
     }
 }
 
-/// A left shift that saturates, one bit after the other: there are few.
+/// A left shift that saturates. The last bit is a saturating addition; what comes before
+/// it is a plain shift of what is clamped so that no more than the sign is lost, and so
+/// far out that the addition saturates.
 #[derive(Clone, Copy)]
-pub(super) struct Doublings([__mmask32; Doublings::MOST]);
+pub(super) struct Left {
+    /// All, if there is a last bit.
+    last: __mmask32,
+    /// Bits before it.
+    before: u32,
+    least: __m512i,
+    most: __m512i,
+}
 
-impl Doublings {
-    const NONE: Doublings = Doublings([0; Doublings::MOST]);
-    /// At most this often.
-    const MOST: usize = 3;
-
-    pub(super) fn new(count: usize) -> Option<Doublings> {
-        let mut found = Doublings::NONE;
-        found.0.get_mut(..count)?.fill(u32::MAX);
-        Some(found)
-    }
-
-    /// Whether there is more than one.
-    pub(super) fn far(self) -> bool {
-        self.0[1] != 0
-    }
-
-    /// Masks, not branches: those would come between the instructions before and
-    /// after. `FAR` if there may be more than one.
+impl Left {
+    /// By `count`, 0..=15.
     #[inline(always)]
-    pub(super) fn apply<const FAR: bool>(self, _: Avx512, mut x: __m512i) -> __m512i {
-        // SAFETY: an `Avx512` proves AVX-512 BW.
-        unsafe {
-            x = _mm512_mask_adds_epi16(x, self.0[0], x, x);
-            if FAR {
-                x = _mm512_mask_adds_epi16(x, self.0[1], x, x);
-                x = _mm512_mask_adds_epi16(x, self.0[2], x, x);
-            }
+    pub(super) fn new(isa: Avx512, count: u32) -> Left {
+        let before = count.saturating_sub(1);
+        Left {
+            last: if count > 0 { u32::MAX } else { 0 },
+            before,
+            least: isa.splat16(i16::MIN >> before),
+            most: isa.splat16(i16::MAX >> before),
         }
-        x
+    }
+
+    /// Whether it is by more than one bit.
+    pub(super) fn far(self) -> bool {
+        self.before > 0
+    }
+
+    /// A mask, not a branch: that would come between the instructions before and after.
+    /// FAR if it may be by more than one bit.
+    #[inline(always)]
+    pub(super) fn apply<const FAR: bool>(self, isa: Avx512, mut x: __m512i) -> __m512i {
+        if FAR {
+            x = isa.max16(isa.min16(x, self.most), self.least);
+            x = isa.shl16(x, self.before);
+        }
+        // SAFETY: `isa` proves AVX-512 BW.
+        unsafe { _mm512_mask_adds_epi16(x, self.last, x, x) }
     }
 }
 

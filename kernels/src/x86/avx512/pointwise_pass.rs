@@ -67,7 +67,7 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
     if !suits {
         return None;
     }
-    Some((Shift::new(shift as u32, input.c)?, Scale::new(isa, taken.shift)?))
+    Some((Shift::new(isa, shift as u32, input.c), Scale::new(isa, taken.shift)))
 }
 
 /// The whole operation, which [`suits`].
@@ -234,7 +234,7 @@ impl Tiles {
 }
 
 /// PAIR: see [`Tiles::outline`]; WHOLE: all lanes exist; LONG: more steps than a byte
-/// counter takes; FAR: see [`Doublings::apply`].
+/// counter takes; FAR: see [`Left::apply`].
 struct Run<X, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR: bool> {
     tiles: Tiles,
     extra: X,

@@ -4,9 +4,9 @@
 //! `pointwise_pass.rs`.
 //!
 //! The lines of the input that a row of the output reads are copied to where they
-//! have their padding, so that a row has no edges: every tile is whole, and what a
-//! kernel row reads of a line is one run of steps. Most lines serve several rows, and
-//! stay. What a tap in the padding counted too much or too little is in the terms that
+//! have their padding, and pixels lie end to end: a row has no edges, every tile is
+//! whole, and what a kernel row reads of a line is one run of steps. Most lines serve
+//! several rows, and stay. What a tap in the padding counted too much or too little is in the terms that
 //! sums are taken from, which are different for the first column, the last, and those
 //! between; rows of taps outside are skipped.
 //!
@@ -40,8 +40,11 @@ const TILE: usize = 4;
 /// See [`TILE`]. Pictures of 224 pixels are halved down to rows of 7.
 const LARGE: usize = 7;
 
-/// Bytes of a line with its padding, at most.
-const LINE: usize = 4096;
+/// Bytes of the lines that a row reads, with their padding, at most.
+const LINES: usize = 12 * 1024;
+
+/// Bytes after a line that copying words may touch.
+const SPILL: usize = 8;
 
 /// Steps of a block that is not full, at most: it is copied to where each has 64
 /// bytes.
@@ -73,7 +76,7 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
         && pad_top.max(pad_left) <= 1
         && lines <= input.h + pad_top + 1
         && columns <= input.w + pad_left + 1
-        && columns * pixel_bytes(input.c) <= LINE
+        && KERNEL * (columns * input.c.div_ceil(8) + SPILL) <= LINES
         && output.w >= pixels
         && steps > STEPS_PER_BYTE
         && output.c.is_multiple_of(WIDE)
@@ -84,7 +87,7 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
         return None;
     }
     let bound = kernel_h * kernel_w * input.c;
-    Some((Shift::new(shift as u32, bound)?, Scale::new(isa, taken.shift)?))
+    Some((Shift::new(isa, shift as u32, bound), Scale::new(isa, taken.shift)))
 }
 
 /// Columns of a line with its padding.
@@ -127,7 +130,7 @@ impl Work for Whole<'_> {
                 to.copy_within(..WIDE, WIDE);
             }
         }
-        let mut lines = [[0; LINE]; KERNEL];
+        let mut lines = [0; LINES];
         for channel in (0..channels).step_by(BINARY_LANES) {
             let weights = match channel < last {
                 true => &weights[channel * steps..][..BINARY_LANES * steps],
@@ -154,7 +157,7 @@ struct Block<'b, 'a> {
     isa: Avx512,
     image: Image<'a>,
     /// For any lines of the input; what is left and right of them is 0.
-    lines: &'b mut [[u8; LINE]; KERNEL],
+    lines: &'b mut [u8; LINES],
     /// 64 bytes per step; twice the same 32 if there are no more channels.
     weights: &'b [u8],
     rows: Range<usize>,
@@ -232,30 +235,28 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
             bytes: 0,
             scale,
         };
-        let (pixel, steps, columns) = (pixel_bytes(c), c.div_ceil(8), line_columns(&conv));
+        let (steps, columns) = (c.div_ceil(8), line_columns(&conv));
         let taps = Taps::new(isa, &window, weights);
-        let (piece, pieces) = match steps == pixel {
-            true => (window.kernel_w * steps, 1),
-            false => (steps, window.kernel_w),
-        };
+        let run = window.kernel_w * steps;
         let tile = if PAIR { 2 * P } else { P };
         assert!(output.w >= tile, "a row has a tile");
+        let pixel = pixel_bytes(c);
         let (left, copied) = (window.pad_left, w.min(columns - window.pad_left));
         // The first column with a tap right of the input.
         let right = if columns > w + left { output.w - 1 } else { output.w };
         let mut held = [usize::MAX; KERNEL];
         for row in rows {
             let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, h);
-            let mut of_row = [lines[0].as_ptr(); KERNEL];
+            let mut of_row = [lines.as_ptr(); KERNEL];
             for (ky, of_row) in inside.clone().zip(&mut of_row) {
                 let y = row * window.stride_h + ky - window.pad_top;
-                let line = &mut lines[y % KERNEL];
+                let all = columns * steps + SPILL;
+                let line = &mut lines[y % KERNEL * all..][..all];
                 if held[y % KERNEL] != y {
-                    let from = &input[y * w * pixel..][..copied * pixel];
-                    line[left * pixel..][..copied * pixel].copy_from_slice(from);
+                    copy(&input[y * w * pixel..][..copied * pixel], c, &mut line[left * steps..]);
                     held[y % KERNEL] = y;
                 }
-                *of_row = line[..columns * pixel].as_ptr();
+                *of_row = line.as_ptr();
             }
             let first = inside.start * window.kernel_w * steps;
             let mut terms = taps.terms(isa, &window, padding, &inside, c);
@@ -276,11 +277,9 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
                 lines: &of_row,
                 rows: inside.len(),
                 weights: weights[first * BINARY_LANES..].as_ptr(),
-                pieces,
-                piece,
-                chunk: piece.div_ceil(piece.div_ceil(STEPS_PER_BYTE)),
-                next: pixel * window.stride_w,
-                tap: pixel,
+                run,
+                chunk: run.div_ceil(run.div_ceil(STEPS_PER_BYTE)),
+                next: steps * window.stride_w,
                 terms: &terms,
                 left,
                 right,
@@ -292,6 +291,29 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
                 // looked at for a row, which has at least as many pixels as a tile; the
                 // weights are those of `rows` rows of the kernel.
                 unsafe { tiles.tile(first.min(output.w - tile)) };
+            }
+        }
+    }
+}
+
+/// The steps of some pixels of `channels`, end to end. Copied by words: what is too
+/// much of one is where the next pixel goes, and after the last it is zeros, as all bits
+/// past a pixel's channels are.
+#[inline(always)]
+fn copy(pixels: &[u8], channels: usize, to: &mut [u8]) {
+    let (pixel, steps) = (pixel_bytes(channels), channels.div_ceil(8));
+    if steps == pixel {
+        to[..pixels.len()].copy_from_slice(pixels);
+    } else if pixel == 8 {
+        for (word, at) in pixels.as_chunks::<8>().0.iter().zip((0..).step_by(steps)) {
+            if let Some(to) = to[at..].first_chunk_mut() {
+                *to = *word;
+            }
+        }
+    } else {
+        for (from, at) in pixels.chunks_exact(pixel).zip((0..).step_by(steps)) {
+            for (word, to) in from.as_chunks::<8>().0.iter().zip(to[at..].as_chunks_mut().0) {
+                *to = *word;
             }
         }
     }
@@ -391,15 +413,12 @@ struct Tiles<'t, X, const P: usize, const PAIR: bool, const FAR: bool, const PRE
     rows: usize,
     /// From the first of these rows on.
     weights: *const u8,
-    /// Runs of steps per line, and the steps of one.
-    pieces: usize,
-    piece: usize,
+    /// Steps of one kernel row.
+    run: usize,
     /// Steps that are counted in bytes at once: the parts of a run.
     chunk: usize,
     /// Bytes from one pixel to the next.
     next: usize,
-    /// Bytes from one tap to the next.
-    tap: usize,
     /// See [`Taps::terms`], shifted.
     terms: &'t [[__m512i; 2]; 3],
     /// Columns with taps left of the input, and the first with taps right of it.
@@ -416,7 +435,7 @@ impl<X: Extra, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
     /// From column `first` on there are as many as a tile has.
     #[inline(always)]
     unsafe fn tile(&self, first: usize) {
-        let Tiles { isa, piece, chunk, next, tap, to, .. } = *self;
+        let Tiles { isa, run, chunk, next, to, .. } = *self;
         let zero = isa.splat16(0);
         let mut counts = [zero; P];
         let mut wide = [[zero; 2]; P];
@@ -425,38 +444,35 @@ impl<X: Extra, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
         unsafe {
             let mut weights = self.weights;
             for ky in 0..self.rows {
-                let line = self.lines[ky].add(first * next);
-                for kx in 0..self.pieces {
-                    let mut input = line.add(kx * tap);
-                    let mut left = piece;
-                    while left > 0 {
-                        let steps = left.min(chunk);
-                        if used + steps > STEPS_PER_BYTE {
-                            for v in 0..P {
-                                let [low, high] = halves(isa, counts[v]);
-                                wide[v] = [isa.add16(wide[v][0], low), isa.add16(wide[v][1], high)];
-                                counts[v] = zero;
-                            }
-                            used = 0;
+                let mut input = self.lines[ky].add(first * next);
+                let mut left = run;
+                while left > 0 {
+                    let steps = left.min(chunk);
+                    if used + steps > STEPS_PER_BYTE {
+                        for v in 0..P {
+                            let [low, high] = halves(isa, counts[v]);
+                            wide[v] = [isa.add16(wide[v][0], low), isa.add16(wide[v][1], high)];
+                            counts[v] = zero;
                         }
-                        for k in 0..steps {
-                            let row = _mm512_loadu_si512(weights.add(k * BINARY_LANES).cast());
-                            for v in 0..P {
-                                let x = match PAIR {
-                                    true => both(isa, input.add(2 * v * next + k), next),
-                                    false => _mm512_set1_epi8(
-                                        input.add(v * next + k).cast::<i8>().read(),
-                                    ),
-                                };
-                                let differing = _mm512_popcnt_epi8(_mm512_xor_si512(row, x));
-                                counts[v] = _mm512_add_epi8(counts[v], differing);
-                            }
-                        }
-                        weights = weights.add(steps * BINARY_LANES);
-                        input = input.add(steps);
-                        used += steps;
-                        left -= steps;
+                        used = 0;
                     }
+                    for k in 0..steps {
+                        let row = _mm512_loadu_si512(weights.add(k * BINARY_LANES).cast());
+                        for v in 0..P {
+                            let x = match PAIR {
+                                true => both(isa, input.add(2 * v * next + k), next),
+                                false => {
+                                    _mm512_set1_epi8(input.add(v * next + k).cast::<i8>().read())
+                                }
+                            };
+                            let differing = _mm512_popcnt_epi8(_mm512_xor_si512(row, x));
+                            counts[v] = _mm512_add_epi8(counts[v], differing);
+                        }
+                    }
+                    weights = weights.add(steps * BINARY_LANES);
+                    input = input.add(steps);
+                    used += steps;
+                    left -= steps;
                 }
             }
             // In memory: so many epilogues are no straight line.
