@@ -108,9 +108,33 @@ pub(super) fn whole_windows<S: Dot>(
             return;
         }
     }
+    // What spills over the last row's end is in the slack.
+    let wide = (LANES + 1..=2 * LANES).contains(&kernel_row)
+        && (window.kernel_h - 1) * kernel_row + 2 * LANES <= stride;
     for ky in 0..window.kernel_h {
         let element =
             (y.wrapping_add(ky).wrapping_mul(shape.w).wrapping_add(x)).wrapping_mul(shape.c);
+        if let (Source::Image { pixels, .. }, 1, true, true) =
+            (source, S::BYTES, wide, inside.contains(&ky))
+        {
+            // The row of a large window over few channels in one piece.
+            let last = element + (columns.len() - 1) * step;
+            if let Some(pixels) = pixels.get(element..last + 2 * LANES) {
+                let places = windows.chunks_exact_mut(cut::divisor(stride)).take(columns.len());
+                for (p, place) in places.enumerate() {
+                    let (to, from) =
+                        (cut::part_mut(place, ky * kernel_row..), cut::part(pixels, p * step..));
+                    if let (Some(to), Some(from)) =
+                        (to.first_chunk_mut::<{ 2 * LANES }>(), from.first_chunk::<{ 2 * LANES }>())
+                    {
+                        for (to, from) in to.as_chunks_mut().0.iter_mut().zip(from.as_chunks().0) {
+                            *to = flipped::<S>(from);
+                        }
+                    }
+                }
+                continue;
+            }
+        }
         for piece in (0..kernel_row).step_by(LANES) {
             let to = S::BYTES * (ky * kernel_row + piece);
             let places = windows.chunks_exact_mut(cut::divisor(stride)).take(columns.len());

@@ -66,17 +66,17 @@ pub(crate) struct UsualRows<'r> {
 }
 
 impl Row<'_> {
-    /// If this becomes a stream, and perhaps bits, by a shift to the right and a shifted
-    /// PReLU, without a shortcut: that shift.
-    pub(crate) fn plain_shift(&self) -> Option<u32> {
-        let plain =
-            self.sources.prelu.is_some() && self.stream.is_some() && self.shortcut.is_none();
-        self.shift().filter(|&shift| plain && shift <= 0).map(|shift| shift.unsigned_abs().into())
+    /// If this becomes a stream, and perhaps bits, by a shift to the right and perhaps a
+    /// shifted PReLU, without a shortcut: that shift, and whether there is a PReLU.
+    pub(crate) fn plain(&self) -> Option<(u32, bool)> {
+        let plain = self.stream.is_some() && self.shortcut.is_none();
+        let shift = self.shift().filter(|&shift| plain && shift <= 0)?;
+        Some((shift.unsigned_abs().into(), self.sources.prelu.is_some()))
     }
 
     /// The stream, and the bits, from pixel `column` on.
     #[inline(always)]
-    pub(crate) fn plain(&mut self, column: usize) -> Option<PlainRow<'_>> {
+    pub(crate) fn plain_from(&mut self, column: usize) -> Option<PlainRow<'_>> {
         let Row { channels, pixel, .. } = *self;
         Some(PlainRow {
             stream: &mut self.stream.as_deref_mut()?[column * channels..],
@@ -87,7 +87,7 @@ impl Row<'_> {
     }
 }
 
-/// See [`Row::plain`].
+/// See [`Row::plain_from`].
 pub(crate) struct PlainRow<'r> {
     pub(crate) stream: &'r mut [i16],
     pub(crate) bits: Option<&'r mut [u8]>,

@@ -1,6 +1,6 @@
 //! 8-bit convolutions.
 
-use bitat_kernels::{Conv, Int8Input, Operation, Shape};
+use bitat_kernels::{Conv, Int8Input, Operation, Shape, Window};
 use bitat_reference::ops;
 
 use crate::buffers::pack_int8;
@@ -77,6 +77,38 @@ fn int8_conv_of_images() {
             for c_out in [1, 8, 15, 16, 17, 32, 33] {
                 let window = random.pick(&[(3, 3), (5, 5), (2, 2), (7, 7)]);
                 convs.push(conv(random, window, (c_in, c_out), 1_000_000));
+            }
+        }
+        convs
+    });
+}
+
+/// Rows of many pixels, as the first layers of networks have.
+#[test]
+fn int8_conv_of_wide_images() {
+    run_dense("8-bit convolution of wide images", 9 << 32, |random| {
+        let mut convs = Vec::new();
+        for kernel in [(3, 3), (5, 5), (7, 7), (4, 6), (2, 10), (11, 11)] {
+            for c_in in [1, 3, 4] {
+                for c_out in [24, 32, 64, 64] {
+                    for _ in 0..4 {
+                        let stride = random.size(1, 2);
+                        let (pad_top, pad_left) =
+                            (random.size(0, kernel.0 - 1), random.size(0, kernel.1 - 1));
+                        let input = Shape { h: kernel.0, w: random.size(14, 60), c: c_in };
+                        let output =
+                            Shape { h: random.size(1, 2), w: (input.w - 1) / stride + 1, c: c_out };
+                        let window = Window {
+                            kernel_h: kernel.0,
+                            kernel_w: kernel.1,
+                            stride_h: stride,
+                            stride_w: stride,
+                            pad_top,
+                            pad_left,
+                        };
+                        convs.push(Conv { input, output, window, groups: 1 });
+                    }
+                }
             }
         }
         convs

@@ -19,8 +19,12 @@ use crate::layout::{INT8_GROUP, INT8_LANES};
 /// Bytes of 16 channels' weights of one group.
 const GROUP_BYTES: usize = INT8_LANES * INT8_GROUP;
 
-/// Pixels of a tile.
+/// Pixels of a tile, at least.
 const TILE: usize = 4;
+
+/// Pixels of a tile where there are so many: products that add take 4 turns or 5, two
+/// at a time, and each has to wait for the one before it.
+const LARGE: usize = 7;
 
 /// All channels of a run of pixels, or nothing: `false`.
 #[inline(always)]
@@ -32,14 +36,19 @@ pub(super) fn run(isa: Avx512, laid: &Laid<'_>, weights: &[i8], out: &mut Row<'_
     if !channels.is_multiple_of(WIDE) || laid.neutral != 1 || !(short || pixels >= TILE) {
         return false;
     }
-    let Some(shift) = out.plain_shift() else { return false };
+    let Some((shift, prelu)) = out.plain() else { return false };
     for (block, weights) in weights.chunks_exact(WIDE * laid.depth).enumerate() {
         let channel = block * WIDE;
         let block = Block { isa, laid, weights, channel, shift, out };
-        match groups {
-            3 => isa.outline(Short::<3>(block)),
-            7 => isa.outline(Short::<7>(block)),
-            _ => isa.outline(Long(block)),
+        match (groups, prelu) {
+            (3, true) => isa.outline(Short::<3, true>(block)),
+            (3, false) => isa.outline(Short::<3, false>(block)),
+            (7, true) => isa.outline(Short::<7, true>(block)),
+            (7, false) => isa.outline(Short::<7, false>(block)),
+            (_, true) if pixels >= LARGE => isa.outline(Long::<LARGE, true>(block)),
+            (_, false) if pixels >= LARGE => isa.outline(Long::<LARGE, false>(block)),
+            (_, true) => isa.outline(Long::<TILE, true>(block)),
+            (_, false) => isa.outline(Long::<TILE, false>(block)),
         }
     }
     true
@@ -84,9 +93,9 @@ fn shifted(_: Avx512, [low, high]: [__m512i; 2], shift: u32) -> __m512i {
     }
 }
 
-/// The epilogue of one pixel's 32 channels.
+/// The epilogue of one pixel's 32 channels; PRELU: there is one.
 #[inline(always)]
-fn put(
+fn put<const PRELU: bool>(
     isa: Avx512,
     parameters: &Parameters<Avx512, WIDE>,
     channel: usize,
@@ -94,7 +103,10 @@ fn put(
     p: usize,
     shifted: __m512i,
 ) {
-    let y = parameters.prelu(isa, parameters.scale(isa, shifted));
+    let mut y = parameters.scale(isa, shifted);
+    if PRELU {
+        y = parameters.prelu(isa, y);
+    }
     if let Some(to) = to.stream[p * to.channels + channel..].first_chunk_mut() {
         isa.store16(y, to);
     }
@@ -105,9 +117,9 @@ fn put(
 }
 
 /// Windows of G groups of 4 values.
-struct Short<'b, 'r, const G: usize>(Block<'b, 'r>);
+struct Short<'b, 'r, const G: usize, const PRELU: bool>(Block<'b, 'r>);
 
-impl<const G: usize> Work for Short<'_, '_, G> {
+impl<const G: usize, const PRELU: bool> Work for Short<'_, '_, G, PRELU> {
     #[inline(always)]
     fn run(self) {
         let Short(block) = self;
@@ -125,18 +137,18 @@ impl<const G: usize> Work for Short<'_, '_, G> {
         let mut windows = laid.windows.chunks_exact(laid.stride);
         let Some(zeros) = windows.next() else { return };
         let start = block.start(sums(isa, [isa.splat32(0); 2], &whole, zeros));
-        let Some(mut to) = block.out.plain(laid.column) else { return };
+        let Some(mut to) = block.out.plain_from(laid.column) else { return };
         for (p, window) in windows.enumerate() {
             let sums = sums(isa, start, &whole, window);
-            put(isa, &parameters, channel, &mut to, p, shifted(isa, sums, shift));
+            put::<PRELU>(isa, &parameters, channel, &mut to, p, shifted(isa, sums, shift));
         }
     }
 }
 
-/// Windows of any length, of at least a tile's pixels.
-struct Long<'b, 'r>(Block<'b, 'r>);
+/// Windows of any length, of at least a tile's P pixels.
+struct Long<'b, 'r, const P: usize, const PRELU: bool>(Block<'b, 'r>);
 
-impl Work for Long<'_, '_> {
+impl<const P: usize, const PRELU: bool> Work for Long<'_, '_, P, PRELU> {
     #[inline(always)]
     fn run(self) {
         let Long(block) = self;
@@ -146,18 +158,22 @@ impl Work for Long<'_, '_> {
         let start = block.start(alone(isa, weights, &laid.windows[..laid.depth]));
         let windows = &laid.windows[laid.stride..];
         let pixels = windows.len() / laid.stride;
-        let Some(mut to) = block.out.plain(laid.column) else { return };
-        for first in (0..pixels).step_by(TILE) {
+        let Some(mut to) = block.out.plain_from(laid.column) else { return };
+        for first in (0..pixels).step_by(P) {
             // The last tile may overlap the one before it.
-            let first = first.min(pixels - TILE);
-            let mut inputs = [&[][..]; TILE];
-            for p in 0..TILE {
+            let first = first.min(pixels - P);
+            let mut inputs = [&[][..]; P];
+            for p in 0..P {
                 inputs[p] = &windows[(first + p) * laid.stride..][..laid.depth];
             }
-            let sums = tile(isa, [start; TILE], weights, inputs);
-            for p in 0..TILE {
-                let shifted = isa.sorted(shifted(isa, sums[p], shift));
-                put(isa, &parameters, channel, &mut to, first + p, shifted);
+            let sums = tile(isa, [start; P], weights, inputs);
+            // In memory: so many epilogues are no straight line.
+            let mut values = [isa.splat16(0); P];
+            for p in 0..P {
+                values[p] = isa.sorted(shifted(isa, sums[p], shift));
+            }
+            for (p, &value) in values.iter().enumerate() {
+                put::<PRELU>(isa, &parameters, channel, &mut to, first + p, value);
             }
         }
     }
