@@ -445,11 +445,7 @@ impl<L: Lanes<N>, const N: usize> Parameters<L, N> {
     #[inline(always)]
     pub(crate) fn prelu(&self, lanes: L, value: L::I16) -> L::I16 {
         let y = lanes.subs16(value, self.before);
-        let zero = lanes.splat16(0);
-        // One of the two is 0, and mulr(0, slope) is 0.
-        let positive = lanes.max16(y, zero);
-        let negative = lanes.mulr16(lanes.min16(y, zero), self.slope);
-        lanes.adds16(lanes.add16(positive, negative), self.after)
+        lanes.adds16(lanes.leaky16(y, self.slope), self.after)
     }
 }
 

@@ -106,6 +106,14 @@ pub(crate) trait Lanes<const N: usize = LANES>: Outline {
         })
     }
 
+    /// `a` where it is not negative, else `mulr(a, slope)`.
+    #[inline(always)]
+    fn leaky16(self, a: Self::I16, slope: Self::I16) -> Self::I16 {
+        // One of the two is 0, and mulr(0, slope) is 0.
+        let zero = self.splat16(0);
+        self.add16(self.max16(a, zero), self.mulr16(self.min16(a, zero), slope))
+    }
+
     /// `clamp(rshr(a, count), −128, 127)`; `count` 0..=8. A rounding right
     /// shift by r ≥ 1 is a rounding multiplication by 2^(15−r).
     #[inline(always)]
