@@ -521,7 +521,7 @@ fn pair<B: Bits>(bits: B, a: B::V, b: B::V) -> (B::V, B::V) {
 
 /// Nine bits per channel into a count of four planes.
 #[inline(always)]
-fn add_nine<B: Bits>(bits: B, t: [B::V; 9]) -> [B::V; 4] {
+pub(crate) fn add_nine<B: Bits>(bits: B, t: [B::V; 9]) -> [B::V; 4] {
     let (ones_a, twos_a) = triple(bits, [t[0], t[1], t[2]]);
     let (ones_b, twos_b) = triple(bits, [t[3], t[4], t[5]]);
     let (ones_c, twos_c) = triple(bits, [t[6], t[7], t[8]]);

@@ -5,9 +5,11 @@
 use core::arch::x86_64::*;
 
 use super::Avx512;
+use super::depthwise_pass::mean_of_four;
 use super::lanes::{Left, Scale, load, store};
 use crate::generic::epilogue::Parameters;
 use crate::generic::lanes::{Lanes, WIDE};
+use crate::types::Shape;
 
 /// The shift of the accumulators to the left: as far as none can saturate, and the rest.
 #[derive(Clone, Copy)]
@@ -56,8 +58,7 @@ impl To {
     }
 
     /// The epilogue of the sums of group `g`, twice which, shifted, is taken from
-    /// `terms`; which lanes are below their thresholds. WHOLE: all lanes exist; FAR: see
-    /// [`Left::apply`]; PRELU: there is one.
+    /// `terms`: see [`To::put_exact`].
     ///
     /// # Safety
     /// There is such a pixel.
@@ -70,9 +71,33 @@ impl To {
         g: usize,
         sums: __m512i,
     ) -> u32 {
+        let To { isa, shift, .. } = *self;
+        let value = isa.sub16(terms, isa.shl16(sums, shift.exact + 1));
+        // SAFETY: of this function.
+        unsafe { self.put_exact::<X, WHOLE, FAR, PRELU>(extra, pixel, g, value) }
+    }
+
+    /// The epilogue of the accumulators of group `g`, shifted as far as that is exact;
+    /// which lanes are below their thresholds. WHOLE: all lanes exist; FAR: see
+    /// [`Left::apply`]; PRELU: there is one.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    pub(super) unsafe fn put_exact<
+        X: Extra,
+        const WHOLE: bool,
+        const FAR: bool,
+        const PRELU: bool,
+    >(
+        &self,
+        extra: &X,
+        pixel: usize,
+        g: usize,
+        value: __m512i,
+    ) -> u32 {
         let To { isa, shift, ref parameters, there, stream, channels, scale, .. } = *self;
         let (parameters, there) = (&parameters[g], there[g]);
-        let value = isa.sub16(terms, isa.shl16(sums, shift.exact + 1));
         let value = parameters.scale(isa, shift.rest.apply::<FAR>(isa, value));
         // SAFETY: of this function; `isa` proves AVX-512 F and BW.
         unsafe {
@@ -160,5 +185,58 @@ impl Extra for Loads {
     ) -> __m512i {
         // SAFETY: of this function.
         unsafe { load::<WHOLE>(isa, self.from.add(pixel * self.step + self.firsts[g]), there) }
+    }
+}
+
+/// What the shortcut adds to a row.
+pub(super) trait OfRow: Extra {
+    /// Its pixels per side that become one.
+    const POOL: usize;
+    /// From its `POOL` lines, `channels` each pixel; the first channel of each group.
+    fn new(lines: &[i16], output: Shape, firsts: [usize; 2]) -> Self;
+}
+
+impl OfRow for Loads {
+    const POOL: usize = 1;
+
+    #[inline(always)]
+    fn new(lines: &[i16], Shape { w, c, .. }: Shape, firsts: [usize; 2]) -> Loads {
+        Loads { from: lines[..w * c].as_ptr(), step: c, firsts }
+    }
+}
+
+/// Means of 2×2 pixels.
+#[derive(Clone, Copy)]
+pub(super) struct Means {
+    lines: [*const i16; 2],
+    channels: usize,
+    /// The first channel of each group.
+    firsts: [usize; 2],
+}
+
+impl OfRow for Means {
+    const POOL: usize = 2;
+
+    #[inline(always)]
+    fn new(lines: &[i16], Shape { w, c, .. }: Shape, firsts: [usize; 2]) -> Means {
+        let (upper, lower) = lines.split_at(lines.len() / 2);
+        let lines = [upper[..2 * w * c].as_ptr(), lower[..2 * w * c].as_ptr()];
+        Means { lines, channels: c, firsts }
+    }
+}
+
+impl Extra for Means {
+    #[inline(always)]
+    unsafe fn of<const WHOLE: bool>(
+        &self,
+        isa: Avx512,
+        pixel: usize,
+        g: usize,
+        there: __mmask32,
+    ) -> __m512i {
+        let Means { lines, channels, firsts } = *self;
+        let first = 2 * pixel * channels + firsts[g];
+        // SAFETY: of this function.
+        unsafe { mean_of_four::<WHOLE>(isa, lines, first, channels, there) }
     }
 }

@@ -4,6 +4,7 @@
 
 mod binary_conv;
 mod binary_depthwise;
+mod binary_depthwise_pass;
 mod binary_put;
 mod depthwise_pass;
 mod int8_conv;
@@ -93,8 +94,11 @@ fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
-    let avx512 = Avx512::here();
-    generic::binary_depthwise::run(avx512, avx512.avx2, avx512, avx512.avx2, job);
+    let isa = Avx512::here();
+    match binary_depthwise_pass::suits(isa, &job) {
+        Some(shifts) => binary_depthwise_pass::run(isa, job, shifts),
+        None => generic::binary_depthwise::run(isa, isa.avx2, isa, isa.avx2, job),
+    }
     cut::complete()
 }
 

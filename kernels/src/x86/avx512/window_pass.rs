@@ -21,8 +21,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::Avx512;
-use super::binary_put::{Extra, Loads, Shift, To, both, halves};
-use super::depthwise_pass::mean_of_four;
+use super::binary_put::{Extra, Loads, Means, OfRow, Shift, To, both, halves};
 use super::lanes::Scale;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::Sink;
@@ -244,6 +243,7 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
         let (left, copied) = (window.pad_left, w.min(columns - window.pad_left));
         // The first column with a tap right of the input.
         let right = if columns > w + left { output.w - 1 } else { output.w };
+        let (mut known, mut terms) = (None, [[isa.splat16(0); 2]; 3]);
         let mut held = [usize::MAX; KERNEL];
         for row in rows {
             let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, h);
@@ -259,9 +259,12 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
                 *of_row = line.as_ptr();
             }
             let first = inside.start * window.kernel_w * steps;
-            let mut terms = taps.terms(isa, &window, padding, &inside, c);
-            for terms in terms.as_flattened_mut() {
-                *terms = isa.shl16(*terms, shift.exact);
+            if Some(&inside) != known.as_ref() {
+                terms = taps.terms(isa, &window, padding, &inside, c);
+                for terms in terms.as_flattened_mut() {
+                    *terms = isa.shl16(*terms, shift.exact);
+                }
+                known = Some(inside.clone());
             }
             let line = sink.usual_rows(row..row + 1, X::POOL).expect("a shortcut");
             let stream = line.stream.expect("a stream");
@@ -512,58 +515,5 @@ impl<X: Extra, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
         let g = if PAIR { 0 } else { g };
         // SAFETY: of this function.
         unsafe { self.to.put::<X, true, FAR, PRELU>(&self.extra, terms, column, g, sums) }
-    }
-}
-
-/// What the shortcut adds to a row.
-trait OfRow: Extra {
-    /// Its pixels per side that become one.
-    const POOL: usize;
-    /// From its `POOL` lines, `channels` each pixel; the first channel of each group.
-    fn new(lines: &[i16], output: Shape, firsts: [usize; 2]) -> Self;
-}
-
-impl OfRow for Loads {
-    const POOL: usize = 1;
-
-    #[inline(always)]
-    fn new(lines: &[i16], Shape { w, c, .. }: Shape, firsts: [usize; 2]) -> Loads {
-        Loads { from: lines[..w * c].as_ptr(), step: c, firsts }
-    }
-}
-
-/// Means of 2×2 pixels.
-#[derive(Clone, Copy)]
-struct Means {
-    lines: [*const i16; 2],
-    channels: usize,
-    /// The first channel of each group.
-    firsts: [usize; 2],
-}
-
-impl OfRow for Means {
-    const POOL: usize = 2;
-
-    #[inline(always)]
-    fn new(lines: &[i16], Shape { w, c, .. }: Shape, firsts: [usize; 2]) -> Means {
-        let (upper, lower) = lines.split_at(lines.len() / 2);
-        let lines = [upper[..2 * w * c].as_ptr(), lower[..2 * w * c].as_ptr()];
-        Means { lines, channels: c, firsts }
-    }
-}
-
-impl Extra for Means {
-    #[inline(always)]
-    unsafe fn of<const WHOLE: bool>(
-        &self,
-        isa: Avx512,
-        pixel: usize,
-        g: usize,
-        there: __mmask32,
-    ) -> __m512i {
-        let Means { lines, channels, firsts } = *self;
-        let first = 2 * pixel * channels + firsts[g];
-        // SAFETY: of this function.
-        unsafe { mean_of_four::<WHOLE>(isa, lines, first, channels, there) }
     }
 }
