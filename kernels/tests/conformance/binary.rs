@@ -232,6 +232,34 @@ fn binary_depthwise() {
     run_depthwise("binary depthwise", |random| depthwise_convs(random, 100_000));
 }
 
+/// As most layers are: 3×3 with at most a tap outside at each side.
+#[test]
+fn binary_depthwise_of_nine_taps() {
+    run_depthwise("binary depthwise, nine taps", |random| {
+        let mut convs = Vec::new();
+        for c in [16, 24, 32, 40, 64, 96, 128, 144, 200] {
+            for _ in 0..80 {
+                let (stride_h, stride_w) = (random.size(1, 2), random.size(1, 2));
+                let (pad_top, pad_left) = (random.size(0, 1), random.size(0, 1));
+                let output = Shape { h: random.size(1, 4), w: random.size(2, 19), c };
+                // Up to a tap outside at the end, too, or a pixel unread.
+                let side = |random: &mut Random, out: usize, stride: usize, pad: usize| {
+                    ((out - 1) * stride + 1 - pad + random.size(1, 3)).max(1)
+                };
+                let input = Shape {
+                    h: side(random, output.h, stride_h, pad_top),
+                    w: side(random, output.w, stride_w, pad_left),
+                    c,
+                };
+                let window =
+                    Window { kernel_h: 3, kernel_w: 3, stride_h, stride_w, pad_top, pad_left };
+                convs.push(Conv { input, output, window, groups: 1 });
+            }
+        }
+        convs
+    });
+}
+
 /// Plane counts change at windows of 2^n − 1 taps.
 #[test]
 fn binary_depthwise_with_many_taps() {
