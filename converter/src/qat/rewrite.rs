@@ -40,7 +40,7 @@ pub enum Depthwise {
     /// networks.
     Int8,
     /// 8 bits, of which the layer behind it reads the signs and nothing is kept:
-    /// the fastest.
+    /// the fastest in MobileNetV1, but with AVX-512, whose kernels are for the others.
     Int8Signs,
     /// 1 bit, with a shortcut and a PReLU of its own: the smallest.
     Binary,
