@@ -58,6 +58,10 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
     else {
         return None;
     };
+    // Of no rows, a 1×1 layer has been made one of no columns.
+    if job.rows.is_empty() || output.w == 0 {
+        return None;
+    }
     let steps = binary_steps(kernel_h, kernel_w, input.c);
     let columns = line_columns(&job.conv);
     let lines = (output.h - 1) * stride_h + kernel_h;
@@ -70,7 +74,6 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
             _ => false,
         };
     let suits = groups == 1
-        && !job.rows.is_empty()
         && kernel_h.max(kernel_w) <= KERNEL
         && pad_top.max(pad_left) <= 1
         && lines <= input.h + pad_top + 1
