@@ -21,7 +21,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::Avx512;
-use super::binary_put::{Loads, Means, OfRow, Shift, To};
+use super::binary_put::{Loads, Means, OfRow, Shift, To, by_row};
 use super::lanes::Scale;
 use crate::generic::binary_depthwise::{Bits, add_nine};
 use crate::generic::epilogue::Sink;
@@ -53,17 +53,11 @@ type Line = [[u64; COLUMNS]; 2];
 #[inline(always)]
 pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> {
     let Conv { window, input, output, .. } = job.conv;
-    let &Epilogue::Stream { shift, shortcut: Some(taken), prelu: Some(_), .. } = &job.epilogue
+    let &Epilogue::Stream { shift, shortcut: Some(ref taken), prelu: Some(_), .. } = &job.epilogue
     else {
         return None;
     };
     let reach = |out: usize, stride: usize| (out - 1) * stride + 3;
-    let same = taken.shape.c == output.c
-        && match taken.pool {
-            1 => taken.shape.w == output.w,
-            2 => 2 * job.rows.end <= taken.shape.h && 2 * output.w <= taken.shape.w,
-            _ => false,
-        };
     let suits = !job.rows.is_empty()
         && (window.kernel_h, window.kernel_w) == (3, 3)
         && window.stride_w <= 2
@@ -73,7 +67,7 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
         && output.w >= 2
         && output.w + 2 <= COLUMNS - TILE
         && (input.w + 1) / window.stride_w < COLUMNS
-        && same
+        && by_row(taken, output, &job.rows)
         && shift >= 0;
     suits.then(|| (Shift::new(isa, shift as u32, TAPS), Scale::new(isa, taken.shift)))
 }

@@ -3,13 +3,51 @@
 //! shortcut and perhaps a shifted PReLU.
 
 use core::arch::x86_64::*;
+use core::ops::Range;
 
 use super::Avx512;
 use super::depthwise_pass::mean_of_four;
 use super::lanes::{Left, Scale, load, store};
 use crate::generic::epilogue::Parameters;
 use crate::generic::lanes::{Lanes, WIDE};
-use crate::types::Shape;
+use crate::layout::{BINARY_LANES, binary_lanes};
+use crate::types::{Shape, Shortcut};
+
+/// Steps of a block that is not full, at most: it is copied to where each has 64
+/// bytes.
+pub(super) const SPREAD_STEPS: usize = 128;
+
+/// Copies the weights of the last block, which is not full, to `to`; those of 32
+/// channels or fewer twice.
+#[inline(always)]
+pub(super) fn spread(
+    weights: &[u8],
+    channels: usize,
+    steps: usize,
+    to: &mut [[u8; BINARY_LANES]; SPREAD_STEPS],
+) {
+    let last = channels / BINARY_LANES * BINARY_LANES;
+    let stride = binary_lanes(last, channels);
+    for (from, to) in weights[last * steps..].chunks_exact(stride).zip(to) {
+        to[..stride].copy_from_slice(from);
+        if stride <= WIDE {
+            to.copy_within(..WIDE, WIDE);
+        }
+    }
+}
+
+/// Whether [`OfRow`] does for these rows of the output: a shortcut of as many channels,
+/// pixel by pixel or from 2×2 that are all there.
+#[inline(always)]
+pub(super) fn by_row(taken: &Shortcut<'_>, output: Shape, rows: &Range<usize>) -> bool {
+    let Shape { h, w, c } = taken.shape;
+    c == output.c
+        && match taken.pool {
+            1 => w == output.w,
+            2 => 2 * rows.end <= h && 2 * output.w <= w,
+            _ => false,
+        }
+}
 
 /// The shift of the accumulators to the left: as far as none can saturate, and the rest.
 #[derive(Clone, Copy)]

@@ -19,22 +19,18 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::Avx512;
-use super::binary_put::{Extra, Loads, Shift, To, both, halves};
+use super::binary_put::{Extra, Loads, SPREAD_STEPS, Shift, To, both, halves, spread};
 use super::lanes::{Scale, load};
 use crate::generic::BinaryJob;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::{At, Sink};
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
 use crate::generic::mean::{Mean, mean_terms};
-use crate::layout::{BINARY_LANES, binary_lanes, pixel_bytes};
+use crate::layout::{BINARY_LANES, pixel_bytes};
 use crate::types::{Conv, Epilogue};
 
 /// Registers of byte counters in a tile.
 const TILE: usize = 4;
-
-/// Steps of a block that is not full, at most: it is copied to where each has 64
-/// bytes.
-const SPREAD_STEPS: usize = 128;
 
 /// If the job is one for [`run`]: its shift, and that of its shortcut.
 #[inline(always)]
@@ -91,23 +87,17 @@ impl Work for Whole<'_> {
         let channels = conv.output.c;
         let steps = conv.input.c.div_ceil(8);
         let mut sink = Sink::new(epilogue, conv.output, &rows, conv.input.c);
-        let mut spread = [[0; BINARY_LANES]; SPREAD_STEPS];
+        let mut spread_weights = [[0; BINARY_LANES]; SPREAD_STEPS];
         let last = channels / BINARY_LANES * BINARY_LANES;
         if last < channels {
-            let stride = binary_lanes(last, channels);
-            for (from, to) in weights[last * steps..].chunks_exact(stride).zip(&mut spread) {
-                to[..stride].copy_from_slice(from);
-                if stride <= WIDE {
-                    to.copy_within(..WIDE, WIDE);
-                }
-            }
+            spread(weights, channels, steps, &mut spread_weights);
         }
         let bytes = conv.input.w * pixel_bytes(conv.input.c);
         let input = &input[rows.start * bytes..rows.end * bytes];
         for channel in (0..channels).step_by(BINARY_LANES) {
             let weights = match channel < last {
                 true => &weights[channel * steps..][..BINARY_LANES * steps],
-                false => &spread.as_flattened()[..BINARY_LANES * steps],
+                false => &spread_weights.as_flattened()[..BINARY_LANES * steps],
             };
             let (rows, sink) = (rows.clone(), &mut sink);
             Block { isa, conv, input, weights, rows, sink, channel, shift, scale }.run();

@@ -6,9 +6,9 @@
 //! The lines of the input that a row of the output reads are copied to where they
 //! have their padding, and pixels lie end to end: a row has no edges, every tile is
 //! whole, and what a kernel row reads of a line is one run of steps. Most lines serve
-//! several rows, and stay. What a tap in the padding counted too much or too little is in the terms that
-//! sums are taken from, which are different for the first column, the last, and those
-//! between; rows of taps outside are skipped.
+//! several rows, and stay. What a tap in the padding counted too much or too little is
+//! in the terms that sums are taken from, which are different for the first column, the
+//! last, and those between; rows of taps outside are skipped.
 //!
 //! A tile's loop has no bounds to check: [`Run::run`] looks at everything once per row.
 
@@ -21,13 +21,15 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::Avx512;
-use super::binary_put::{Extra, Loads, Means, OfRow, Shift, To, both, halves};
+use super::binary_put::{
+    Extra, Loads, Means, OfRow, SPREAD_STEPS, Shift, To, both, by_row, halves, spread,
+};
 use super::lanes::Scale;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::Sink;
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
 use crate::generic::{BinaryJob, taps_inside};
-use crate::layout::{BINARY_LANES, binary_lanes, binary_steps, pixel_bytes};
+use crate::layout::{BINARY_LANES, binary_steps, pixel_bytes};
 use crate::types::{Conv, Epilogue, Padding, Shape, Shortcut, Window};
 
 /// Sides of the kernel, at most.
@@ -45,16 +47,12 @@ const LINES: usize = 12 * 1024;
 /// Bytes after a line that copying words may touch.
 const SPILL: usize = 8;
 
-/// Steps of a block that is not full, at most: it is copied to where each has 64
-/// bytes.
-const SPREAD_STEPS: usize = 128;
-
 /// If the job is one for [`run`]: its shift, and that of its shortcut.
 #[inline(always)]
 pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> {
     let Conv { window, input, output, groups } = job.conv;
     let Window { kernel_h, kernel_w, stride_h, pad_top, pad_left, .. } = window;
-    let &Epilogue::Stream { shift, shortcut: Some(taken), stream: Some(_), .. } = &job.epilogue
+    let &Epilogue::Stream { shift, shortcut: Some(ref taken), stream: Some(_), .. } = &job.epilogue
     else {
         return None;
     };
@@ -67,12 +65,6 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
     let lines = (output.h - 1) * stride_h + kernel_h;
     let last = output.c % BINARY_LANES;
     let pixels = if last == 0 { TILE } else { 2 * TILE };
-    let same = taken.shape.c == output.c
-        && match taken.pool {
-            1 => taken.shape.w == output.w,
-            2 => 2 * job.rows.end <= taken.shape.h && 2 * output.w <= taken.shape.w,
-            _ => false,
-        };
     let suits = groups == 1
         && kernel_h.max(kernel_w) <= KERNEL
         && pad_top.max(pad_left) <= 1
@@ -83,7 +75,7 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
         && steps > STEPS_PER_BYTE
         && output.c.is_multiple_of(WIDE)
         && (last == 0 || steps <= SPREAD_STEPS)
-        && same
+        && by_row(taken, output, &job.rows)
         && shift >= 0;
     if !suits {
         return None;
@@ -123,20 +115,16 @@ impl Work for Whole<'_> {
         let steps = binary_steps(conv.window.kernel_h, conv.window.kernel_w, conv.input.c);
         let bound = conv.window.kernel_h * conv.window.kernel_w * conv.input.c;
         let mut sink = Sink::new(epilogue, conv.output, &rows, bound);
-        let mut spread = [[0; BINARY_LANES]; SPREAD_STEPS];
+        let mut spread_weights = [[0; BINARY_LANES]; SPREAD_STEPS];
         let last = channels / BINARY_LANES * BINARY_LANES;
         if last < channels {
-            let stride = binary_lanes(last, channels);
-            for (from, to) in weights[last * steps..].chunks_exact(stride).zip(&mut spread) {
-                to[..WIDE].copy_from_slice(from);
-                to.copy_within(..WIDE, WIDE);
-            }
+            spread(weights, channels, steps, &mut spread_weights);
         }
         let mut lines = [0; LINES];
         for channel in (0..channels).step_by(BINARY_LANES) {
             let weights = match channel < last {
                 true => &weights[channel * steps..][..BINARY_LANES * steps],
-                false => &spread.as_flattened()[..BINARY_LANES * steps],
+                false => &spread_weights.as_flattened()[..BINARY_LANES * steps],
             };
             let (rows, sink, lines) = (rows.clone(), &mut sink, &mut lines);
             let image = Image { conv, padding, input };
@@ -240,6 +228,7 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
         let (steps, columns) = (c.div_ceil(8), line_columns(&conv));
         let taps = Taps::new(isa, &window, weights);
         let run = window.kernel_w * steps;
+        let all = columns * steps + SPILL;
         let tile = if PAIR { 2 * P } else { P };
         assert!(output.w >= tile, "a row has a tile");
         let pixel = pixel_bytes(c);
@@ -250,16 +239,18 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
         let mut held = [usize::MAX; KERNEL];
         for row in rows {
             let inside = taps_inside(row, window.stride_h, window.pad_top, window.kernel_h, h);
-            let mut of_row = [lines.as_ptr(); KERNEL];
-            for (ky, of_row) in inside.clone().zip(&mut of_row) {
-                let y = row * window.stride_h + ky - window.pad_top;
-                let all = columns * steps + SPILL;
-                let line = &mut lines[y % KERNEL * all..][..all];
+            let y = |ky: usize| row * window.stride_h + ky - window.pad_top;
+            for y in inside.clone().map(y) {
                 if held[y % KERNEL] != y {
+                    let line = &mut lines[y % KERNEL * all..][..all];
                     copy(&input[y * w * pixel..][..copied * pixel], c, &mut line[left * steps..]);
                     held[y % KERNEL] = y;
                 }
-                *of_row = line.as_ptr();
+            }
+            // After all copies: a pointer is good until the lines are written again.
+            let mut of_row = [lines.as_ptr(); KERNEL];
+            for (y, of_row) in inside.clone().map(y).zip(&mut of_row) {
+                *of_row = lines[y % KERNEL * all..][..all].as_ptr();
             }
             let first = inside.start * window.kernel_w * steps;
             if Some(&inside) != known.as_ref() {
