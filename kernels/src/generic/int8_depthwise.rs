@@ -70,6 +70,11 @@ pub(crate) trait OnePass: Taps<WIDE> {
 /// short.
 const BAND_BYTES: usize = 64 << 10;
 
+/// The same where vectors are wide: such processors have 1 MB of it, or nearly, and a
+/// row takes them less time.
+#[cfg(target_arch = "x86_64")]
+const WIDE_BAND_BYTES: usize = 256 << 10;
+
 /// Output pixels that go to the epilogue together, at most.
 const RUN: usize = 32;
 
@@ -90,16 +95,17 @@ impl<'a> Layer<'a> {
         cut::run(self.input, y * elements + channel, elements - channel)
     }
 
+    /// The input, from `channel` of the first pixel on.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn all(&self, channel: usize) -> &'a [i16] {
+        &self.input[channel..]
+    }
+
     /// Row `ky` of a window whose first is `top` rows below the padding's first,
     /// from `channel` on; any row if it is outside the input.
     #[inline(always)]
-    pub(crate) fn line(
-        &self,
-        inside: &Range<usize>,
-        top: usize,
-        ky: usize,
-        channel: usize,
-    ) -> &'a [i16] {
+    fn line(&self, inside: &Range<usize>, top: usize, ky: usize, channel: usize) -> &'a [i16] {
         let outside = !inside.contains(&ky);
         self.row(if outside { 0 } else { top + ky - self.conv.window.pad_top }, channel)
     }
@@ -154,7 +160,7 @@ impl<'a> Layer<'a> {
 #[inline(always)]
 pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
     let channels = 0..job.conv.output.c;
-    bands(job, |mut part| part.run(isa, channels.clone()));
+    bands(job, BAND_BYTES, |mut part| part.run(isa, channels.clone()));
 }
 
 /// The same, in one pass if that can be, and otherwise 32 channels at a time as far
@@ -164,7 +170,7 @@ pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
 pub(crate) fn run_wide<W: OnePass, S: Taps>(wide: W, isa: S, job: Int8DepthwiseJob<'_>) {
     let channels = job.conv.output.c;
     let most = if keeps(&job.epilogue, channels) { channels / WIDE * WIDE } else { 0 };
-    bands(job, |mut part| {
+    bands(job, WIDE_BAND_BYTES, |mut part| {
         if !wide.pass(part.layer, part.sink, part.rows.clone()) {
             part.run(wide, 0..most);
             part.run(isa, most..channels);
@@ -182,14 +188,14 @@ fn keeps(epilogue: &crate::types::Epilogue<'_>, channels: usize) -> bool {
     }
 }
 
-/// Calls `each` with some rows at a time.
+/// Calls `each` with some rows at a time, of about so many `bytes` of input.
 #[inline(always)]
-fn bands(job: Int8DepthwiseJob<'_>, mut each: impl FnMut(Part<'_, '_>)) {
+fn bands(job: Int8DepthwiseJob<'_>, bytes: usize, mut each: impl FnMut(Part<'_, '_>)) {
     let Int8DepthwiseJob { conv, input, narrow, weights, rows, epilogue } = job;
     let layer = Layer { conv, input, weights, narrow };
     let sink = &mut Sink::new(epilogue, conv.output, &rows, 0);
     let row_bytes = conv.window.stride_h * conv.input.w * conv.input.c * size_of::<i16>();
-    let most = (BAND_BYTES / cut::divisor(row_bytes)).max(1);
+    let most = (bytes / cut::divisor(row_bytes)).max(1);
     let mut row = rows.start;
     while row < rows.end {
         let band = row..rows.end.min(row + most);

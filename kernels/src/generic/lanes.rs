@@ -41,6 +41,11 @@ pub(crate) trait Lanes<const N: usize = LANES>: Outline {
     fn load16(self, from: &[i16; N]) -> Self::I16;
     /// To memory of any alignment.
     fn store16(self, value: Self::I16, to: &mut [i16; N]);
+    /// Fewer than N, and zeros.
+    #[inline(always)]
+    fn load16_some(self, from: &[i16]) -> Self::I16 {
+        self.load16(&completed(from))
+    }
     /// As native `i16`, to bytes of any alignment.
     fn store16_bytes(self, value: Self::I16, to: &mut [[u8; 2]; N]);
     /// Bytes, zero-extended.
@@ -173,7 +178,7 @@ fn completed<T: Copy + Default, const N: usize>(from: &[T]) -> [T; N] {
 pub(crate) fn load16_padded<L: Lanes<N>, const N: usize>(lanes: L, from: &[i16]) -> L::I16 {
     match from.first_chunk() {
         Some(whole) => lanes.load16(whole),
-        None => lanes.load16(&completed(from)),
+        None => lanes.load16_some(from),
     }
 }
 

@@ -1,24 +1,32 @@
 //! 3×3 8-bit depthwise convolution in one pass: from the loads of a row to its
-//! stores, nothing is put aside. 32 registers hold the weights, the window and the
-//! epilogue's parameters of 32 channels at once. It is for the epilogue that almost
-//! all of these layers have: bits, perhaps a stream, a shifted PReLU, and a shortcut
-//! that is the input, or its 2×2 means where the stride is 2.
+//! stores, nothing is put aside. It is for the epilogue that almost all of these layers
+//! have: bits, perhaps a stream, a shifted PReLU, and a shortcut that is the input, or its
+//! 2×2 means where the stride is 2.
+//!
+//! Where the stride is 1, two rows of the output share the four lines that they read: what
+//! a product of four bytes takes, so that none of it is idle, and each pixel of the input
+//! is made a byte twice, not three times.
 //!
 //! A row's loop has no bounds to check, which would take more registers than there
-//! are: they are checked once per row ([`Row::new`]).
+//! are: they are checked once ([`Rows::new`]). It is a function of its own ([`Run`]), and
+//! works on copies: what others might write to is loaded again at each use, and from a
+//! stack that no one aligned to 64 bytes.
+
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
 
 use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::Avx512;
 use super::int8_depthwise::{Fours, Nine};
-use super::lanes::{Scale, load, store};
+use super::lanes::{Right, Scale, load, store};
 use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::int8_depthwise::{Layer, Taps};
-use crate::generic::lanes::{Lanes, WIDE, Work};
-use crate::generic::shortcut::quarter;
-use crate::generic::taps_inside;
+use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
 use crate::generic::usual::UsualRows;
+use crate::types::{Conv, Shape};
 
 /// Some rows of some channels, whose epilogue is the usual one ([`Sink::usual`]);
 /// WHOLE if they are groups of 32, FAR if its shift goes far to the left ([`Scale::far`]).
@@ -40,201 +48,399 @@ impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
     #[inline(always)]
     fn run(self) {
         let Pass { isa, layer, sink, rows, channels, shift, scale } = self;
-        let (window, input) = (layer.conv.window, layer.conv.input);
-        let narrow = Scale::right(isa, layer.narrow);
-        // Sums start so that they are rounded by the shift.
-        let half = isa.splat32((1 << shift) >> 1);
         for channel in channels.step_by(WIDE) {
-            let parameters = sink.row(rows.start).parameters(isa, channel);
             let mut weight = [isa.splat16(0); 9];
             for (tap, weight) in weight.iter_mut().enumerate() {
                 *weight = layer.weight(isa, tap, channel);
             }
-            let whole = isa.weights(weight);
-            for row in rows.clone() {
-                let inside = taps_inside(row, window.stride_h, window.pad_top, 3, input.h);
-                let mut weights = isa.inside(&whole, &inside);
-                weights.start = isa.add32(weights.start, [half; 2]);
-                let top = row * window.stride_h;
-                let lines = [
-                    layer.line(&inside, top, 0, channel),
-                    layer.line(&inside, top, 1, channel),
-                    layer.line(&inside, top, 2, channel),
-                ];
-                let to = sink.usual_rows(row..row + 1, STRIDE).expect("the usual");
-                let group = Group { isa, weights, parameters, shift, narrow, scale, channel };
-                let row = Row::<STRIDE>::new(lines, input.w, to, channel, input.c);
-                row.run::<WHOLE, FAR>(&group, window.pad_left);
+            let group = Group {
+                isa,
+                weights: isa.weights(weight),
+                parameters: sink.row(rows.start).parameters(isa, channel),
+                // Sums start so that they are rounded by the shift.
+                half: isa.splat32((1 << shift) >> 1),
+                // SAFETY: `isa` proves AVX-512 F.
+                shift: unsafe { _mm_cvtsi32_si128(shift as i32) },
+                narrow: Right::new(isa, layer.narrow),
+                scale,
+            };
+            let all = layer.all(channel);
+            let to = sink.usual_rows(rows.clone(), STRIDE).expect("the usual");
+            let rows = Rows::<STRIDE>::new(layer.conv, all, to, rows.clone(), channel);
+            let group = &group;
+            if STRIDE == 1 && rows.range.1 - rows.range.0 > 1 {
+                isa.outline(Run::<STRIDE, 2, WHOLE, FAR> { group, rows });
+            } else {
+                isa.outline(Run::<STRIDE, 1, WHOLE, FAR> { group, rows });
             }
         }
     }
 }
 
-/// What up to 32 channels have in common in all pixels of a row.
+/// What up to 32 channels have in common.
+#[derive(Clone, Copy)]
 struct Group {
     isa: Avx512,
-    /// Sums start so that they are rounded by the shift.
     weights: Nine,
     parameters: Parameters<Avx512, WIDE>,
-    /// Right shift of the accumulators.
-    shift: u32,
+    /// What the shift of the accumulators would round off, and that shift, to the right.
+    half: __m512i,
+    shift: __m128i,
     /// Of the input.
-    narrow: Scale,
+    narrow: Right,
     /// Of the shortcut.
     scale: Scale,
-    channel: usize,
 }
 
-/// One row of up to 32 channels, all pointers at the first of them.
-struct Row<const STRIDE: usize> {
-    lines: [*const i16; 3],
-    /// Columns of the input.
+/// Some rows of the output of up to 32 channels; all pointers at the first of them.
+#[derive(Clone, Copy)]
+struct Rows<const STRIDE: usize> {
+    range: (usize, usize),
+    /// Pixels of each.
+    pixels: usize,
+    /// The whole input.
+    input: *const i16,
+    /// Lines and columns of it.
+    lines: usize,
     columns: usize,
-    shortcut: [*const i16; 2],
+    /// Padding.
+    top: usize,
+    left: usize,
+    /// The first of `STRIDE` lines, and elements from one to the next.
+    shortcut: *const i16,
+    step: usize,
     stream: Option<*mut i16>,
     bits: *mut u8,
-    /// Pixels of the output.
-    pixels: usize,
+    /// Bytes per pixel of bits.
+    bytes: usize,
+    /// Whether they are the first of a word of 64 channels, and write all of it.
+    word: bool,
     /// Elements per pixel, of the input as of the output.
     channels: usize,
     /// Those of 32 channels that exist.
     there: __mmask32,
-    /// Bytes per pixel of bits.
-    bytes: usize,
 }
 
-impl<const STRIDE: usize> Row<STRIDE> {
-    /// `lines` start at the channel, the rest at the row.
+impl<const STRIDE: usize> Rows<STRIDE> {
+    /// `input` starts at the channel, `to` at the first of the rows.
     ///
-    /// Panics if anything is shorter than what [`Row::run`] will touch.
+    /// Panics if anything is shorter than what [`Run`] will touch.
     #[inline(always)]
     fn new(
-        lines: [&[i16]; 3],
-        columns: usize,
+        conv: Conv,
+        input: &[i16],
         to: UsualRows<'_>,
+        rows: Range<usize>,
         channel: usize,
-        channels: usize,
     ) -> Self {
         let UsualRows { pixels, stream, bits, pixel, shortcut, .. } = to;
         let bits = bits.unwrap_or_default();
-        let (upper, lower) = shortcut.split_at(shortcut.len() / STRIDE);
-        let shortcut = [upper, if STRIDE == 1 { upper } else { lower }];
+        let Shape { h, w, c: channels } = conv.input;
+        let own = (channels - channel).min(WIDE);
+        let (width, part) = (conv.output.w, channel / 8);
+        let step = shortcut.len() / (STRIDE * rows.len());
+        // From the first element of the first pixel to the last's `own`th.
         let reach = |pixels: usize, of: usize, own: usize| (pixels - 1) * of + own;
-        let part = channel / 8;
-        let count = (channels - channel).min(WIDE);
-        let from = shortcut.map(|line| &line[channel..][..reach(STRIDE * pixels, channels, count)]);
-        Row {
-            lines: lines.map(|line| line[..reach(columns, channels, count)].as_ptr()),
-            columns,
-            shortcut: from.map(<[i16]>::as_ptr),
-            stream: stream.map(|all| all[channel..][..reach(pixels, channels, count)].as_mut_ptr()),
+        let shortcuts = (STRIDE * rows.len() - 1) * step + reach(STRIDE * width, channels, own);
+        Rows {
+            range: (rows.start, rows.end),
+            pixels: width,
+            input: input[..reach(h * w, channels, own)].as_ptr(),
+            lines: h,
+            columns: w,
+            top: conv.window.pad_top,
+            left: conv.window.pad_left,
+            shortcut: shortcut[channel..][..shortcuts].as_ptr(),
+            step,
+            stream: stream.map(|all| all[channel..][..reach(pixels, channels, own)].as_mut_ptr()),
             bits: bits[part..][..reach(pixels, pixel, pixel - part)].as_mut_ptr(),
-            pixels,
-            channels,
-            there: u32::MAX >> (WIDE - count),
             bytes: pixel,
+            word: channel.is_multiple_of(64),
+            channels,
+            there: u32::MAX >> (WIDE - own),
+        }
+    }
+}
+
+/// `ROWS` rows of the output at a time, 1 or 2, for which 3 lines of the input are read or
+/// 4; what 32 bits hold. Apart from how it came about, which would take registers.
+struct Run<'g, const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const FAR: bool> {
+    group: &'g Group,
+    rows: Rows<STRIDE>,
+}
+
+impl<const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const FAR: bool> Work
+    for Run<'_, STRIDE, ROWS, WHOLE, FAR>
+{
+    #[inline(always)]
+    fn run(self) {
+        // A copy, which no store can change: it stays in registers.
+        let Group { isa, parameters, half, shift, narrow, scale, .. } = *self.group;
+        let Rows { range, pixels, lines, columns, channels, top, step, bytes, .. } = self.rows;
+        let read = STRIDE * (ROWS - 1) + 3;
+        let mut weights = [self.group.weights; ROWS];
+        let mut placed = None;
+        for first in (range.0..range.1).step_by(ROWS) {
+            // The last rows may overlap those before them: the same values are written
+            // twice.
+            let first = first.min(range.1 - ROWS);
+            // The first line that is wanted, and the first that is read.
+            let wanted = (STRIDE * first) as isize - top as isize;
+            let line = wanted.clamp(0, lines.saturating_sub(read) as isize);
+            if placed != Some(wanted - line) {
+                for (row, weights) in weights.iter_mut().enumerate() {
+                    let down = wanted - line + (STRIDE * row) as isize;
+                    *weights = isa.moved(&self.group.weights, down, lines - line as usize);
+                    weights.start = isa.add32(weights.start, [half; 2]);
+                }
+                placed = Some(wanted - line);
+            }
+            let (line, done) = (line as usize, first - range.0);
+            let elements = columns * channels;
+            // Lines that are not there have weights of 0.
+            let other = |at: usize| at.min(lines - 1 - line) * elements;
+            // SAFETY: `Rows::new` looked at so many columns of each line, and at so many
+            // pixels of everything.
+            unsafe {
+                Line::<STRIDE, ROWS> {
+                    isa,
+                    weights,
+                    parameters,
+                    shift,
+                    narrow,
+                    scale,
+                    input: self.rows.input.add(line * elements),
+                    others: [other(1), other(2), other(3)],
+                    shortcut: self.rows.shortcut.add(STRIDE * done * step),
+                    stream: self.rows.stream.map(|stream| stream.add(done * pixels * channels)),
+                    bits: self.rows.bits.add(done * pixels * bytes),
+                    rows: self.rows,
+                }
+                .run::<WHOLE, FAR>();
+            }
+        }
+    }
+}
+
+/// `ROWS` rows of the output of up to 32 channels; all pointers at the first of them.
+#[derive(Clone, Copy)]
+struct Line<const STRIDE: usize, const ROWS: usize> {
+    isa: Avx512,
+    /// Sums start so that they are rounded by the shift.
+    weights: [Nine; ROWS],
+    parameters: Parameters<Avx512, WIDE>,
+    shift: __m128i,
+    narrow: Right,
+    scale: Scale,
+    /// The first line of the input, and elements from it to the others.
+    input: *const i16,
+    others: [usize; 3],
+    shortcut: *const i16,
+    stream: Option<*mut i16>,
+    bits: *mut u8,
+    rows: Rows<STRIDE>,
+}
+
+impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
+    /// A pixel's values wait for the next before they are finished: what is computed at
+    /// any time does not depend on each other, and so on fewer instructions that a
+    /// processor has to look ahead.
+    ///
+    /// # Safety
+    /// All pointers reach as far as the rows say.
+    #[inline(always)]
+    unsafe fn run<const WHOLE: bool, const FAR: bool>(mut self) {
+        let Rows { pixels, columns, channels, left, .. } = self.rows;
+        let first = 3 - left.min(2);
+        let none = self.isa.bytes([self.isa.splat16(0); 4]);
+        // SAFETY: of this function.
+        unsafe {
+            let (mut a, mut b, mut c) = match first {
+                3 => (
+                    self.at::<WHOLE>(0, none),
+                    self.at::<WHOLE>(1, none),
+                    self.at::<WHOLE>(2, none),
+                ),
+                2 => (none, self.at::<WHOLE>(0, none), self.at::<WHOLE>(1, none)),
+                _ => (none, none, self.at::<WHOLE>(0, none)),
+            };
+            let mut y = self.values::<WHOLE, FAR>([a, b, c]);
+            (a, b, c) = self.next::<WHOLE>(first, [b, c], none);
+            let mut p = 0;
+            // As many at a time as it takes until a column is where it was, while the
+            // columns of the pixel after the next are all there.
+            let inside = (columns.saturating_sub(first) / STRIDE).min(pixels);
+            let step = STRIDE * channels;
+            let mut from = self.input.wrapping_add((first + STRIDE) * channels);
+            while STRIDE == 1 && p + 3 < inside {
+                y = self.turn::<WHOLE, FAR>(y, [a, b, c]);
+                a = self.column::<WHOLE>(from);
+                y = self.turn::<WHOLE, FAR>(y, [b, c, a]);
+                from = from.add(step);
+                b = self.column::<WHOLE>(from);
+                y = self.turn::<WHOLE, FAR>(y, [c, a, b]);
+                from = from.add(step);
+                c = self.column::<WHOLE>(from);
+                from = from.wrapping_add(step);
+                p += 3;
+            }
+            while STRIDE == 2 && p + 2 < inside {
+                y = self.turn::<WHOLE, FAR>(y, [a, b, c]);
+                b = self.column::<WHOLE>(from);
+                a = self.column::<WHOLE>(from.add(channels));
+                y = self.turn::<WHOLE, FAR>(y, [c, b, a]);
+                from = from.add(step);
+                b = self.column::<WHOLE>(from);
+                c = self.column::<WHOLE>(from.add(channels));
+                from = from.wrapping_add(step);
+                p += 2;
+            }
+            while p + 1 < pixels {
+                y = self.turn::<WHOLE, FAR>(y, [a, b, c]);
+                p += 1;
+                (a, b, c) = self.next::<WHOLE>(first + p * STRIDE, [b, c], none);
+            }
+            self.put::<WHOLE>(y);
         }
     }
 
+    /// The columns of the next pixel, whose first new one is `column`.
+    ///
+    /// # Safety
+    /// That of [`Line::at`].
     #[inline(always)]
-    fn run<const WHOLE: bool, const FAR: bool>(self, group: &Group, pad_left: usize) {
-        let Group { isa, weights, parameters, shift, narrow, scale, channel } = *group;
-        let Row { lines, columns, shortcut, stream, bits, pixels, channels, there, bytes } = self;
-        let zero = isa.splat16(0);
-        let none = isa.bytes([zero; 3]);
-        let strip = Strip { isa, lines, columns, channels, there, narrow, none };
-        let first = 3 - pad_left.min(2);
-        // SAFETY: `Row::new` looked at the lines of so many columns; so below.
-        let (mut a, mut b, mut c) = unsafe {
-            match first {
-                3 => (strip.column::<WHOLE>(0), strip.column::<WHOLE>(1), strip.column::<WHOLE>(2)),
-                2 => (none, strip.column::<WHOLE>(0), strip.column::<WHOLE>(1)),
-                _ => (none, none, strip.column::<WHOLE>(0)),
+    unsafe fn next<const WHOLE: bool>(
+        &self,
+        column: usize,
+        [b, c]: [Fours; 2],
+        none: Fours,
+    ) -> (Fours, Fours, Fours) {
+        // SAFETY: of this function.
+        unsafe {
+            let new = self.at::<WHOLE>(column, none);
+            match STRIDE {
+                1 => (b, c, new),
+                _ => (c, new, self.at::<WHOLE>(column + 1, none)),
             }
-        };
-        // The first of a word of 64 channels writes all of it.
-        let whole = channel.is_multiple_of(64);
-        for p in 0..pixels {
-            let [mut low, mut high] = isa.nine([a, b, c], &weights);
-            // SAFETY: `isa` proves AVX-512 F and BW; `Row::new` looked at so many pixels
-            // of everything.
+        }
+    }
+
+    /// A column of the input; `none` past the last.
+    ///
+    /// # Safety
+    /// All columns have those elements that are there in each line.
+    #[inline(always)]
+    unsafe fn at<const WHOLE: bool>(&self, column: usize, none: Fours) -> Fours {
+        if column >= self.rows.columns {
+            return none;
+        }
+        // SAFETY: of this function.
+        unsafe { self.column::<WHOLE>(self.input.add(column * self.rows.channels)) }
+    }
+
+    /// A column of the input, from its first line on.
+    ///
+    /// # Safety
+    /// All lines have those elements that are there.
+    #[inline(always)]
+    unsafe fn column<const WHOLE: bool>(&self, from: *const i16) -> Fours {
+        let Line { isa, narrow, others, rows: Rows { there, .. }, .. } = *self;
+        // SAFETY: of this function.
+        unsafe {
+            let a = narrow.apply(isa, load::<WHOLE>(isa, from, there));
+            let b = narrow.apply(isa, load::<WHOLE>(isa, from.add(others[0]), there));
+            let c = narrow.apply(isa, load::<WHOLE>(isa, from.add(others[1]), there));
+            let d = match ROWS {
+                // Its weights are 0.
+                1 => b,
+                _ => narrow.apply(isa, load::<WHOLE>(isa, from.add(others[2]), there)),
+            };
+            isa.bytes([a, b, c, d])
+        }
+    }
+
+    /// Finishes the pixels whose values are `y`; the values of the next.
+    ///
+    /// # Safety
+    /// Both are there.
+    #[inline(always)]
+    unsafe fn turn<const WHOLE: bool, const FAR: bool>(
+        &mut self,
+        y: [__m512i; ROWS],
+        window: [Fours; 3],
+    ) -> [__m512i; ROWS] {
+        let Rows { channels, bytes, .. } = self.rows;
+        // SAFETY: of this function.
+        unsafe {
+            self.put::<WHOLE>(y);
+            self.stream = self.stream.map(|stream| stream.add(channels));
+            self.bits = self.bits.add(bytes);
+            self.shortcut = self.shortcut.add(STRIDE * channels);
+            self.values::<WHOLE, FAR>(window)
+        }
+    }
+
+    /// Values before the PReLU.
+    ///
+    /// # Safety
+    /// The shortcut is there.
+    #[inline(always)]
+    unsafe fn values<const WHOLE: bool, const FAR: bool>(
+        &self,
+        window: [Fours; 3],
+    ) -> [__m512i; ROWS] {
+        let Line { isa, ref weights, ref parameters, shift, scale, shortcut, .. } = *self;
+        let Rows { step, channels, there, .. } = self.rows;
+        let mut values = [isa.splat16(0); ROWS];
+        for row in 0..ROWS {
+            let [low, high] = isa.nine(window, &weights[row]);
+            // SAFETY: of this function; `isa` proves AVX-512 F.
             unsafe {
-                let mut extra = match STRIDE {
-                    1 => load::<WHOLE>(isa, shortcut[0].add(p * channels), there),
-                    _ => mean_of_four::<WHOLE>(isa, shortcut, 2 * p * channels, channels, there),
+                let from = shortcut.add(STRIDE * row * step);
+                let extra = match STRIDE {
+                    1 => load::<WHOLE>(isa, from, there),
+                    _ => mean_of_four::<WHOLE>(isa, [from, from.add(step)], 0, channels, there),
                 };
-                extra = scale.apply::<FAR>(isa, extra);
-                let count = _mm_cvtsi32_si128(shift as i32);
-                (low, high) = (_mm512_sra_epi32(low, count), _mm512_sra_epi32(high, count));
-                let scaled = parameters.scale(isa, _mm512_packs_epi32(low, high));
-                let y = parameters.prelu(isa, isa.adds16(scaled, extra));
+                let sums = [_mm512_sra_epi32(low, shift), _mm512_sra_epi32(high, shift)];
+                let scaled = parameters.scale(isa, isa.saturate32(sums));
+                values[row] = isa.adds16(scaled, scale.apply::<FAR>(isa, extra));
+            }
+        }
+        values
+    }
+
+    /// The PReLU and the stores.
+    ///
+    /// # Safety
+    /// The pixels are there.
+    #[inline(always)]
+    unsafe fn put<const WHOLE: bool>(&self, y: [__m512i; ROWS]) {
+        let Line { isa, ref parameters, stream, bits, .. } = *self;
+        let Rows { pixels, word, channels, bytes, there, .. } = self.rows;
+        for row in 0..ROWS {
+            let y = parameters.prelu(isa, y[row]);
+            // SAFETY: of this function.
+            unsafe {
                 if let Some(stream) = stream {
-                    store::<WHOLE>(isa, y, stream.add(p * channels), there);
+                    store::<WHOLE>(isa, y, stream.add(row * pixels * channels), there);
                 }
                 let below = isa.less16(y, parameters.sign) & if WHOLE { u32::MAX } else { there };
-                let to = bits.add(p * bytes);
-                if whole {
+                let to = bits.add(row * pixels * bytes);
+                if word {
                     to.cast::<u64>().write_unaligned(u64::from(below).to_le());
                 } else {
                     to.cast::<u32>().write_unaligned(below.to_le());
                 }
             }
-            let next = first + p * STRIDE;
-            // SAFETY: see above.
-            (a, b, c) = unsafe {
-                match STRIDE {
-                    1 => (b, c, strip.column::<WHOLE>(next)),
-                    _ => (c, strip.column::<WHOLE>(next), strip.column::<WHOLE>(next + 1)),
-                }
-            };
         }
-    }
-}
-
-/// Three rows of the input.
-#[derive(Clone, Copy)]
-struct Strip {
-    isa: Avx512,
-    lines: [*const i16; 3],
-    columns: usize,
-    channels: usize,
-    there: __mmask32,
-    narrow: Scale,
-    /// A column of zeros.
-    none: Fours,
-}
-
-impl Strip {
-    /// A column; zeros past the last.
-    ///
-    /// # Safety
-    /// All columns have those elements that are there in each line.
-    #[inline(always)]
-    unsafe fn column<const WHOLE: bool>(&self, column: usize) -> Fours {
-        let Strip { isa, lines: [upper, middle, lower], columns, channels, there, narrow, none } =
-            *self;
-        if column >= columns {
-            return none;
-        }
-        let first = column * channels;
-        // SAFETY: of this function; `isa` proves AVX-512 F.
-        let pixels = unsafe {
-            [
-                load::<WHOLE>(isa, upper.add(first), there),
-                load::<WHOLE>(isa, middle.add(first), there),
-                load::<WHOLE>(isa, lower.add(first), there),
-            ]
-        };
-        let [upper, middle, lower] = pixels;
-        isa.bytes([
-            narrow.apply::<false>(isa, upper),
-            narrow.apply::<false>(isa, middle),
-            narrow.apply::<false>(isa, lower),
-        ])
     }
 }
 
 /// The means of two pixels `first` elements further on in each of two lines.
+///
+/// `(a + b + c + d + 2) >> 2` of unsigned numbers is the mean, rounded up, of the means s
+/// and t of two each, rounded up; less 1 if what was rounded adds up to one: if s + t is
+/// odd, and a + b or c + d. Signed numbers become unsigned ones by their sign bits.
 ///
 /// # Safety
 /// In each there are `channels` more, and from there on those that are `there`.
@@ -246,14 +452,18 @@ pub(super) unsafe fn mean_of_four<const WHOLE: bool>(
     channels: usize,
     there: __mmask32,
 ) -> __m512i {
-    // SAFETY: of this function; `isa` proves AVX-512 F.
-    let pixels = unsafe {
-        [
-            load::<WHOLE>(isa, upper.add(first), there),
-            load::<WHOLE>(isa, upper.add(first + channels), there),
-            load::<WHOLE>(isa, lower.add(first), there),
-            load::<WHOLE>(isa, lower.add(first + channels), there),
-        ]
-    };
-    quarter(isa, pixels)
+    let (sign, one) = (isa.splat16(i16::MIN), isa.splat16(1));
+    // SAFETY: of this function; `isa` proves AVX-512 F and BW.
+    unsafe {
+        let a = _mm512_xor_si512(load::<WHOLE>(isa, upper.add(first), there), sign);
+        let b = _mm512_xor_si512(load::<WHOLE>(isa, upper.add(first + channels), there), sign);
+        let c = _mm512_xor_si512(load::<WHOLE>(isa, lower.add(first), there), sign);
+        let d = _mm512_xor_si512(load::<WHOLE>(isa, lower.add(first + channels), there), sign);
+        let (s, t) = (_mm512_avg_epu16(a, b), _mm512_avg_epu16(c, d));
+        // Truth tables: x | (y ^ z), x & (y ^ z), (x & y) | z.
+        let odd = _mm512_ternarylogic_epi64::<0xF6>(_mm512_xor_si512(a, b), c, d);
+        let lost = _mm512_ternarylogic_epi64::<0x60>(odd, s, t);
+        let less = _mm512_ternarylogic_epi64::<0xEA>(lost, one, sign);
+        _mm512_sub_epi16(_mm512_avg_epu16(s, t), less)
+    }
 }

@@ -41,15 +41,16 @@ impl Taps<WIDE> for Avx512 {
         for pixel in &mut column {
             *pixel = self.shift16(*pixel, narrow);
         }
-        self.bytes(column)
+        let [a, b, c] = column;
+        self.bytes([a, b, c, b])
     }
     #[inline(always)]
     fn weights(self, w: [__m512i; 9]) -> Nine {
         let zero = self.splat16(0);
         let columns = [
-            self.fours([w[0], w[3], w[6]], zero),
-            self.fours([w[1], w[4], w[7]], zero),
-            self.fours([w[2], w[5], w[8]], zero),
+            self.fours([w[0], w[3], w[6], zero], zero),
+            self.fours([w[1], w[4], w[7], zero], zero),
+            self.fours([w[2], w[5], w[8], zero], zero),
         ];
         let mut sum = self.zero32();
         for weight in w {
@@ -104,11 +105,12 @@ impl OnePass for Avx512 {
         let window = layer.conv.window;
         let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return false };
         let scale = Scale::new(self, left);
-        match (window.kernel_h, window.kernel_w, window.stride_w, scale.far()) {
-            (3, 3, 1, false) => self.both::<1, false>(layer, sink, rows, shift, scale),
-            (3, 3, 1, true) => self.both::<1, true>(layer, sink, rows, shift, scale),
-            (3, 3, 2, false) => self.both::<2, false>(layer, sink, rows, shift, scale),
-            (3, 3, 2, true) => self.both::<2, true>(layer, sink, rows, shift, scale),
+        let strides = (window.stride_h, window.stride_w);
+        match (window.kernel_h, window.kernel_w, strides, scale.far()) {
+            (3, 3, (1, 1), false) => self.both::<1, false>(layer, sink, rows, shift, scale),
+            (3, 3, (1, 1), true) => self.both::<1, true>(layer, sink, rows, shift, scale),
+            (3, 3, (2, 2), false) => self.both::<2, false>(layer, sink, rows, shift, scale),
+            (3, 3, (2, 2), true) => self.both::<2, true>(layer, sink, rows, shift, scale),
             _ => return false,
         }
         true
@@ -155,28 +157,32 @@ impl Avx512 {
         }
     }
 
-    /// Three shifted pixels, as [`Taps::column`].
+    /// Four shifted pixels, one below the other.
     #[inline(always)]
-    pub(super) fn bytes(self, pixels: [__m512i; 3]) -> Fours {
+    pub(super) fn bytes(self, pixels: [__m512i; 4]) -> Fours {
         // SAFETY: `self` proves AVX-512 F and BW.
         self.fours(pixels, unsafe { _mm512_set1_epi8(-128) })
     }
 
-    /// The weights of these rows of the window; those of the others are 0.
+    /// The weights for four lines of the input, if the window's first is `down` below
+    /// theirs; 0 for those that are not among the `lines` of it.
     #[inline(always)]
-    pub(super) fn inside(self, whole: &Nine, rows: &Range<usize>) -> Nine {
-        if rows.len() == 3 {
+    pub(super) fn moved(self, whole: &Nine, down: isize, lines: usize) -> Nine {
+        if down == 0 && lines >= 3 {
             return *whole;
         }
-        let bytes = (0xFF_FFFF >> (8 * (3 - rows.len()))) << (8 * rows.start);
         let Nine { mut columns, .. } = *whole;
         let mut start = self.zero32();
         // SAFETY: `self` proves AVX-512 F and VNNI.
         unsafe {
-            let (rows, most) = (self.splat32(bytes), _mm512_set1_epi8(-128));
+            let there = self.splat32((u32::MAX >> (8 * (4 - lines.min(4)))) as i32);
+            let later = _mm_cvtsi32_si128(8 * down.max(0) as i32);
+            let sooner = _mm_cvtsi32_si128(8 * down.min(0).unsigned_abs() as i32);
+            let most = _mm512_set1_epi8(-128);
             for column in &mut columns {
                 for (weights, start) in column.iter_mut().zip(&mut start) {
-                    *weights = _mm512_and_si512(*weights, rows);
+                    let placed = _mm512_srl_epi32(_mm512_sll_epi32(*weights, later), sooner);
+                    *weights = _mm512_and_si512(placed, there);
                     *start = _mm512_dpbusd_epi32(*start, most, *weights);
                 }
             }
@@ -186,17 +192,17 @@ impl Avx512 {
         }
     }
 
-    /// Three values per channel, saturated to signed bytes, and a fourth that is
-    /// 0; then exclusive or with `flips`.
+    /// Four values per channel, saturated to signed bytes; then exclusive or with
+    /// `flips`.
     #[inline(always)]
-    fn fours(self, [a, b, c]: [__m512i; 3], flips: __m512i) -> Fours {
+    fn fours(self, [a, b, c, d]: [__m512i; 4], flips: __m512i) -> Fours {
         // SAFETY: `self` proves AVX-512 F and BW.
         unsafe {
             // Within 128 bits: 8 channels of one value, then 8 of another.
             let ac = _mm512_xor_si512(_mm512_packs_epi16(a, c), flips);
-            let b = _mm512_xor_si512(_mm512_packs_epi16(b, _mm512_setzero_si512()), flips);
-            let (ab, c) = (_mm512_unpacklo_epi8(ac, b), _mm512_unpackhi_epi8(ac, b));
-            [_mm512_unpacklo_epi16(ab, c), _mm512_unpackhi_epi16(ab, c)]
+            let bd = _mm512_xor_si512(_mm512_packs_epi16(b, d), flips);
+            let (ab, cd) = (_mm512_unpacklo_epi8(ac, bd), _mm512_unpackhi_epi8(ac, bd));
+            [_mm512_unpacklo_epi16(ab, cd), _mm512_unpackhi_epi16(ab, cd)]
         }
     }
 }

@@ -51,6 +51,13 @@ impl Lanes<WIDE> for Avx512 {
         // SAFETY: `self` proves AVX-512 F; the array is the 64 bytes read.
         unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
     }
+    /// A masked load: what may have been put in memory is loaded again at each use.
+    #[inline(always)]
+    fn load16_some(self, from: &[i16]) -> __m512i {
+        let there = (1u64 << from.len().min(WIDE)) - 1;
+        // SAFETY: `self` proves AVX-512 F and BW; so many elements are there.
+        unsafe { _mm512_maskz_loadu_epi16(there as u32, from.as_ptr()) }
+    }
     #[inline(always)]
     fn store16(self, value: __m512i, to: &mut [i16; WIDE]) {
         // SAFETY: `self` proves AVX-512 F; the array is the 64 bytes written.
@@ -262,14 +269,10 @@ impl Avx512 {
     }
 }
 
-/// The shift of a shortcut.
+/// The shift of a shortcut: one of the two is by 0.
 #[derive(Clone, Copy)]
 pub(super) struct Scale {
-    /// All, if it is to the right.
-    right: __mmask32,
-    /// A rounding right shift is a rounding multiplication.
-    factor: __m512i,
-    /// To the left, which saturates.
+    right: Right,
     left: Left,
 }
 
@@ -277,31 +280,47 @@ impl Scale {
     /// To the left by `shift`, −15..=15.
     #[inline(always)]
     pub(super) fn new(isa: Avx512, shift: i8) -> Scale {
-        let left = Left::new(isa, shift.max(0).unsigned_abs().into());
-        Scale { left, ..Scale::right(isa, shift.min(0).unsigned_abs()) }
-    }
-
-    /// To the right by `count`, 0..=15.
-    #[inline(always)]
-    pub(super) fn right(isa: Avx512, count: u8) -> Scale {
         Scale {
-            right: if count > 0 { u32::MAX } else { 0 },
-            factor: isa.splat16(1 << (15 - count.max(1))),
-            left: Left::new(isa, 0),
+            right: Right::new(isa, shift.min(0).unsigned_abs()),
+            left: Left::new(isa, shift.max(0).unsigned_abs().into()),
         }
     }
 
     /// See [`Left::apply`].
     #[inline(always)]
     pub(super) fn apply<const FAR: bool>(self, isa: Avx512, x: __m512i) -> __m512i {
-        // SAFETY: `isa` proves AVX-512 BW.
-        let x = unsafe { _mm512_mask_mulhrs_epi16(x, self.right, x, self.factor) };
-        self.left.apply::<FAR>(isa, x)
+        self.left.apply::<FAR>(isa, self.right.apply(isa, x))
     }
 
     /// See [`Left::far`].
     pub(super) fn far(self) -> bool {
         self.left.far()
+    }
+}
+
+/// A right shift that rounds: a multiplication that does.
+#[derive(Clone, Copy)]
+pub(super) struct Right {
+    /// All, unless it is by 0.
+    any: __mmask32,
+    factor: __m512i,
+}
+
+impl Right {
+    /// By `count`, 0..=15.
+    #[inline(always)]
+    pub(super) fn new(isa: Avx512, count: u8) -> Right {
+        Right {
+            any: if count > 0 { u32::MAX } else { 0 },
+            factor: isa.splat16(1 << (15 - count.max(1))),
+        }
+    }
+
+    /// A mask, not a branch: see [`Left::apply`].
+    #[inline(always)]
+    pub(super) fn apply(self, _: Avx512, x: __m512i) -> __m512i {
+        // SAFETY: an `Avx512` proves AVX-512 BW.
+        unsafe { _mm512_mask_mulhrs_epi16(x, self.any, x, self.factor) }
     }
 }
 
