@@ -240,15 +240,11 @@ fn apart(bits: u16) -> u32 {
 }
 
 impl Avx512 {
-    /// 4 bytes of each of two times 16 channels, in the order of [`Lanes::I32`].
+    /// Two times 16 lanes of 32 bits in the order of [`Lanes::I32`].
     #[inline(always)]
-    pub(super) fn interleaved(self, first: &[i8; 64], second: &[i8; 64]) -> [__m512i; 2] {
-        // SAFETY: `self` proves AVX-512 F; the arrays are the 64 bytes read.
-        unsafe {
-            let first = _mm512_loadu_si512(first.as_ptr().cast());
-            let second = _mm512_loadu_si512(second.as_ptr().cast());
-            placed([first, second], &FROM_MEMORY)
-        }
+    pub(super) fn in_order(self, halves: [__m512i; 2]) -> [__m512i; 2] {
+        // SAFETY: `self` proves AVX-512 F.
+        unsafe { placed(halves, &FROM_MEMORY) }
     }
 
     /// 16 lanes and the next 16 in their order, of what packing two registers gives.

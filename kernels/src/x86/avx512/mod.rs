@@ -7,6 +7,7 @@ mod binary_depthwise;
 mod binary_depthwise_pass;
 mod binary_put;
 mod depthwise_pass;
+mod image_pass;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
@@ -104,7 +105,11 @@ fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
-    generic::int8_conv::run::<_, 8>(Avx512::here(), job);
+    let isa = Avx512::here();
+    match image_pass::suits(&job) {
+        Some(how) => image_pass::run(isa, job, how),
+        None => generic::int8_conv::run::<_, 8>(isa, job),
+    }
     cut::complete()
 }
 

@@ -1,7 +1,6 @@
 //! 8-bit convolution without a shortcut, as the first layer of a network is one: 32
-//! channels at a time, from the laid-out windows to the stores. The weights of a 3×3
-//! window over one or three channels stay in registers; those of longer windows are
-//! loaded once for a tile of pixels.
+//! channels at a time, from the laid-out windows to the stores. Weights are loaded once
+//! for a tile of pixels. The usual 3×3 window has a pass of its own: `image_pass`.
 
 // Fixed loops over indices are unrolled into registers; iterators over the same
 // arrays often are not.
@@ -31,24 +30,18 @@ const LARGE: usize = 7;
 pub(super) fn run(isa: Avx512, laid: &Laid<'_>, weights: &[i8], out: &mut Row<'_>) -> bool {
     let channels = weights.len() / laid.depth;
     let pixels = laid.windows.len() / laid.stride - 1;
-    let groups = laid.depth / INT8_GROUP;
-    let short = matches!(groups, 3 | 7);
-    if !channels.is_multiple_of(WIDE) || laid.neutral != 1 || !(short || pixels >= TILE) {
+    if !channels.is_multiple_of(WIDE) || laid.neutral != 1 || pixels < TILE {
         return false;
     }
     let Some((shift, prelu)) = out.plain() else { return false };
     for (block, weights) in weights.chunks_exact(WIDE * laid.depth).enumerate() {
         let channel = block * WIDE;
         let block = Block { isa, laid, weights, channel, shift, out };
-        match (groups, prelu) {
-            (3, true) => isa.outline(Short::<3, true>(block)),
-            (3, false) => isa.outline(Short::<3, false>(block)),
-            (7, true) => isa.outline(Short::<7, true>(block)),
-            (7, false) => isa.outline(Short::<7, false>(block)),
-            (_, true) if pixels >= LARGE => isa.outline(Long::<LARGE, true>(block)),
-            (_, false) if pixels >= LARGE => isa.outline(Long::<LARGE, false>(block)),
-            (_, true) => isa.outline(Long::<TILE, true>(block)),
-            (_, false) => isa.outline(Long::<TILE, false>(block)),
+        match (pixels >= LARGE, prelu) {
+            (true, true) => isa.outline(Tiles::<LARGE, true>(block)),
+            (true, false) => isa.outline(Tiles::<LARGE, false>(block)),
+            (false, true) => isa.outline(Tiles::<TILE, true>(block)),
+            (false, false) => isa.outline(Tiles::<TILE, false>(block)),
         }
     }
     true
@@ -116,42 +109,13 @@ fn put<const PRELU: bool>(
     }
 }
 
-/// Windows of G groups of 4 values.
-struct Short<'b, 'r, const G: usize, const PRELU: bool>(Block<'b, 'r>);
-
-impl<const G: usize, const PRELU: bool> Work for Short<'_, '_, G, PRELU> {
-    #[inline(always)]
-    fn run(self) {
-        let Short(block) = self;
-        let Block { isa, laid, channel, shift, .. } = block;
-        let parameters = block.out.parameters(isa, channel);
-        let [first, second] = block.halves();
-        let groups = |of: &[[i8; GROUP_BYTES]]| -> [[i8; GROUP_BYTES]; G] {
-            *of.first_chunk().expect("G groups")
-        };
-        let (first, second) = (groups(first), groups(second));
-        let mut whole = [[isa.splat16(0); 2]; G];
-        for k in 0..G {
-            whole[k] = isa.interleaved(&first[k], &second[k]);
-        }
-        let mut windows = laid.windows.chunks_exact(laid.stride);
-        let Some(zeros) = windows.next() else { return };
-        let start = block.start(sums(isa, [isa.splat32(0); 2], &whole, zeros));
-        let Some(mut to) = block.out.plain_from(laid.column) else { return };
-        for (p, window) in windows.enumerate() {
-            let sums = sums(isa, start, &whole, window);
-            put::<PRELU>(isa, &parameters, channel, &mut to, p, shifted(isa, sums, shift));
-        }
-    }
-}
-
 /// Windows of any length, of at least a tile's P pixels.
-struct Long<'b, 'r, const P: usize, const PRELU: bool>(Block<'b, 'r>);
+struct Tiles<'b, 'r, const P: usize, const PRELU: bool>(Block<'b, 'r>);
 
-impl<const P: usize, const PRELU: bool> Work for Long<'_, '_, P, PRELU> {
+impl<const P: usize, const PRELU: bool> Work for Tiles<'_, '_, P, PRELU> {
     #[inline(always)]
     fn run(self) {
-        let Long(block) = self;
+        let Tiles(block) = self;
         let Block { isa, laid, channel, shift, .. } = block;
         let parameters = block.out.parameters(isa, channel);
         let weights = block.halves();
@@ -228,26 +192,4 @@ fn alone(isa: Avx512, [first, second]: [&[[i8; GROUP_BYTES]]; 2], window: &[u8])
     }
     let [a, b, c, d] = sums;
     isa.add32(isa.add32(a, b), isa.add32(c, d))
-}
-
-/// `start` and Σ w·x over a window of G groups, in the order of [`Lanes::I32`].
-#[inline(always)]
-fn sums<const G: usize>(
-    _: Avx512,
-    start: [__m512i; 2],
-    weights: &[[__m512i; 2]; G],
-    window: &[u8],
-) -> [__m512i; 2] {
-    // A loop of fixed length is unrolled, and the weights stay where they are.
-    let window: &[_; G] = window.as_chunks::<INT8_GROUP>().0.first_chunk().expect("G groups");
-    let [mut low, mut high] = start;
-    for k in 0..G {
-        // SAFETY: an `Avx512` proves AVX-512 F and VNNI.
-        unsafe {
-            let x = _mm512_set1_epi32(i32::from_ne_bytes(window[k]));
-            low = _mm512_dpbusd_epi32(low, x, weights[k][0]);
-            high = _mm512_dpbusd_epi32(high, x, weights[k][1]);
-        }
-    }
-    [low, high]
 }
