@@ -18,8 +18,9 @@
 //! For each block of 16 output channels, one step takes 4 positions of the
 //! flattened window: [`Dot::weights`] is shared by a tile of P pixels,
 //! [`Dot::dot`] is 64 multiply-accumulates of one pixel. A sum waits for the one
-//! before it, so P is also how many are under way. A window longer than 1024 is
-//! laid out part by part and again for each block, so that the scratch stays small.
+//! before it, so P is also how many are under way. A window longer than 1024 values of
+//! 16 bits, or 2048 of 8, is laid out part by part and again for each block, so that the
+//! scratch stays small.
 //!
 //! Cost: laying out is about 4 operations per 16 values, once per pixel (per
 //! block for long windows); the products are [`Dot::dot`] per 64.
@@ -242,6 +243,8 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
         let lanes = isa.lanes();
         let channels = conv.output.c;
         let own = int8_window_bytes(&conv.window, conv.input.c);
+        // The scratch is for windows in 16 bits.
+        let chunk = 2 * INT8_CHUNK / S::BYTES;
         let (own, zeros) = cut::split_mut(windows, own);
         for column in 0..conv.output.w {
             for first in (0..channels).step_by(INT8_LANES) {
@@ -250,9 +253,9 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
                 // The pixel's own, and where it is taken off that of an input of zeros:
                 // a sum waits for the one before, so two take as long as one.
                 let mut sums = [isa.zero(); 2];
-                for part in (0..depth).step_by(INT8_CHUNK) {
-                    let length = (depth - part).min(INT8_CHUNK);
-                    let fresh = depth > INT8_CHUNK || first == 0;
+                for part in (0..depth).step_by(chunk) {
+                    let length = (depth - part).min(chunk);
+                    let fresh = depth > chunk || first == 0;
                     if fresh {
                         window(isa, conv, source, row, column, part, length, own);
                     }
