@@ -68,11 +68,11 @@ impl At {
 #[derive(Clone, Copy)]
 pub(crate) struct Parameters<L: Lanes<N>, const N: usize = LANES> {
     threshold: L::I32,
-    multiplier: L::I16,
-    bias: L::I16,
-    before: L::I16,
-    slope: L::I16,
-    after: L::I16,
+    pub(crate) multiplier: L::I16,
+    pub(crate) bias: L::I16,
+    pub(crate) before: L::I16,
+    pub(crate) slope: L::I16,
+    pub(crate) after: L::I16,
     pub(crate) sign: L::I16,
     /// The shortcut's channel that belongs to the first of them.
     pub(super) source: usize,

@@ -118,11 +118,12 @@ fn stream_spec(random: &mut Random, out: Shape, bound: i64, extreme: bool) -> St
 /// or of some that each stands for, or of those whose means it is.
 fn whole_shortcut_spec(random: &mut Random, out: Shape, extreme: bool) -> ShortcutSpec {
     let pool = random.size(1, 2);
-    let c = match random.size(0, 4) {
+    let c = match random.size(0, 5) {
         0 => random.size(1, out.c),
         1 => out.c * random.size(2, 7),
         // Some are means of one more than others.
-        2 => out.c * random.size(1, 2) + 32,
+        2 => out.c * random.size(1, 5) + random.pick(&[out.c.div_ceil(2), 32]),
+        3 => random.pick(&[out.c.div_ceil(2), 2 * out.c]),
         _ => out.c,
     };
     let shape = Shape { h: out.h * pool, w: out.w * pool, c };

@@ -14,6 +14,7 @@ mod lanes;
 #[cfg(feature = "std")]
 mod peak;
 mod pointwise_pass;
+mod sixteen_pass;
 mod stem_pass;
 mod window_pass;
 
@@ -83,7 +84,9 @@ pub(crate) fn table() -> Option<&'static Table> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     let isa = Avx512::here();
-    if let Some(shifts) = pointwise_pass::suits(isa, &job) {
+    if let Some(shifts) = sixteen_pass::suits(isa, &job) {
+        sixteen_pass::run(isa, job, shifts);
+    } else if let Some(shifts) = pointwise_pass::suits(isa, &job) {
         pointwise_pass::run(isa, job, shifts);
     } else if let Some(shifts) = window_pass::suits(isa, &job) {
         window_pass::run(isa, job, shifts);
