@@ -18,7 +18,7 @@ pub(crate) struct Mean<L: Lanes<N>, const N: usize> {
 }
 
 /// As many as [`Mean::of`] is exact for.
-const MEAN_TERMS: usize = 7;
+pub(crate) const MEAN_TERMS: usize = 7;
 
 /// The mean over some of a shortcut's `from` channels that all channels at `at`,
 /// of fewer `channels`, have in common, if it is the same number for all of them
@@ -47,6 +47,19 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
             r: lanes.splat16(terms as i16),
             least: lanes.splat16(least as i16),
             reciprocal: lanes.splat16(1024usize.div_ceil(terms) as i16),
+        }
+    }
+
+    /// Of `self` in the lanes where `mask` is −1, of `other` elsewhere; both over several.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn or(self, lanes: L, mask: L::I16, other: Self) -> Self {
+        Mean {
+            factor: lanes.select16(mask, self.factor, other.factor),
+            r: lanes.select16(mask, self.r, other.r),
+            least: lanes.select16(mask, self.least, other.least),
+            reciprocal: lanes.select16(mask, self.reciprocal, other.reciprocal),
+            ..self
         }
     }
 

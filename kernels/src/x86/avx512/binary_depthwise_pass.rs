@@ -257,9 +257,12 @@ impl<X: OfRow, const BOTH: bool, const WHOLE: bool, const FAR: bool> Work
                     // for a row.
                     unsafe {
                         let [low, high] = values;
-                        let low = to.put_exact::<X, WHOLE, FAR, true>(&extra, column, 0, low);
+                        let low =
+                            to.put_exact::<X, WHOLE, FAR, false, true>(&extra, column, 0, low);
                         let high = match BOTH {
-                            true => to.put_exact::<X, WHOLE, FAR, true>(&extra, column, 1, high),
+                            true => {
+                                to.put_exact::<X, WHOLE, FAR, false, true>(&extra, column, 1, high)
+                            }
                             false => 0,
                         };
                         to.put_bits(column, low, high);

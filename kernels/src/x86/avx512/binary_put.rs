@@ -95,13 +95,24 @@ impl To {
         self.shift.far() || self.scale.far()
     }
 
+    /// Whether nothing is shifted but what is exact.
+    pub(super) fn plain(&self) -> bool {
+        self.shift.rest.none() && self.scale.none()
+    }
+
     /// The epilogue of the sums of group `g`, twice which, shifted, is taken from
     /// `terms`: see [`To::put_exact`].
     ///
     /// # Safety
     /// There is such a pixel.
     #[inline(always)]
-    pub(super) unsafe fn put<X: Extra, const WHOLE: bool, const FAR: bool, const PRELU: bool>(
+    pub(super) unsafe fn put<
+        X: Extra,
+        const WHOLE: bool,
+        const FAR: bool,
+        const PLAIN: bool,
+        const PRELU: bool,
+    >(
         &self,
         extra: &X,
         terms: __m512i,
@@ -112,12 +123,12 @@ impl To {
         let To { isa, shift, .. } = *self;
         let value = isa.sub16(terms, isa.shl16(sums, shift.exact + 1));
         // SAFETY: of this function.
-        unsafe { self.put_exact::<X, WHOLE, FAR, PRELU>(extra, pixel, g, value) }
+        unsafe { self.put_exact::<X, WHOLE, FAR, PLAIN, PRELU>(extra, pixel, g, value) }
     }
 
     /// The epilogue of the accumulators of group `g`, shifted as far as that is exact;
     /// which lanes are below their thresholds. WHOLE: all lanes exist; FAR: see
-    /// [`Left::apply`]; PRELU: there is one.
+    /// [`Left::apply`]; PLAIN: see [`To::plain`]; PRELU: there is one.
     ///
     /// # Safety
     /// There is such a pixel.
@@ -126,21 +137,28 @@ impl To {
         X: Extra,
         const WHOLE: bool,
         const FAR: bool,
+        const PLAIN: bool,
         const PRELU: bool,
     >(
         &self,
         extra: &X,
         pixel: usize,
         g: usize,
-        value: __m512i,
+        mut value: __m512i,
     ) -> u32 {
         let To { isa, shift, ref parameters, there, stream, channels, scale, .. } = *self;
         let (parameters, there) = (&parameters[g], there[g]);
-        let value = parameters.scale(isa, shift.rest.apply::<FAR>(isa, value));
+        if !PLAIN {
+            value = shift.rest.apply::<FAR>(isa, value);
+        }
+        value = parameters.scale(isa, value);
         // SAFETY: of this function; `isa` proves AVX-512 F and BW.
         unsafe {
-            let extra = extra.of::<WHOLE>(isa, pixel, g, there);
-            let mut y = isa.adds16(value, scale.apply::<FAR>(isa, extra));
+            let mut extra = extra.of::<WHOLE>(isa, pixel, g, there);
+            if !PLAIN {
+                extra = scale.apply::<FAR>(isa, extra);
+            }
+            let mut y = isa.adds16(value, extra);
             if PRELU {
                 y = parameters.prelu(isa, y);
             }

@@ -292,6 +292,11 @@ impl Scale {
     pub(super) fn far(self) -> bool {
         self.left.far()
     }
+
+    /// Whether it is by 0.
+    pub(super) fn none(self) -> bool {
+        self.right.any == 0 && self.left.none()
+    }
 }
 
 /// A right shift that rounds: a multiplication that does.
@@ -344,6 +349,11 @@ impl Left {
             least: isa.splat16(i16::MIN >> before),
             most: isa.splat16(i16::MAX >> before),
         }
+    }
+
+    /// Whether it is by 0.
+    pub(super) fn none(self) -> bool {
+        self.last == 0
     }
 
     /// Whether it is by more than one bit.

@@ -23,9 +23,9 @@ use super::binary_put::{Extra, Loads, SPREAD_STEPS, Shift, To, both, halves, spr
 use super::lanes::{Scale, load};
 use crate::generic::BinaryJob;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
-use crate::generic::epilogue::{At, Sink};
-use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
-use crate::generic::mean::{Mean, mean_terms};
+use crate::generic::epilogue::Sink;
+use crate::generic::lanes::{LANES, Lanes, Outline, WIDE, Work};
+use crate::generic::mean::{MEAN_TERMS, Mean};
 use crate::layout::{BINARY_LANES, pixel_bytes};
 use crate::types::{Conv, Epilogue};
 
@@ -43,12 +43,12 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
     else {
         return None;
     };
-    // Means are over as many channels in all lanes of a group.
+    // Means are over few channels, and if not over one, then over none alone.
     let from = taken.shape.c;
-    let alike = from <= output.c
+    let means = from <= output.c
         || (0..output.c).step_by(WIDE).all(|channel| {
-            let at = At { column: 0, channel, count: (output.c - channel).min(WIDE) };
-            mean_terms(from, output.c, at).is_some()
+            let [most, least] = terms(from, output.c, channel);
+            most <= MEAN_TERMS && (most == least || least > 1)
         });
     let last = output.c % BINARY_LANES;
     let tile = if (1..=WIDE).contains(&last) { 2 * TILE } else { TILE };
@@ -59,11 +59,19 @@ pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> 
         && (last == 0 || input.c.div_ceil(8) <= SPREAD_STEPS)
         && (taken.pool, taken.shape.w) == (1, output.w)
         && shift >= 0
-        && alike;
+        && means;
     if !suits {
         return None;
     }
     Some((Shift::new(isa, shift as u32, input.c), Scale::new(isa, taken.shift)))
+}
+
+/// Of how many of `from` channels the first of the 32 `channels` from `channel` on, and
+/// the last, are the mean.
+#[inline(always)]
+fn terms(from: usize, channels: usize, channel: usize) -> [usize; 2] {
+    let last = (channel + WIDE).min(channels) - 1;
+    [channel, last].map(|channel| (from - channel).div_ceil(channels))
 }
 
 /// The whole operation, which [`suits`].
@@ -160,17 +168,34 @@ impl Block<'_, '_> {
         let step = to.channels;
         let from = to.shortcut[..reach(step, step)].as_ptr();
         if step > channels {
-            let mean = |g: usize| {
-                let at = At { column: 0, channel: firsts[g], count: counts[g] };
-                mean_terms(step, channels, at).expect("alike")
+            let mut extra = Means {
+                from,
+                step,
+                firsts,
+                terms: [1; 2],
+                last: tiles.to.there,
+                channels,
+                means: [Mean::new(isa, 2, channels); 2],
             };
-            let terms = [mean(0), mean(1)];
-            let means = [Mean::new(isa, terms[0], channels), Mean::new(isa, terms[1], channels)];
-            tiles.outline(Means { from, step, firsts, terms, channels, means }, pair);
+            for g in 0..2 {
+                let [most, least] = terms(step, channels, firsts[g]);
+                extra.terms[g] = most;
+                extra.means[g] = Mean::new(isa, most, channels);
+                if most > least {
+                    // Lanes before the channel from which on there is a term fewer.
+                    let have = ((1u64 << ((step - firsts[g]) % channels)) - 1) as u32;
+                    extra.last[g] &= have;
+                    let other = Mean::new(isa, least, channels);
+                    extra.means[g] = extra.means[g].or(isa, isa.mask16(have), other);
+                }
+            }
+            tiles.outline(extra, pair);
         } else {
             let firsts = [firsts[0] % step, firsts[1] % step];
             if step == channels || step.is_multiple_of(WIDE) {
                 tiles.outline(Loads { from, step, firsts }, pair);
+            } else if step == LANES {
+                tiles.outline(Twice { from }, pair);
             } else {
                 tiles.outline(Wraps::new(isa, from, step, firsts), pair);
             }
@@ -197,41 +222,68 @@ impl Tiles {
     /// `pair`: two pixels of up to 32 channels share a register.
     #[inline(always)]
     fn outline(self, extra: impl Extra, pair: bool) {
-        if self.to.far() {
-            self.outline_as::<_, true>(extra, pair);
-        } else {
-            self.outline_as::<_, false>(extra, pair);
+        match (self.to.far(), self.to.plain()) {
+            (true, _) => self.outline_as::<_, true, false>(extra, pair),
+            (false, true) => self.outline_as::<_, false, true>(extra, pair),
+            (false, false) => self.outline_as::<_, false, false>(extra, pair),
         }
     }
 
     #[inline(always)]
-    fn outline_as<X: Extra, const FAR: bool>(self, extra: X, pair: bool) {
+    fn outline_as<X: Extra, const FAR: bool, const PLAIN: bool>(self, extra: X, pair: bool) {
         let (isa, tiles) = (self.isa, self);
         let whole = self.to.there == [u32::MAX; 2];
         match (pair, whole, self.steps > STEPS_PER_BYTE) {
-            (false, true, false) => isa.outline(Run::<X, false, true, false, FAR> { tiles, extra }),
-            (false, true, true) => isa.outline(Run::<X, false, true, true, FAR> { tiles, extra }),
-            (false, false, false) => {
-                isa.outline(Run::<X, false, false, false, FAR> { tiles, extra })
+            (false, true, false) => {
+                isa.outline(Run::<X, false, true, false, FAR, PLAIN> { tiles, extra })
             }
-            (false, false, true) => isa.outline(Run::<X, false, false, true, FAR> { tiles, extra }),
-            (true, true, false) => isa.outline(Run::<X, true, true, false, FAR> { tiles, extra }),
-            (true, true, true) => isa.outline(Run::<X, true, true, true, FAR> { tiles, extra }),
-            (true, false, false) => isa.outline(Run::<X, true, false, false, FAR> { tiles, extra }),
-            (true, false, true) => isa.outline(Run::<X, true, false, true, FAR> { tiles, extra }),
+            (false, true, true) => {
+                isa.outline(Run::<X, false, true, true, FAR, PLAIN> { tiles, extra })
+            }
+            (false, false, false) => {
+                isa.outline(Run::<X, false, false, false, FAR, PLAIN> { tiles, extra })
+            }
+            (false, false, true) => {
+                isa.outline(Run::<X, false, false, true, FAR, PLAIN> { tiles, extra })
+            }
+            (true, true, false) => {
+                isa.outline(Run::<X, true, true, false, FAR, PLAIN> { tiles, extra })
+            }
+            (true, true, true) => {
+                isa.outline(Run::<X, true, true, true, FAR, PLAIN> { tiles, extra })
+            }
+            (true, false, false) => {
+                isa.outline(Run::<X, true, false, false, FAR, PLAIN> { tiles, extra })
+            }
+            (true, false, true) => {
+                isa.outline(Run::<X, true, false, true, FAR, PLAIN> { tiles, extra })
+            }
         }
     }
 }
 
 /// PAIR: see [`Tiles::outline`]; WHOLE: all lanes exist; LONG: more steps than a byte
-/// counter takes; FAR: see [`Left::apply`].
-struct Run<X, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR: bool> {
+/// counter takes; FAR, PLAIN: see [`To::put_exact`].
+struct Run<
+    X,
+    const PAIR: bool,
+    const WHOLE: bool,
+    const LONG: bool,
+    const FAR: bool,
+    const PLAIN: bool,
+> {
     tiles: Tiles,
     extra: X,
 }
 
-impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR: bool> Work
-    for Run<X, PAIR, WHOLE, LONG, FAR>
+impl<
+    X: Extra,
+    const PAIR: bool,
+    const WHOLE: bool,
+    const LONG: bool,
+    const FAR: bool,
+    const PLAIN: bool,
+> Work for Run<X, PAIR, WHOLE, LONG, FAR, PLAIN>
 {
     #[inline(always)]
     fn run(self) {
@@ -247,8 +299,14 @@ impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR:
     }
 }
 
-impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR: bool>
-    Run<X, PAIR, WHOLE, LONG, FAR>
+impl<
+    X: Extra,
+    const PAIR: bool,
+    const WHOLE: bool,
+    const LONG: bool,
+    const FAR: bool,
+    const PLAIN: bool,
+> Run<X, PAIR, WHOLE, LONG, FAR, PLAIN>
 {
     /// # Safety
     /// From pixel `first` on there are as many as a tile has.
@@ -290,17 +348,33 @@ impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const FAR:
                 match PAIR {
                     true => {
                         let pixel = first + 2 * v;
-                        let below = to.put::<X, WHOLE, FAR, true>(extra, terms, pixel, 0, sums[0]);
-                        to.put_bits(pixel, below, 0);
                         let below =
-                            to.put::<X, WHOLE, FAR, true>(extra, terms, pixel + 1, 0, sums[1]);
+                            to.put::<X, WHOLE, FAR, PLAIN, true>(extra, terms, pixel, 0, sums[0]);
+                        to.put_bits(pixel, below, 0);
+                        let below = to.put::<X, WHOLE, FAR, PLAIN, true>(
+                            extra,
+                            terms,
+                            pixel + 1,
+                            0,
+                            sums[1],
+                        );
                         to.put_bits(pixel + 1, below, 0);
                     }
                     false => {
-                        let low =
-                            to.put::<X, WHOLE, FAR, true>(extra, terms, first + v, 0, sums[0]);
-                        let high =
-                            to.put::<X, WHOLE, FAR, true>(extra, terms, first + v, 1, sums[1]);
+                        let low = to.put::<X, WHOLE, FAR, PLAIN, true>(
+                            extra,
+                            terms,
+                            first + v,
+                            0,
+                            sums[0],
+                        );
+                        let high = to.put::<X, WHOLE, FAR, PLAIN, true>(
+                            extra,
+                            terms,
+                            first + v,
+                            1,
+                            sums[1],
+                        );
                         to.put_bits(first + v, low, high);
                     }
                 }
@@ -365,6 +439,29 @@ impl Extra for Wraps {
     }
 }
 
+/// A shortcut from 16 channels.
+#[derive(Clone, Copy)]
+struct Twice {
+    from: *const i16,
+}
+
+impl Extra for Twice {
+    #[inline(always)]
+    unsafe fn of<const WHOLE: bool>(
+        &self,
+        _: Avx512,
+        pixel: usize,
+        _: usize,
+        _: __mmask32,
+    ) -> __m512i {
+        // SAFETY: of this function; an `Avx512` proves AVX-512 F.
+        unsafe {
+            let pixel = self.from.add(LANES * pixel);
+            _mm512_broadcast_i64x4(_mm256_loadu_si256(pixel.cast()))
+        }
+    }
+}
+
 /// Means over channels.
 #[derive(Clone, Copy)]
 struct Means {
@@ -372,7 +469,10 @@ struct Means {
     /// Elements per pixel.
     step: usize,
     firsts: [usize; 2],
+    /// Of the first lane; the last may have one fewer.
     terms: [usize; 2],
+    /// The lanes that have the last term.
+    last: [__mmask32; 2],
     /// From one of a mean's terms to the next.
     channels: usize,
     means: [Mean<Avx512, WIDE>; 2],
@@ -387,8 +487,9 @@ impl Extra for Means {
         g: usize,
         there: __mmask32,
     ) -> __m512i {
-        let Means { from, step, firsts, terms, channels, ref means } = *self;
-        // SAFETY: of this function; every lane that is there has so many terms.
+        let Means { from, step, firsts, terms, last, channels, ref means } = *self;
+        // SAFETY: of this function; every lane that is there has so many terms, or one
+        // fewer; `isa` proves AVX-512 BW.
         unsafe {
             let from = from.add(pixel * step + firsts[g]);
             let first = load::<WHOLE>(isa, from, there);
@@ -396,10 +497,12 @@ impl Extra for Means {
                 return first;
             }
             let mut so_far = means[g].first(isa, first);
-            for term in 1..terms[g] {
+            for term in 1..terms[g] - 1 {
                 let x = load::<WHOLE>(isa, from.add(term * channels), there);
                 so_far = means[g].with(isa, so_far, x);
             }
+            let x = _mm512_maskz_loadu_epi16(last[g], from.add((terms[g] - 1) * channels));
+            so_far = means[g].with(isa, so_far, x);
             means[g].rounded(isa, so_far)
         }
     }

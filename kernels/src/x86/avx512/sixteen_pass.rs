@@ -129,21 +129,21 @@ impl Tiles<'_> {
     #[inline(always)]
     fn outline(self, extra: impl Extra) {
         let (isa, tiles) = (self.isa, self);
-        if self.to.far() {
-            isa.outline(Run::<_, true> { tiles, extra });
-        } else {
-            isa.outline(Run::<_, false> { tiles, extra });
+        match (self.to.far(), self.to.plain()) {
+            (true, _) => isa.outline(Run::<_, true, false> { tiles, extra }),
+            (false, true) => isa.outline(Run::<_, false, true> { tiles, extra }),
+            (false, false) => isa.outline(Run::<_, false, false> { tiles, extra }),
         }
     }
 }
 
-/// FAR: see [`super::lanes::Left::apply`].
-struct Run<'w, X, const FAR: bool> {
+/// FAR, PLAIN: see [`To::put_exact`].
+struct Run<'w, X, const FAR: bool, const PLAIN: bool> {
     tiles: Tiles<'w>,
     extra: X,
 }
 
-impl<X: Extra, const FAR: bool> Work for Run<'_, X, FAR> {
+impl<X: Extra, const FAR: bool, const PLAIN: bool> Work for Run<'_, X, FAR, PLAIN> {
     #[inline(always)]
     fn run(self) {
         let pixels = self.tiles.pixels;
@@ -157,7 +157,7 @@ impl<X: Extra, const FAR: bool> Work for Run<'_, X, FAR> {
     }
 }
 
-impl<X: Extra, const FAR: bool> Run<'_, X, FAR> {
+impl<X: Extra, const FAR: bool, const PLAIN: bool> Run<'_, X, FAR, PLAIN> {
     /// # Safety
     /// From pixel `first` on there are as many as a tile has.
     #[inline(always)]
@@ -186,8 +186,13 @@ impl<X: Extra, const FAR: bool> Run<'_, X, FAR> {
                 let sums = halves(isa, counts[v]);
                 for half in 0..2 {
                     let pixel = first + 4 * v + 2 * half;
-                    let below =
-                        to.put::<X, true, FAR, true>(&self.extra, terms, pixel, 0, sums[half]);
+                    let below = to.put::<X, true, FAR, PLAIN, true>(
+                        &self.extra,
+                        terms,
+                        pixel,
+                        0,
+                        sums[half],
+                    );
                     to.put_bits(pixel, below & 0xFFFF, 0);
                     to.put_bits(pixel + 1, below >> 16, 0);
                 }

@@ -508,6 +508,6 @@ impl<X: Extra, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
         // A PAIR's two pixels are of the same channels.
         let g = if PAIR { 0 } else { g };
         // SAFETY: of this function.
-        unsafe { self.to.put::<X, true, FAR, PRELU>(&self.extra, terms, column, g, sums) }
+        unsafe { self.to.put::<X, true, FAR, false, PRELU>(&self.extra, terms, column, g, sums) }
     }
 }
