@@ -17,7 +17,7 @@ use bitat_format::limits::TENSORS;
 use bitat_format::{Kind, LayerView, Tensor, TensorId, View};
 use bitat_kernels::{Conv, Operation, scratch_bytes};
 
-use crate::arena::{ARENA_ALIGN, NOWHERE};
+use crate::arena::{ARENA_ALIGN, ARENA_LINE, NOWHERE};
 use crate::bands::{Bands, Held, Reaches, advance};
 use crate::choose;
 use crate::error::Error;
@@ -41,6 +41,14 @@ pub struct Plan<const CAPACITY: usize = TENSORS> {
     #[cfg(feature = "threads")]
     threads: Threads,
 }
+
+/// Tensors of more bytes than this are followed by [`APART`] bytes that are free.
+const LARGE: u32 = 1 << 16;
+
+/// Large tensors are often multiples of 4096 bytes, and one right after the other would
+/// have a layer read and write the same lines of a cache, of which only a few fit at a
+/// time.
+const APART: usize = 5 * ARENA_LINE;
 
 /// A tensor's mark, in a bit that no offset has.
 const HELD: u32 = 1;
@@ -205,7 +213,8 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
             moved = false;
             for (life, &begin) in lives.0.iter().zip(&self.tensors) {
                 let begin = begin as usize;
-                let end = round_up(begin.saturating_add(life.bytes as usize));
+                let apart = if life.bytes > LARGE { APART } else { 0 };
+                let end = round_up(begin.saturating_add(life.bytes as usize)).saturating_add(apart);
                 let together = life.placed && life.first <= last && first <= life.last;
                 if together && begin < start.saturating_add(bytes) && start < end {
                     start = end;

@@ -285,14 +285,15 @@ fn a_group_holds_the_rows_that_it_needs() {
     assert_eq!(plan.by_rows(&view), plan);
 }
 
-/// For a MobileNet no layer needs less, nor is there a gap. The figures are here so
+/// For a MobileNet no layer needs less, nor is there a gap but after large tensors. The
+/// figures are here so
 /// that a change of them is seen.
 #[test]
 fn mobilenets_need_these_bytes_by_rows() {
     for (side, divisor, binary_depthwise, expected, bands) in [
-        (224, 1, false, 827_904, (0, 9, 28)),
-        (224, 1, true, 852_992, (0, 9, 28)),
-        (224, 2, false, 413_952, (0, 9, 28)),
+        (224, 1, false, 828_544, (0, 9, 28)),
+        (224, 1, true, 853_632, (0, 9, 28)),
+        (224, 2, false, 414_592, (0, 9, 28)),
         (96, 4, false, 57_440, (0, 9, 12)),
         (28, 2, false, 13_008, (0, 5, 7)),
         (28, 2, true, 14_192, (0, 5, 7)),

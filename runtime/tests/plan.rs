@@ -262,24 +262,25 @@ fn nothing_alive_shares_a_byte() {
     assert!(planned * 100 <= needed * 103, "{planned} bytes planned, {needed} at least");
 }
 
-/// For a MobileNet the plan is as small as any plan can be. The figures are
-/// here so that a change of them is seen.
+/// For a MobileNet the plan is as small as any plan can be, but for 320 bytes after a
+/// tensor of more than 64 KB. The figures are here so that a change of them is seen.
 #[test]
 fn mobilenets_need_these_bytes() {
-    for (side, divisor, binary_depthwise, expected) in [
-        (224, 1, false, 2_508_800),
-        (224, 1, true, 2_609_152),
-        (224, 2, false, 1_304_576),
-        (96, 4, false, 129_024),
-        (28, 2, false, 20_384),
-        (28, 2, true, 21_952),
+    for (side, divisor, binary_depthwise, smallest, gaps) in [
+        (224, 1, false, 2_508_800, 2),
+        (224, 1, true, 2_609_152, 3),
+        (224, 2, false, 1_304_576, 2),
+        (96, 4, false, 129_024, 1),
+        (28, 2, false, 20_384, 0),
+        (28, 2, true, 21_952, 0),
     ] {
+        let expected = smallest + 320 * gaps;
         let model = mobilenet::v1(side, divisor, 10, binary_depthwise);
         let file = common::file(&model);
         let view = View::parse(&file).unwrap();
         let what = format!("side {side}, width 1/{divisor}, 1-bit depthwise {binary_depthwise}");
         assert_eq!(arena_bytes(&view), expected, "{what}");
-        assert_eq!(least(&model, &view), expected, "{what}: a smaller plan exists");
+        assert_eq!(least(&model, &view), smallest, "{what}: a smaller plan exists");
         let threads = Plan::new(&view).for_threads(&view, Threads::new(4));
         assert_eq!(threads.arena_bytes(), expected, "{what}: the same on four threads");
     }
