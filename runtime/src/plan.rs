@@ -43,7 +43,7 @@ pub struct Plan<const CAPACITY: usize = TENSORS> {
 }
 
 /// Tensors of more bytes than this are followed by [`APART`] bytes that are free.
-const LARGE: u32 = 1 << 16;
+const LARGE: u32 = 96 << 10;
 
 /// Large tensors are often multiples of 4096 bytes, and one right after the other would
 /// have a layer read and write the same lines of a cache, of which only a few fit at a
