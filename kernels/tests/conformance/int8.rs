@@ -115,6 +115,41 @@ fn int8_conv_of_wide_images() {
     });
 }
 
+/// 3×3 windows over one channel or three, as most first layers have: often enough that
+/// some of them have no shortcut.
+#[test]
+fn int8_conv_of_usual_images() {
+    run_dense("8-bit convolution of usual images", 10 << 32, |random| {
+        let mut convs = Vec::new();
+        for c_in in [1, 3] {
+            for c_out in [8, 16, 24, 32, 40, 64] {
+                for _ in 0..32 {
+                    let input = Shape { h: random.size(1, 9), w: random.size(1, 30), c: c_in };
+                    let window = Window {
+                        kernel_h: 3,
+                        kernel_w: 3,
+                        stride_h: random.size(1, 2),
+                        stride_w: random.size(1, 2),
+                        pad_top: random.size(0, 2),
+                        pad_left: random.size(0, 2),
+                    };
+                    // Up to a tap outside at the end, or some pixels unread.
+                    let side = |random: &mut Random, side: usize, stride: usize| {
+                        (side.div_ceil(stride)).saturating_sub(random.size(0, 1)).max(1)
+                    };
+                    let output = Shape {
+                        h: side(random, input.h, window.stride_h),
+                        w: side(random, input.w, window.stride_w),
+                        c: c_out,
+                    };
+                    convs.push(Conv { input, output, window, groups: 1 });
+                }
+            }
+        }
+        convs
+    });
+}
+
 /// Windows that are laid out part by part, cut in the middle of a row.
 #[test]
 fn int8_conv_with_long_windows() {
