@@ -44,8 +44,10 @@ fn the_shipped_file_is_within_three_points_of_its_float_network() {
 }
 
 #[test]
-fn the_cifar_100_file_is_what_its_card_says() {
-    is_what_its_card_says("cifar-100/mobilenet_v1_0.5.bitat", 100, "worm");
+fn the_cifar_100_files_are_what_their_card_says() {
+    for file in ["cifar-100/mobilenet_v1_0.5.bitat", "cifar-100/mobilenet_v2_0.5.bitat"] {
+        is_what_its_card_says(file, 100, "worm");
+    }
 }
 
 #[test]
