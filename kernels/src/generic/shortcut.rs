@@ -429,7 +429,7 @@ fn mean_of_four<L: Lanes<N>, const N: usize>(
 /// `(a + b + c + d + 2) >> 2` in 16 bits: the quarters are added rounded down, and
 /// what that lost, 0 to 12, is the difference of two sums that both wrap.
 #[inline(always)]
-pub(crate) fn quarter<L: Lanes<N>, const N: usize>(lanes: L, [a, b, c, d]: [L::I16; 4]) -> L::I16 {
+fn quarter<L: Lanes<N>, const N: usize>(lanes: L, [a, b, c, d]: [L::I16; 4]) -> L::I16 {
     let sum = lanes.add16(lanes.add16(a, b), lanes.add16(c, d));
     let quarters = lanes.add16(
         lanes.add16(lanes.shr16(a, 2), lanes.shr16(b, 2)),

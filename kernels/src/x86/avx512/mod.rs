@@ -84,10 +84,11 @@ pub(crate) fn table() -> Option<&'static Table> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     let isa = Avx512::here();
-    if let Some(shifts) = sixteen_pass::suits(isa, &job) {
-        sixteen_pass::run(isa, job, shifts);
-    } else if let Some(shifts) = pointwise_pass::suits(isa, &job) {
-        pointwise_pass::run(isa, job, shifts);
+    if let Some(shifts) = pointwise_pass::suits(isa, &job) {
+        match sixteen_pass::suits(&job) {
+            true => sixteen_pass::run(isa, job, shifts),
+            false => pointwise_pass::run(isa, job, shifts),
+        }
     } else if let Some(shifts) = window_pass::suits(isa, &job) {
         window_pass::run(isa, job, shifts);
     } else {

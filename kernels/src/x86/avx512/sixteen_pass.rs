@@ -27,30 +27,12 @@ const PIXELS: usize = 4 * TILE;
 /// Bytes per pixel of bits.
 const PIXEL: usize = 8;
 
-/// If the job is one for [`run`]: its shift, and that of its shortcut.
+/// Whether a job that suits `pointwise_pass`, and so has a tile's pixels, is one for [`run`].
 #[inline(always)]
-pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> {
-    let Conv { window, input, output, groups } = job.conv;
-    let one = [window.kernel_h, window.kernel_w, window.stride_h, window.stride_w, groups];
-    let pads = [window.pad_top, window.pad_left];
-    let &Epilogue::Stream { shift, shortcut: Some(taken), prelu: Some(_), stream: Some(_), .. } =
-        &job.epilogue
-    else {
-        return None;
-    };
-    let suits = one == [1; 5]
-        && pads == [0; 2]
-        && output.c == LANES
-        && pixel_bytes(input.c) == PIXEL
-        && input.w == output.w
-        && job.rows.len() * output.w >= PIXELS
-        && (taken.pool, taken.shape.w) == (1, output.w)
-        && matches!(taken.shape.c, 8 | 16 | 32)
-        && shift >= 0;
-    if !suits {
-        return None;
-    }
-    Some((Shift::new(isa, shift as u32, input.c), Scale::new(isa, taken.shift)))
+pub(super) fn suits(job: &BinaryJob<'_>) -> bool {
+    let Conv { input, output, .. } = job.conv;
+    let Epilogue::Stream { shortcut: Some(taken), .. } = &job.epilogue else { return false };
+    output.c == LANES && pixel_bytes(input.c) == PIXEL && matches!(taken.shape.c, 8 | 16 | 32)
 }
 
 /// The whole operation, which [`suits`].
