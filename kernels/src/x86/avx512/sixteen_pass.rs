@@ -45,6 +45,7 @@ pub(super) fn run(isa: Avx512, job: BinaryJob<'_>, (shift, scale): (Shift, Scale
     let to = sink.usual_rows(rows, 1).expect("a shortcut");
     let stream = to.stream.expect("a stream");
     let pixels = to.pixels;
+    assert!(pixels >= PIXELS, "as many as a tile of `pointwise_pass` has");
     let tiles = Tiles {
         isa,
         input: input[..pixels * PIXEL].as_ptr(),
