@@ -111,12 +111,12 @@ pub(crate) trait Lanes<const N: usize = LANES>: Outline {
         })
     }
 
-    /// `a` where it is not negative, else `mulr(a, slope)`.
+    /// `a` where it is not negative, else `mulr(a, slope)`: the larger of the two, since
+    /// a slope is below 1. (`mulr(a, slope) − a` is at most 0 for positive `a` and at least
+    /// 0 for negative.)
     #[inline(always)]
     fn leaky16(self, a: Self::I16, slope: Self::I16) -> Self::I16 {
-        // One of the two is 0, and mulr(0, slope) is 0.
-        let zero = self.splat16(0);
-        self.add16(self.max16(a, zero), self.mulr16(self.min16(a, zero), slope))
+        self.max16(a, self.mulr16(a, slope))
     }
 
     /// `clamp(rshr(a, count), −128, 127)`; `count` 0..=8. A rounding right
@@ -204,6 +204,21 @@ pub(crate) fn store16_clipped<L: Lanes<N>, const N: usize>(
             let mut buffer = [0; N];
             lanes.store16(value, &mut buffer);
             cut::put(to, cut::part(&buffer, ..to.len()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_prelu_is_the_larger_of_two() {
+        let mulr = |a: i16, b: i16| ((i32::from(a) * i32::from(b) + (1 << 14)) >> 15) as i16;
+        let slopes = (-32767..=32767).step_by(257).chain([-1, 0, 1, 32766]);
+        for slope in slopes {
+            for a in i16::MIN..=i16::MAX {
+                let scaled = mulr(a, slope);
+                assert_eq!(if a < 0 { scaled } else { a }, a.max(scaled), "{a}, {slope}");
+            }
         }
     }
 }

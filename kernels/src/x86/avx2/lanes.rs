@@ -4,6 +4,9 @@
 //! within 128-bit halves gives: channels 0–3 and 8–11, then 4–7 and 12–15. So
 //! widening, multiply-adding and saturating need no shuffles across halves;
 //! only loads and stores of `i32` do.
+//!
+//! Shifts by as much in every lane take a register of counts, or are multiplications: a
+//! count in the lowest lane of one is an instruction more on Intel's processors.
 
 use core::arch::x86_64::*;
 
@@ -118,7 +121,7 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn shl16(self, a: __m256i, count: u32) -> __m256i {
         // SAFETY: `self` proves AVX2.
-        unsafe { _mm256_sll_epi16(a, _mm_cvtsi32_si128(count as i32)) }
+        unsafe { _mm256_mullo_epi16(a, _mm256_set1_epi16(1 << count)) }
     }
     #[inline(always)]
     fn shr16(self, a: __m256i, count: u32) -> __m256i {
@@ -132,9 +135,9 @@ impl Lanes for Avx2 {
         // SAFETY: `self` proves AVX2.
         unsafe {
             let zero = _mm256_setzero_si256();
-            let back = _mm_cvtsi32_si128(16 - count as i32);
-            let low = _mm256_sra_epi32(_mm256_unpacklo_epi16(zero, a), back);
-            let high = _mm256_sra_epi32(_mm256_unpackhi_epi16(zero, a), back);
+            let back = _mm256_set1_epi32(16 - count as i32);
+            let low = _mm256_srav_epi32(_mm256_unpacklo_epi16(zero, a), back);
+            let high = _mm256_srav_epi32(_mm256_unpackhi_epi16(zero, a), back);
             _mm256_packs_epi32(low, high)
         }
     }
@@ -196,8 +199,8 @@ impl Lanes for Avx2 {
     fn shl32(self, a: [__m256i; 2], count: u32) -> [__m256i; 2] {
         // SAFETY: `self` proves AVX2.
         unsafe {
-            let count = _mm_cvtsi32_si128(count as i32);
-            [_mm256_sll_epi32(a[0], count), _mm256_sll_epi32(a[1], count)]
+            let count = _mm256_set1_epi32(count as i32);
+            [_mm256_sllv_epi32(a[0], count), _mm256_sllv_epi32(a[1], count)]
         }
     }
     #[inline(always)]
@@ -205,9 +208,9 @@ impl Lanes for Avx2 {
         // SAFETY: `self` proves AVX2.
         unsafe {
             let half = _mm256_set1_epi32(1 << (count - 1));
-            let count = _mm_cvtsi32_si128(count as i32);
+            let count = _mm256_set1_epi32(count as i32);
             let [low, high] = self.add32(a, [half; 2]);
-            [_mm256_sra_epi32(low, count), _mm256_sra_epi32(high, count)]
+            [_mm256_srav_epi32(low, count), _mm256_srav_epi32(high, count)]
         }
     }
     #[inline(always)]

@@ -59,8 +59,7 @@ impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
                 parameters: sink.row(rows.start).parameters(isa, channel),
                 // Sums start so that they are rounded by the shift.
                 half: isa.splat32((1 << shift) >> 1),
-                // SAFETY: `isa` proves AVX-512 F.
-                shift: unsafe { _mm_cvtsi32_si128(shift as i32) },
+                shift: isa.splat32(shift as i32),
                 narrow: Right::new(isa, layer.narrow),
                 scale,
             };
@@ -85,7 +84,7 @@ struct Group {
     parameters: Parameters<Avx512, WIDE>,
     /// What the shift of the accumulators would round off, and that shift, to the right.
     half: __m512i,
-    shift: __m128i,
+    shift: __m512i,
     /// Of the input.
     narrow: Right,
     /// Of the shortcut.
@@ -229,7 +228,7 @@ struct Line<const STRIDE: usize, const ROWS: usize> {
     /// Sums start so that they are rounded by the shift.
     weights: [Nine; ROWS],
     parameters: Parameters<Avx512, WIDE>,
-    shift: __m128i,
+    shift: __m512i,
     narrow: Right,
     scale: Scale,
     /// The first line of the input, and elements from it to the others.
@@ -401,7 +400,7 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
                     1 => load::<WHOLE>(isa, from, there),
                     _ => mean_of_four::<WHOLE>(isa, [from, from.add(step)], 0, channels, there),
                 };
-                let sums = [_mm512_sra_epi32(low, shift), _mm512_sra_epi32(high, shift)];
+                let sums = [_mm512_srav_epi32(low, shift), _mm512_srav_epi32(high, shift)];
                 let scaled = parameters.scale(isa, isa.saturate32(sums));
                 values[row] = isa.adds16(scaled, scale.apply::<FAR>(isa, extra));
             }

@@ -109,8 +109,7 @@ impl Pass<'_> {
                 weights,
                 // SAFETY: `isa` proves AVX-512 F.
                 start: unsafe { [_mm512_sub_epi32(half, low), _mm512_sub_epi32(half, high)] },
-                // SAFETY: as above.
-                shift: unsafe { _mm_cvtsi32_si128(shift as i32) },
+                shift: isa.splat32(shift as i32),
                 parameters: sink.row(rows.start).parameters(isa, channel),
                 there: u32::MAX >> (WIDE - (channels - channel).min(WIDE)),
                 word: channel.is_multiple_of(64),
@@ -260,8 +259,8 @@ fn four(isa: Avx512, block: &[i8], lanes: usize, k: usize) -> __m512i {
     // SAFETY: `isa` proves AVX-512 F. A shift by 32 leaves nothing.
     unsafe {
         _mm512_or_si512(
-            _mm512_srl_epi32(first, _mm_cvtsi32_si128(bits)),
-            _mm512_sll_epi32(second, _mm_cvtsi32_si128(32 - bits)),
+            _mm512_srlv_epi32(first, _mm512_set1_epi32(bits)),
+            _mm512_sllv_epi32(second, _mm512_set1_epi32(32 - bits)),
         )
     }
 }
@@ -272,7 +271,7 @@ struct Block<const G: usize> {
     isa: Avx512,
     weights: [[__m512i; 2]; G],
     start: [__m512i; 2],
-    shift: __m128i,
+    shift: __m512i,
     parameters: Parameters<Avx512, WIDE>,
     /// The lanes that exist.
     there: __mmask32,
@@ -383,7 +382,7 @@ impl<const G: usize> Block<G> {
         // SAFETY: of this function; `isa` proves AVX-512 F.
         unsafe {
             let [low, high] = sums::<C, G>(isa, start, weights, rows);
-            let shifted = [_mm512_sra_epi32(low, shift), _mm512_sra_epi32(high, shift)];
+            let shifted = [_mm512_srav_epi32(low, shift), _mm512_srav_epi32(high, shift)];
             parameters.scale(isa, isa.saturate32(shifted))
         }
     }

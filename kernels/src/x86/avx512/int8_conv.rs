@@ -95,12 +95,12 @@ impl Dot for Avx512 {
     fn shifted(self, sum: __m512i, shift: i8) -> __m256i {
         // SAFETY: `self` proves AVX-512 F.
         unsafe {
-            let count = _mm_cvtsi32_si128(shift.unsigned_abs().into());
+            let count = _mm512_set1_epi32(shift.unsigned_abs().into());
             _mm512_cvtsepi32_epi16(if shift < 0 {
                 let half = _mm512_set1_epi32(1 << (shift.unsigned_abs() - 1));
-                _mm512_sra_epi32(_mm512_add_epi32(sum, half), count)
+                _mm512_srav_epi32(_mm512_add_epi32(sum, half), count)
             } else {
-                _mm512_sll_epi32(sum, count)
+                _mm512_sllv_epi32(sum, count)
             })
         }
     }

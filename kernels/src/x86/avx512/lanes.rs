@@ -4,6 +4,9 @@
 //! within 128-bit quarters gives: channels 0–3, 8–11, 16–19 and 24–27, then the
 //! others. So widening, multiply-adding and saturating need no shuffles across
 //! quarters; only loads and stores of `i32` do.
+//!
+//! Shifts by as much in every lane take a register of counts: a count in the lowest lane
+//! of one is an instruction more on Intel's processors.
 
 use core::arch::x86_64::*;
 
@@ -134,19 +137,14 @@ impl Lanes<WIDE> for Avx512 {
         unsafe { _mm512_mulhrs_epi16(a, b) }
     }
     #[inline(always)]
-    fn leaky16(self, a: __m512i, slope: __m512i) -> __m512i {
-        // SAFETY: `self` proves AVX-512 BW.
-        unsafe { _mm512_mask_mulhrs_epi16(a, _mm512_movepi16_mask(a), a, slope) }
-    }
-    #[inline(always)]
     fn shl16(self, a: __m512i, count: u32) -> __m512i {
         // SAFETY: `self` proves AVX-512 BW.
-        unsafe { _mm512_sll_epi16(a, _mm_cvtsi32_si128(count as i32)) }
+        unsafe { _mm512_sllv_epi16(a, _mm512_set1_epi16(count as i16)) }
     }
     #[inline(always)]
     fn shr16(self, a: __m512i, count: u32) -> __m512i {
         // SAFETY: `self` proves AVX-512 BW.
-        unsafe { _mm512_sra_epi16(a, _mm_cvtsi32_si128(count as i32)) }
+        unsafe { _mm512_srav_epi16(a, _mm512_set1_epi16(count as i16)) }
     }
     #[inline(always)]
     fn shls16(self, a: __m512i, count: u32) -> __m512i {
@@ -155,9 +153,9 @@ impl Lanes<WIDE> for Avx512 {
         // SAFETY: `self` proves AVX-512 F and BW.
         unsafe {
             let zero = _mm512_setzero_si512();
-            let back = _mm_cvtsi32_si128(16 - count as i32);
-            let low = _mm512_sra_epi32(_mm512_unpacklo_epi16(zero, a), back);
-            let high = _mm512_sra_epi32(_mm512_unpackhi_epi16(zero, a), back);
+            let back = _mm512_set1_epi32(16 - count as i32);
+            let low = _mm512_srav_epi32(_mm512_unpacklo_epi16(zero, a), back);
+            let high = _mm512_srav_epi32(_mm512_unpackhi_epi16(zero, a), back);
             _mm512_packs_epi32(low, high)
         }
     }
@@ -214,8 +212,8 @@ impl Lanes<WIDE> for Avx512 {
     fn shl32(self, a: [__m512i; 2], count: u32) -> [__m512i; 2] {
         // SAFETY: `self` proves AVX-512 F.
         unsafe {
-            let count = _mm_cvtsi32_si128(count as i32);
-            [_mm512_sll_epi32(a[0], count), _mm512_sll_epi32(a[1], count)]
+            let count = _mm512_set1_epi32(count as i32);
+            [_mm512_sllv_epi32(a[0], count), _mm512_sllv_epi32(a[1], count)]
         }
     }
     #[inline(always)]
@@ -223,9 +221,9 @@ impl Lanes<WIDE> for Avx512 {
         // SAFETY: `self` proves AVX-512 F.
         unsafe {
             let half = _mm512_set1_epi32(1 << (count - 1));
-            let count = _mm_cvtsi32_si128(count as i32);
+            let count = _mm512_set1_epi32(count as i32);
             let [low, high] = self.add32(a, [half; 2]);
-            [_mm512_sra_epi32(low, count), _mm512_sra_epi32(high, count)]
+            [_mm512_srav_epi32(low, count), _mm512_srav_epi32(high, count)]
         }
     }
     #[inline(always)]

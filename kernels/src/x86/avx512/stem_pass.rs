@@ -81,8 +81,8 @@ impl<'b> Block<'b, '_> {
 fn shifted(_: Avx512, [low, high]: [__m512i; 2], shift: u32) -> __m512i {
     // SAFETY: an `Avx512` proves AVX-512 F and BW.
     unsafe {
-        let count = _mm_cvtsi32_si128(shift as i32);
-        _mm512_packs_epi32(_mm512_sra_epi32(low, count), _mm512_sra_epi32(high, count))
+        let count = _mm512_set1_epi32(shift as i32);
+        _mm512_packs_epi32(_mm512_srav_epi32(low, count), _mm512_srav_epi32(high, count))
     }
 }
 
