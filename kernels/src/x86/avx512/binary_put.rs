@@ -2,7 +2,12 @@
 //! pixel to the stores, for an epilogue that writes a stream and perhaps bits, with a
 //! shortcut and perhaps a shifted PReLU.
 
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
+
 use core::arch::x86_64::*;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::Avx512;
@@ -18,7 +23,7 @@ use crate::types::{Shape, Shortcut};
 pub(super) const SPREAD_STEPS: usize = 128;
 
 /// Copies the weights of the last block, which is not full, to `to`; those of 32
-/// channels or fewer twice.
+/// channels or fewer twice, every four of them and then the same four.
 #[inline(always)]
 pub(super) fn spread(
     weights: &[u8],
@@ -29,9 +34,13 @@ pub(super) fn spread(
     let last = channels / BINARY_LANES * BINARY_LANES;
     let stride = binary_lanes(last, channels);
     for (from, to) in weights[last * steps..].chunks_exact(stride).zip(to) {
-        to[..stride].copy_from_slice(from);
-        if stride <= WIDE {
-            to.copy_within(..WIDE, WIDE);
+        if stride > WIDE {
+            to[..stride].copy_from_slice(from);
+            continue;
+        }
+        for (four, to) in from.chunks(4).zip(to.chunks_exact_mut(8)) {
+            to[..four.len()].copy_from_slice(four);
+            to[4..][..four.len()].copy_from_slice(four);
         }
     }
 }
@@ -172,24 +181,213 @@ impl To {
     #[inline(always)]
     pub(super) unsafe fn put_bits(&self, pixel: usize, low: u32, high: u32) {
         if let Some(bits) = self.bits {
-            let word = u64::from(low) | u64::from(high) << 32;
             // SAFETY: of this function.
-            unsafe { bits.add(pixel * self.bytes).cast::<u64>().write_unaligned(word.to_le()) };
+            unsafe {
+                // Two stores of masks: joining them first is an instruction more.
+                let to = bits.add(pixel * self.bytes).cast::<u32>();
+                to.write_unaligned(low.to_le());
+                to.add(1).write_unaligned(high.to_le());
+            }
         }
     }
 }
 
-/// A byte in the lower 32 lanes and the one `pixel` bytes further on in the others.
+/// Steps that are counted from words at once, at most; a byte counter takes so many.
+pub(super) const WORDS: usize = 24;
+
+/// Steps of a loop's round.
+const ROUND: usize = 8;
+
+/// Steps from which on words are worth making.
+const FEW: usize = 4;
+
+/// Bytes of the input as words that a load spreads over a register: of the same byte four
+/// times or, where two pixels share a register, of a pixel's and of the next one's. To
+/// spread a byte takes Intel's processors an instruction, on the one port that counts bits
+/// there.
+#[derive(Clone, Copy)]
+pub(super) struct Spreader {
+    /// Where the bytes of 16 steps are, or of 8 steps of two pixels.
+    places: __m512i,
+}
+
+impl Spreader {
+    /// PAIR: for words of two pixels. In a function that no loop which uses it is part of:
+    /// what the compiler knows, it replaces by more instructions.
+    #[inline(always)]
+    pub(super) fn new<const PAIR: bool>(_: Avx512) -> Spreader {
+        let mut places = [0; 64];
+        for (lane, place) in places.iter_mut().enumerate() {
+            *place = match PAIR {
+                true => (lane / 8 + lane / 4 % 2 * 8) as u8,
+                false => (lane / 4) as u8,
+            };
+        }
+        // SAFETY: an `Avx512` proves AVX-512 F; the array is the 64 bytes read.
+        Spreader { places: unsafe { _mm512_loadu_si512(places.as_ptr().cast()) } }
+    }
+
+    /// Words of the `steps` bytes at `from`, and of those at `next`.
+    ///
+    /// # Safety
+    /// The words of 8 bytes that `steps` end in are there.
+    #[inline(always)]
+    unsafe fn words<const PAIR: bool>(
+        self,
+        from: *const u8,
+        next: usize,
+        steps: usize,
+        to: &mut [MaybeUninit<u64>; WORDS],
+    ) {
+        let Spreader { places } = self;
+        let to: *mut u64 = to.as_mut_ptr().cast();
+        // SAFETY: of this function; a `Spreader` proves AVX-512 F, BW and VL; there is room
+        // for `WORDS`, a multiple of `ROUND`.
+        unsafe {
+            let mut k = 0;
+            if PAIR {
+                while k < steps {
+                    let both = _mm_set_epi64x(
+                        from.add(next + k).cast::<i64>().read_unaligned(),
+                        from.add(k).cast::<i64>().read_unaligned(),
+                    );
+                    let bytes = _mm512_broadcast_i32x4(both);
+                    _mm512_storeu_si512(to.add(k).cast(), _mm512_shuffle_epi8(bytes, places));
+                    k += ROUND;
+                }
+                return;
+            }
+            let to: *mut u32 = to.cast();
+            while k + ROUND < steps {
+                let bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(from.add(k).cast()));
+                _mm512_storeu_si512(to.add(k).cast(), _mm512_shuffle_epi8(bytes, places));
+                k += 2 * ROUND;
+            }
+            if k < steps {
+                let bytes = _mm256_set1_epi64x(from.add(k).cast::<i64>().read_unaligned());
+                let places = _mm512_castsi512_si256(places);
+                _mm256_storeu_si256(to.add(k).cast(), _mm256_shuffle_epi8(bytes, places));
+            }
+        }
+    }
+
+    /// Adds to the counts of P registers, of one pixel each or of two (PAIR), what `steps`
+    /// steps differ in.
+    ///
+    /// # Safety
+    /// There are at most [`WORDS`] steps; so many rows of weights; so many bytes of each
+    /// pixel, and those of the 8 that they end in; the pixels are `next` bytes apart.
+    #[inline(always)]
+    pub(super) unsafe fn count<const P: usize, const PAIR: bool>(
+        self,
+        isa: Avx512,
+        mut counts: [__m512i; P],
+        weights: *const u8,
+        input: *const u8,
+        next: usize,
+        steps: usize,
+    ) -> [__m512i; P] {
+        let mut words = [[MaybeUninit::uninit(); WORDS]; P];
+        // SAFETY: of this function.
+        unsafe {
+            if steps < FEW {
+                for k in 0..steps {
+                    let input = input.add(k);
+                    counts = few::<P, PAIR>(isa, counts, weights, input, next, k);
+                }
+                return counts;
+            }
+            for v in 0..P {
+                let pixel = if PAIR { 2 * v } else { v };
+                self.words::<PAIR>(input.add(pixel * next), next, steps, &mut words[v]);
+            }
+            let mut k = 0;
+            while k + ROUND <= steps {
+                for i in 0..ROUND {
+                    counts = step::<P, PAIR>(isa, counts, weights, &words, k + i);
+                }
+                k += ROUND;
+            }
+            while k < steps {
+                counts = step::<P, PAIR>(isa, counts, weights, &words, k);
+                k += 1;
+            }
+        }
+        counts
+    }
+}
+
+/// Step `k` of [`Spreader::count`] without words, which would take longer to make.
 ///
 /// # Safety
-/// Both are there.
+/// It has weights, and bytes at `input` and where the other pixels are.
 #[inline(always)]
-pub(super) unsafe fn both(_: Avx512, from: *const u8, pixel: usize) -> __m512i {
-    // SAFETY: of this function; an `Avx512` proves AVX-512 BW.
+unsafe fn few<const P: usize, const PAIR: bool>(
+    _: Avx512,
+    mut counts: [__m512i; P],
+    weights: *const u8,
+    input: *const u8,
+    next: usize,
+    k: usize,
+) -> [__m512i; P] {
+    // SAFETY: of this function; an `Avx512` proves AVX-512 F, BW and BITALG.
     unsafe {
-        let low = _mm512_set1_epi8(from.cast::<i8>().read());
-        let high = from.add(pixel).cast::<i8>().read();
-        _mm512_mask_set1_epi8(low, 0xFFFF_FFFF_0000_0000, high)
+        let row = _mm512_loadu_si512(weights.add(k * BINARY_LANES).cast());
+        for v in 0..P {
+            let byte = |pixel: usize| input.add(pixel * next).cast::<i8>().read();
+            let x = match PAIR {
+                true => {
+                    let first = _mm512_set1_epi8(byte(2 * v));
+                    _mm512_mask_set1_epi8(first, 0xF0F0_F0F0_F0F0_F0F0, byte(2 * v + 1))
+                }
+                false => _mm512_set1_epi8(byte(v)),
+            };
+            let differing = _mm512_popcnt_epi8(_mm512_xor_si512(row, x));
+            counts[v] = _mm512_add_epi8(counts[v], differing);
+        }
+    }
+    counts
+}
+
+/// Step `k` of [`Spreader::count`].
+///
+/// # Safety
+/// It has weights and words.
+#[inline(always)]
+unsafe fn step<const P: usize, const PAIR: bool>(
+    _: Avx512,
+    mut counts: [__m512i; P],
+    weights: *const u8,
+    words: &[[MaybeUninit<u64>; WORDS]; P],
+    k: usize,
+) -> [__m512i; P] {
+    // SAFETY: of this function; an `Avx512` proves AVX-512 F, BW and BITALG.
+    unsafe {
+        let row = _mm512_loadu_si512(weights.add(k * BINARY_LANES).cast());
+        for v in 0..P {
+            let words = words[v].as_ptr();
+            let x = match PAIR {
+                true => _mm512_set1_epi64(words.cast::<i64>().add(k).read()),
+                false => _mm512_set1_epi32(words.cast::<i32>().add(k).read()),
+            };
+            let differing = _mm512_popcnt_epi8(_mm512_xor_si512(row, x));
+            counts[v] = _mm512_add_epi8(counts[v], differing);
+        }
+    }
+    counts
+}
+
+/// The byte counts of 64 channels as two groups of 32 or, if two pixels share the register
+/// (PAIR), those of 32 channels of each.
+#[inline(always)]
+pub(super) fn groups<const PAIR: bool>(isa: Avx512, counts: __m512i) -> [__m512i; 2] {
+    if !PAIR {
+        return halves(isa, counts);
+    }
+    // SAFETY: `isa` proves AVX-512 F.
+    unsafe {
+        let places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+        halves(isa, _mm512_permutexvar_epi32(places, counts))
     }
 }
 

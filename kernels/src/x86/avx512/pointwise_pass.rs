@@ -19,10 +19,9 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::Avx512;
-use super::binary_put::{Extra, Loads, SPREAD_STEPS, Shift, To, both, halves, spread};
+use super::binary_put::{Extra, Loads, SPREAD_STEPS, Shift, Spreader, To, WORDS, groups, spread};
 use super::lanes::{Scale, load};
 use crate::generic::BinaryJob;
-use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::Sink;
 use crate::generic::lanes::{LANES, Lanes, Outline, WIDE, Work};
 use crate::generic::mean::{MEAN_TERMS, Mean};
@@ -119,7 +118,7 @@ struct Block<'b, 'a> {
     conv: Conv,
     /// Of these rows.
     input: &'b [u8],
-    /// 64 bytes per step; twice the same 32 if there are no more channels.
+    /// 64 bytes per step; those of 32 channels twice if there are no more ([`spread`]).
     weights: &'b [u8],
     rows: Range<usize>,
     sink: &'b mut Sink<'a>,
@@ -147,7 +146,11 @@ impl Block<'_, '_> {
         let reach = |of: usize, own: usize| (to.pixels - 1) * of + own;
         let tiles = Tiles {
             isa,
-            input: input[..reach(pixel, steps)].as_ptr(),
+            spreader: match pair {
+                true => Spreader::new::<true>(isa),
+                false => Spreader::new::<false>(isa),
+            },
+            input: input[..reach(pixel, pixel)].as_ptr(),
             pixel,
             weights: weights.as_ptr(),
             steps,
@@ -207,6 +210,7 @@ impl Block<'_, '_> {
 #[derive(Clone, Copy)]
 struct Tiles {
     isa: Avx512,
+    spreader: Spreader,
     input: *const u8,
     /// Bytes per pixel of the input.
     pixel: usize,
@@ -233,7 +237,7 @@ impl Tiles {
     fn outline_as<X: Extra, const FAR: bool, const PLAIN: bool>(self, extra: X, pair: bool) {
         let (isa, tiles) = (self.isa, self);
         let whole = self.to.there == [u32::MAX; 2];
-        match (pair, whole, self.steps > STEPS_PER_BYTE) {
+        match (pair, whole, self.steps > WORDS) {
             (false, true, false) => {
                 isa.outline(Run::<X, false, true, false, FAR, PLAIN> { tiles, extra })
             }
@@ -262,8 +266,8 @@ impl Tiles {
     }
 }
 
-/// PAIR: see [`Tiles::outline`]; WHOLE: all lanes exist; LONG: more steps than a byte
-/// counter takes; FAR, PLAIN: see [`To::put_exact`].
+/// PAIR: see [`Tiles::outline`]; WHOLE: all lanes exist; LONG: more steps than are
+/// counted at once; FAR, PLAIN: see [`To::put_exact`].
 struct Run<
     X,
     const PAIR: bool,
@@ -312,7 +316,7 @@ impl<
     /// From pixel `first` on there are as many as a tile has.
     #[inline(always)]
     unsafe fn tile(&self, first: usize) {
-        let Tiles { isa, input, pixel, weights, steps, terms, ref to, .. } = self.tiles;
+        let Tiles { isa, spreader, input, pixel, weights, steps, terms, ref to, .. } = self.tiles;
         let extra = &self.extra;
         let zero = isa.splat16(0);
         let mut counts = [zero; TILE];
@@ -322,29 +326,20 @@ impl<
             let input = input.add(first * pixel);
             let mut done = 0;
             while done < steps {
-                let end = if LONG { steps.min(done + STEPS_PER_BYTE) } else { steps };
-                for k in done..end {
-                    let row = _mm512_loadu_si512(weights.add(k * BINARY_LANES).cast());
-                    for v in 0..TILE {
-                        let x = match PAIR {
-                            true => both(isa, input.add(2 * v * pixel + k), pixel),
-                            false => _mm512_set1_epi8(input.add(v * pixel + k).cast::<i8>().read()),
-                        };
-                        let differing = _mm512_popcnt_epi8(_mm512_xor_si512(row, x));
-                        counts[v] = _mm512_add_epi8(counts[v], differing);
-                    }
-                }
+                let some = if LONG { WORDS.min(steps - done) } else { steps };
+                let (weights, input) = (weights.add(done * BINARY_LANES), input.add(done));
+                counts = spreader.count::<TILE, PAIR>(isa, counts, weights, input, pixel, some);
                 if LONG {
                     for v in 0..TILE {
-                        let [low, high] = halves(isa, counts[v]);
+                        let [low, high] = groups::<PAIR>(isa, counts[v]);
                         wide[v] = [isa.add16(wide[v][0], low), isa.add16(wide[v][1], high)];
                         counts[v] = zero;
                     }
                 }
-                done = end;
+                done += some;
             }
             for v in 0..TILE {
-                let sums = if LONG { wide[v] } else { halves(isa, counts[v]) };
+                let sums = if LONG { wide[v] } else { groups::<PAIR>(isa, counts[v]) };
                 match PAIR {
                     true => {
                         let pixel = first + 2 * v;

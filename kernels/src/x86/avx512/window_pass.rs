@@ -22,7 +22,7 @@ use core::ops::Range;
 
 use super::Avx512;
 use super::binary_put::{
-    Extra, Loads, Means, OfRow, SPREAD_STEPS, Shift, To, both, by_row, halves, spread,
+    Extra, Loads, Means, OfRow, SPREAD_STEPS, Shift, Spreader, To, WORDS, by_row, groups, spread,
 };
 use super::lanes::Scale;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
@@ -128,8 +128,25 @@ impl Work for Whole<'_> {
             };
             let (rows, sink, lines) = (rows.clone(), &mut sink, &mut lines);
             let image = Image { conv, padding, input };
-            Block { isa, image, lines, weights, rows, sink, channel, shift, scale, pool, prelu }
-                .run();
+            let spreader = match channels - channel {
+                WIDE => Spreader::new::<true>(isa),
+                _ => Spreader::new::<false>(isa),
+            };
+            Block {
+                isa,
+                spreader,
+                image,
+                lines,
+                weights,
+                rows,
+                sink,
+                channel,
+                shift,
+                scale,
+                pool,
+                prelu,
+            }
+            .run();
         }
     }
 }
@@ -145,10 +162,11 @@ struct Image<'a> {
 /// All pixels of 64 channels, or of 32.
 struct Block<'b, 'a> {
     isa: Avx512,
+    spreader: Spreader,
     image: Image<'a>,
     /// For any lines of the input; what is left and right of them is 0.
     lines: &'b mut [u8; LINES],
-    /// 64 bytes per step; twice the same 32 if there are no more channels.
+    /// 64 bytes per step; those of 32 channels twice if there are no more ([`spread`]).
     weights: &'b [u8],
     rows: Range<usize>,
     sink: &'b mut Sink<'a>,
@@ -208,7 +226,9 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
 {
     #[inline(always)]
     fn run(self) {
-        let Block { isa, image, lines, weights, rows, sink, channel, shift, scale, .. } = self.0;
+        let Block {
+            isa, spreader, image, lines, weights, rows, sink, channel, shift, scale, ..
+        } = self.0;
         let Image { conv, padding, input } = image;
         let Conv { window, input: Shape { w, c, h }, output, .. } = conv;
         let firsts = [channel, if PAIR { channel } else { channel + WIDE }];
@@ -226,7 +246,7 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
             scale,
         };
         let (steps, columns) = (c.div_ceil(8), line_columns(&conv));
-        let taps = Taps::new(isa, &window, weights);
+        let taps = Taps::new::<PAIR>(isa, &window, weights);
         let run = window.kernel_w * steps;
         let all = columns * steps + SPILL;
         let tile = if PAIR { 2 * P } else { P };
@@ -271,11 +291,11 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
                 line.bits.map(|bits| bits[channel / 8..][..reach(line.pixel, 8)].as_mut_ptr());
             let tiles = Tiles::<_, P, PAIR, FAR, PRELU> {
                 isa,
+                spreader,
                 lines: &of_row,
                 rows: inside.len(),
                 weights: weights[first * BINARY_LANES..].as_ptr(),
                 run,
-                chunk: run.div_ceil(run.div_ceil(STEPS_PER_BYTE)),
                 next: steps * window.stride_w,
                 terms: &terms,
                 left,
@@ -322,7 +342,7 @@ struct Taps([[[__m512i; 2]; KERNEL]; KERNEL]);
 
 impl Taps {
     #[inline(always)]
-    fn new(isa: Avx512, window: &Window, weights: &[u8]) -> Taps {
+    fn new<const PAIR: bool>(isa: Avx512, window: &Window, weights: &[u8]) -> Taps {
         let mut found = Taps([[[isa.splat16(0); 2]; KERNEL]; KERNEL]);
         let steps = weights.len() / (window.kernel_h * window.kernel_w);
         let mut taps = weights.chunks_exact(steps);
@@ -340,7 +360,7 @@ impl Taps {
                             counts = _mm512_add_epi8(counts, _mm512_popcnt_epi8(row));
                         }
                     }
-                    let [low, high] = halves(isa, counts);
+                    let [low, high] = groups::<PAIR>(isa, counts);
                     *sums = [isa.add16(sums[0], low), isa.add16(sums[1], high)];
                 }
             }
@@ -405,6 +425,7 @@ impl Taps {
 /// One row of the output, of 64 channels or of 32. Pointers are at the first pixel.
 struct Tiles<'t, X, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: bool> {
     isa: Avx512,
+    spreader: Spreader,
     /// Those of the kernel's rows that are inside the input, `rows` of them.
     lines: &'t [*const u8; KERNEL],
     rows: usize,
@@ -412,8 +433,6 @@ struct Tiles<'t, X, const P: usize, const PAIR: bool, const FAR: bool, const PRE
     weights: *const u8,
     /// Steps of one kernel row.
     run: usize,
-    /// Steps that are counted in bytes at once: the parts of a run.
-    chunk: usize,
     /// Bytes from one pixel to the next.
     next: usize,
     /// See [`Taps::terms`], shifted.
@@ -432,7 +451,7 @@ impl<X: Extra, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
     /// From column `first` on there are as many as a tile has.
     #[inline(always)]
     unsafe fn tile(&self, first: usize) {
-        let Tiles { isa, run, chunk, next, to, .. } = *self;
+        let Tiles { isa, spreader, run, next, to, .. } = *self;
         let zero = isa.splat16(0);
         let mut counts = [zero; P];
         let mut wide = [[zero; 2]; P];
@@ -444,28 +463,16 @@ impl<X: Extra, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
                 let mut input = self.lines[ky].add(first * next);
                 let mut left = run;
                 while left > 0 {
-                    let steps = left.min(chunk);
+                    let steps = left.min(WORDS);
                     if used + steps > STEPS_PER_BYTE {
                         for v in 0..P {
-                            let [low, high] = halves(isa, counts[v]);
+                            let [low, high] = groups::<PAIR>(isa, counts[v]);
                             wide[v] = [isa.add16(wide[v][0], low), isa.add16(wide[v][1], high)];
                             counts[v] = zero;
                         }
                         used = 0;
                     }
-                    for k in 0..steps {
-                        let row = _mm512_loadu_si512(weights.add(k * BINARY_LANES).cast());
-                        for v in 0..P {
-                            let x = match PAIR {
-                                true => both(isa, input.add(2 * v * next + k), next),
-                                false => {
-                                    _mm512_set1_epi8(input.add(v * next + k).cast::<i8>().read())
-                                }
-                            };
-                            let differing = _mm512_popcnt_epi8(_mm512_xor_si512(row, x));
-                            counts[v] = _mm512_add_epi8(counts[v], differing);
-                        }
-                    }
+                    counts = spreader.count::<P, PAIR>(isa, counts, weights, input, next, steps);
                     weights = weights.add(steps * BINARY_LANES);
                     input = input.add(steps);
                     used += steps;
@@ -475,7 +482,7 @@ impl<X: Extra, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
             // In memory: so many epilogues are no straight line.
             let mut sums = [[zero; 2]; P];
             for v in 0..P {
-                let [low, high] = halves(isa, counts[v]);
+                let [low, high] = groups::<PAIR>(isa, counts[v]);
                 sums[v] = [isa.add16(wide[v][0], low), isa.add16(wide[v][1], high)];
             }
             for (v, sums) in sums.iter().enumerate() {
