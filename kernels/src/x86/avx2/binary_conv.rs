@@ -12,18 +12,18 @@ use core::arch::x86_64::*;
 use super::Avx2;
 use crate::generic::binary_conv::Popcount;
 
-/// Per input nibble its row, twice: a plain load is cheaper than one that
-/// broadcasts on some CPUs, and no dearer on the others.
+/// Per byte of the input the rows of its low and its high nibble: one address for both.
 #[repr(align(64))]
-struct Rows([[u8; 32]; 16]);
+pub(super) struct Rows(pub(super) [[[u8; 16]; 2]; 256]);
 
-static ROWS: Rows = {
-    let mut rows = [[0; 32]; 16];
+pub(super) static ROWS: Rows = {
+    let mut rows = [[[0; 16]; 2]; 256];
     let mut x = 0;
-    while x < 16 {
+    while x < 256 {
         let mut w = 0;
-        while w < 32 {
-            rows[x][w] = (x ^ (w & 15)).count_ones() as u8;
+        while w < 16 {
+            rows[x][0][w] = ((x & 15) ^ w).count_ones() as u8;
+            rows[x][1][w] = ((x >> 4) ^ w).count_ones() as u8;
             w += 1;
         }
         x += 1;
@@ -63,10 +63,14 @@ impl Popcount for Avx2 {
     }
     #[inline(always)]
     fn input(self, byte: u8) -> [__m256i; 2] {
-        let low = &ROWS.0[usize::from(byte & 0x0F)];
-        let high = &ROWS.0[usize::from(byte >> 4)];
-        // SAFETY: `self` proves AVX2; a row is the 32 bytes read, aligned as `Rows` is.
-        unsafe { [_mm256_load_si256(low.as_ptr().cast()), _mm256_load_si256(high.as_ptr().cast())] }
+        let [low, high] = &ROWS.0[usize::from(byte)];
+        // SAFETY: `self` proves AVX2; a row is the 16 bytes read, aligned as `Rows` is.
+        unsafe {
+            [
+                _mm256_broadcastsi128_si256(_mm_load_si128(low.as_ptr().cast())),
+                _mm256_broadcastsi128_si256(_mm_load_si128(high.as_ptr().cast())),
+            ]
+        }
     }
     #[inline(always)]
     fn count(self, counts: __m256i, weights: [__m256i; 2], input: [__m256i; 2]) -> __m256i {

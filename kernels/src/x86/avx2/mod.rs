@@ -7,6 +7,7 @@ mod int8_depthwise;
 mod lanes;
 #[cfg(feature = "std")]
 mod peak;
+mod pointwise_pass;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
@@ -61,7 +62,11 @@ pub(crate) fn table() -> Option<&'static Table> {
 
 #[target_feature(enable = "avx2")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
-    generic::binary_conv::run::<Avx2, 3>(Avx2::here(), job);
+    let isa = Avx2::here();
+    match pointwise_pass::suits(&job) {
+        true => pointwise_pass::run(isa, job),
+        false => generic::binary_conv::run::<Avx2, 3>(isa, job),
+    }
     cut::complete()
 }
 
