@@ -195,6 +195,12 @@ impl To {
 /// Steps that are counted from words at once, at most; a byte counter takes so many.
 pub(super) const WORDS: usize = 24;
 
+/// Words of P registers. Aligned, and so is the stack of a function that has them: where a
+/// compiler finds the registers too few, it would otherwise put 64 bytes aside across two
+/// cache lines.
+#[repr(align(64))]
+struct Words<const P: usize>([[MaybeUninit<u64>; WORDS]; P]);
+
 /// Steps of a loop's round.
 const ROUND: usize = 8;
 
@@ -287,7 +293,7 @@ impl Spreader {
         next: usize,
         steps: usize,
     ) -> [__m512i; P] {
-        let mut words = [[MaybeUninit::uninit(); WORDS]; P];
+        let mut words = Words([[MaybeUninit::uninit(); WORDS]; P]);
         // SAFETY: of this function.
         unsafe {
             if steps < FEW {
@@ -299,7 +305,7 @@ impl Spreader {
             }
             for v in 0..P {
                 let pixel = if PAIR { 2 * v } else { v };
-                self.words::<PAIR>(input.add(pixel * next), next, steps, &mut words[v]);
+                self.words::<PAIR>(input.add(pixel * next), next, steps, &mut words.0[v]);
             }
             let mut k = 0;
             while k + ROUND <= steps {
@@ -358,14 +364,14 @@ unsafe fn step<const P: usize, const PAIR: bool>(
     _: Avx512,
     mut counts: [__m512i; P],
     weights: *const u8,
-    words: &[[MaybeUninit<u64>; WORDS]; P],
+    words: &Words<P>,
     k: usize,
 ) -> [__m512i; P] {
     // SAFETY: of this function; an `Avx512` proves AVX-512 F, BW and BITALG.
     unsafe {
         let row = _mm512_loadu_si512(weights.add(k * BINARY_LANES).cast());
         for v in 0..P {
-            let words = words[v].as_ptr();
+            let words = words.0[v].as_ptr();
             let x = match PAIR {
                 true => _mm512_set1_epi64(words.cast::<i64>().add(k).read()),
                 false => _mm512_set1_epi32(words.cast::<i32>().add(k).read()),
