@@ -163,6 +163,21 @@ pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
     bands(job, BAND_BYTES, |mut part| part.run(isa, channels.clone()));
 }
 
+/// The same, after what `pass` has done of some rows: their first so many channels.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn run_after<S: Taps>(
+    isa: S,
+    job: Int8DepthwiseJob<'_>,
+    pass: impl for<'a> Fn(S, Layer<'a>, &mut Sink<'a>, Range<usize>) -> usize,
+) {
+    let channels = job.conv.output.c;
+    bands(job, BAND_BYTES, |mut part| {
+        let done = pass(isa, part.layer, part.sink, part.rows.clone());
+        part.run(isa, done..channels);
+    });
+}
+
 /// The same, in one pass if that can be, and otherwise 32 channels at a time as far
 /// as possible.
 #[cfg(target_arch = "x86_64")]

@@ -7,7 +7,7 @@ use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
 
 /// Two 16-bit values per channel, in the order of 32-bit lanes.
-type Pair = [__m256i; 2];
+pub(super) type Pair = [__m256i; 2];
 
 impl Taps for Avx2 {
     type L = Avx2;
@@ -41,12 +41,7 @@ impl Taps for Avx2 {
     }
     #[inline(always)]
     fn nine(self, columns: [(Pair, __m256i); 3], weights: &[Pair; 5]) -> [__m256i; 2] {
-        let [a, b, c] = columns;
-        let mut sum = self.multiply(a.0, weights[0]);
-        sum = self.add32(sum, self.multiply(b.0, weights[1]));
-        sum = self.add32(sum, self.multiply(c.0, weights[2]));
-        sum = self.add32(sum, self.multiply(self.pair(a.1, b.1), weights[3]));
-        self.add32(sum, self.multiply(self.pair(c.1, self.splat16(0)), weights[4]))
+        self.nine_from(self.zero32(), columns, weights)
     }
     #[inline(always)]
     fn add(self, sum: [__m256i; 2], x: __m256i, w: __m256i) -> [__m256i; 2] {
@@ -56,6 +51,22 @@ impl Taps for Avx2 {
 }
 
 impl Avx2 {
+    /// [`Taps::nine`], and `start`.
+    #[inline(always)]
+    pub(super) fn nine_from(
+        self,
+        start: [__m256i; 2],
+        [a, b, c]: [(Pair, __m256i); 3],
+        weights: &[Pair; 5],
+    ) -> [__m256i; 2] {
+        let none = self.splat16(0);
+        let mut sum = self.add32(start, self.multiply(a.0, weights[0]));
+        sum = self.add32(sum, self.multiply(b.0, weights[1]));
+        sum = self.add32(sum, self.multiply(c.0, weights[2]));
+        sum = self.add32(sum, self.multiply(self.pair(a.1, b.1), weights[3]));
+        self.add32(sum, self.multiply(self.pair(c.1, none), weights[4]))
+    }
+
     /// Joins the values of two taps.
     #[inline(always)]
     fn pair(self, a: __m256i, b: __m256i) -> Pair {

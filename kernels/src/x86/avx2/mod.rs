@@ -2,12 +2,14 @@
 
 mod binary_conv;
 mod binary_depthwise;
+mod depthwise_pass;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
 #[cfg(feature = "std")]
 mod peak;
 mod pointwise_pass;
+mod shift;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
@@ -85,7 +87,8 @@ fn int8_conv(job: Int8Job<'_>) -> Option<()> {
 
 #[target_feature(enable = "avx2")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
-    generic::int8_depthwise::run(Avx2::here(), job);
+    let isa = Avx2::here();
+    generic::int8_depthwise::run_after(isa, job, depthwise_pass::run);
     cut::complete()
 }
 

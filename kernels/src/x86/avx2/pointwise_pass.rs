@@ -19,6 +19,7 @@ use core::ops::Range;
 
 use super::Avx2;
 use super::binary_conv::ROWS;
+use super::shift::{Left, Taken};
 use crate::generic::BinaryJob;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::{At, Parameters, Sink};
@@ -234,14 +235,24 @@ struct Tiles<const P: usize, const R: usize, const G: usize> {
 impl<const P: usize, const R: usize, const G: usize> Tiles<P, R, G> {
     #[inline(always)]
     fn outline<X: Extra>(self, extra: X) {
-        let (isa, tiles, kind) = (self.isa, self, self.shifts.kind());
-        match (self.steps > STEPS_PER_BYTE, kind) {
-            (false, NONE) => isa.outline(Run::<X, P, R, G, false, NONE> { tiles, extra }),
-            (false, DOUBLE) => isa.outline(Run::<X, P, R, G, false, DOUBLE> { tiles, extra }),
-            (false, _) => isa.outline(Run::<X, P, R, G, false, ANY> { tiles, extra }),
-            (true, NONE) => isa.outline(Run::<X, P, R, G, true, NONE> { tiles, extra }),
-            (true, DOUBLE) => isa.outline(Run::<X, P, R, G, true, DOUBLE> { tiles, extra }),
-            (true, _) => isa.outline(Run::<X, P, R, G, true, ANY> { tiles, extra }),
+        // The rare ones in one way.
+        let kind = if G == 1 || X::RARE { ANY } else { self.shifts.kind() };
+        match kind {
+            NONE => self.outline_as::<X, NONE>(extra),
+            DOUBLE => self.outline_as::<X, DOUBLE>(extra),
+            RIGHT => self.outline_as::<X, RIGHT>(extra),
+            DOUBLE_RIGHT => self.outline_as::<X, DOUBLE_RIGHT>(extra),
+            _ => self.outline_as::<X, ANY>(extra),
+        }
+    }
+
+    #[inline(always)]
+    fn outline_as<X: Extra, const KIND: u8>(self, extra: X) {
+        let (isa, tiles) = (self.isa, self);
+        if self.steps > STEPS_PER_BYTE {
+            isa.outline(Run::<X, P, R, G, true, KIND> { tiles, extra });
+        } else {
+            isa.outline(Run::<X, P, R, G, false, KIND> { tiles, extra });
         }
     }
 }
@@ -338,11 +349,15 @@ impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool,
         unsafe {
             let mut value = isa.sub16(terms, isa.mul16(sums, shifts.twice));
             let mut extra = self.extra.of(isa, pixel, g);
-            if KIND == DOUBLE {
+            if KIND == DOUBLE || KIND == DOUBLE_RIGHT {
                 value = isa.adds16(value, value);
-            } else if KIND == ANY {
+            }
+            if KIND == RIGHT || KIND == DOUBLE_RIGHT {
+                extra = shifts.taken.apply::<{ Taken::RIGHT }>(isa, extra);
+            }
+            if KIND == ANY {
                 value = shifts.rest.apply(isa, value);
-                extra = shifts.left.apply(isa, shifts.right.apply(isa, extra));
+                extra = shifts.taken.apply::<{ Taken::ANY }>(isa, extra);
             }
             value = parameters.scale(isa, value);
             let y = parameters.prelu(isa, isa.adds16(value, extra));
@@ -393,12 +408,17 @@ fn mask(_: Avx2, low: __m256i, high: __m256i) -> u32 {
     }
 }
 
-/// [`Shifts::kind`]: nothing is shifted but what is exact.
+/// [`Shifts::kind`]: what remains of the accumulators' shift is none, and so is the
+/// shortcut's.
 const NONE: u8 = 0;
-/// And accumulators by one bit more, which may saturate.
+/// One bit remains.
 const DOUBLE: u8 = 1;
-/// Everything else.
-const ANY: u8 = 2;
+/// The shortcut is shifted to the right.
+const RIGHT: u8 = 2;
+/// Both.
+const DOUBLE_RIGHT: u8 = 3;
+/// Anything.
+const ANY: u8 = 4;
 
 /// The shift of the accumulators to the left, as far as none can saturate and the rest,
 /// and that of the shortcut.
@@ -408,8 +428,7 @@ struct Shifts {
     /// What the differing bits are multiplied by, shifted.
     twice: __m256i,
     rest: Left,
-    right: Right,
-    left: Left,
+    taken: Taken,
 }
 
 impl Shifts {
@@ -422,86 +441,27 @@ impl Shifts {
             exact,
             twice: isa.splat16((2 << exact) as i16),
             rest: Left::new(isa, shift - exact),
-            right: Right::new(isa, taken.min(0).unsigned_abs().into()),
-            left: Left::new(isa, taken.max(0).unsigned_abs().into()),
+            taken: Taken::new(isa, taken),
         }
     }
 
     /// Which of them there are.
     fn kind(&self) -> u8 {
-        match (self.rest.count, self.left.count + self.right.count) {
-            (0, 0) => NONE,
-            (1, 0) => DOUBLE,
+        match (self.rest.count(), self.taken.kind()) {
+            (0, Taken::NONE) => NONE,
+            (1, Taken::NONE) => DOUBLE,
+            (0, Taken::RIGHT) => RIGHT,
+            (1, Taken::RIGHT) => DOUBLE_RIGHT,
             _ => ANY,
         }
     }
 }
 
-/// A right shift that rounds: a multiplication that does.
-#[derive(Clone, Copy)]
-struct Right {
-    count: u32,
-    factor: __m256i,
-    /// −1 unless it is by 0.
-    any: __m256i,
-}
-
-impl Right {
-    /// By `count`, 0..=15.
-    #[inline(always)]
-    fn new(isa: Avx2, count: u32) -> Right {
-        Right {
-            count,
-            factor: isa.splat16(1 << (15 - count.max(1))),
-            any: isa.splat16(-i16::from(count > 0)),
-        }
-    }
-
-    #[inline(always)]
-    fn apply(&self, isa: Avx2, x: __m256i) -> __m256i {
-        isa.select16(self.any, isa.mulr16(x, self.factor), x)
-    }
-}
-
-/// A left shift that saturates: its last bit is a saturating addition, what comes before
-/// it a plain shift of what is clamped so that no more than the sign is lost, and so far
-/// out that the addition saturates.
-#[derive(Clone, Copy)]
-struct Left {
-    count: u32,
-    least: __m256i,
-    most: __m256i,
-    /// The shift before the last bit.
-    factor: __m256i,
-    /// −1 if there is a last bit.
-    last: __m256i,
-}
-
-impl Left {
-    /// By `count`, 0..=15.
-    #[inline(always)]
-    fn new(isa: Avx2, count: u32) -> Left {
-        let before = count.saturating_sub(1);
-        Left {
-            count,
-            least: isa.splat16(i16::MIN >> before),
-            most: isa.splat16(i16::MAX >> before),
-            factor: isa.splat16(1 << before),
-            last: isa.splat16(-i16::from(count > 0)),
-        }
-    }
-
-    #[inline(always)]
-    fn apply(&self, isa: Avx2, x: __m256i) -> __m256i {
-        let clamped = isa.max16(isa.min16(x, self.most), self.least);
-        let x = isa.mul16(clamped, self.factor);
-        // SAFETY: `isa` proves AVX2.
-        isa.adds16(x, unsafe { _mm256_and_si256(x, self.last) })
-    }
-}
-
 /// What the shortcut adds, before its shift.
 trait Extra: Copy {
+    /// Whether code for every kind of shift is not worth its size.
+    const RARE: bool;
+
     /// To the lanes of group `g`.
     ///
     /// # Safety
@@ -520,6 +480,8 @@ struct Loads<const G: usize> {
 }
 
 impl<const G: usize> Extra for Loads<G> {
+    const RARE: bool = false;
+
     #[inline(always)]
     unsafe fn of(&self, _: Avx2, pixel: usize, g: usize) -> __m256i {
         // SAFETY: of this function; an `Avx2` proves AVX2.
@@ -542,6 +504,8 @@ struct Means<const G: usize> {
 }
 
 impl<const G: usize> Extra for Means<G> {
+    const RARE: bool = true;
+
     #[inline(always)]
     unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize) -> __m256i {
         let Means { from, step, channels, firsts, ref means } = *self;
