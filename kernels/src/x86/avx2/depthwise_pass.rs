@@ -38,7 +38,7 @@ pub(super) fn run<'a>(
     let kernel = (window.kernel_h, window.kernel_w);
     let strides = (window.stride_h, window.stride_w);
     let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return 0 };
-    if kernel != (3, 3) || !matches!(strides, (1, 1) | (2, 2)) || layer.narrow == 0 {
+    if kernel != (3, 3) || !matches!(strides, (1, 1) | (2, 2)) {
         return 0;
     }
     let taken = Taken::new(isa, left);

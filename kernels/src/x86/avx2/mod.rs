@@ -3,6 +3,7 @@
 mod binary_conv;
 mod binary_depthwise;
 mod depthwise_pass;
+mod image_pass;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
@@ -81,7 +82,11 @@ fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
 
 #[target_feature(enable = "avx2")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
-    generic::int8_conv::run::<_, 4>(Avx2::here(), job);
+    let isa = Avx2::here();
+    match image_pass::suits(&job) {
+        Some(how) => image_pass::run(isa, job, how),
+        None => generic::int8_conv::run::<_, 4>(isa, job),
+    }
     cut::complete()
 }
 
