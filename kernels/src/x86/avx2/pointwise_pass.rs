@@ -34,6 +34,9 @@ const VECTOR: usize = 32;
 /// Registers of byte counters in a tile, of one or two per pixel.
 const TILE: usize = 8;
 
+/// Channels that the last group has, if not 16.
+const EIGHT: usize = LANES / 2;
+
 /// Steps of a block, at most: its nibbles are on the stack.
 const STEPS: usize = 128;
 
@@ -53,21 +56,21 @@ pub(super) fn suits(job: &BinaryJob<'_>) -> bool {
         && pads == [0; 2]
         && input.w == output.w
         && job.rows.len() * output.w >= TILE
-        && channels.is_multiple_of(LANES)
+        && channels.is_multiple_of(EIGHT)
         && input.c.div_ceil(8) <= STEPS
         && (taken.pool, taken.shape.w) == (1, output.w)
         && shift >= 0
         && match from <= channels {
-            true => from == channels || from.is_multiple_of(LANES),
+            true => from.is_multiple_of(EIGHT),
             false => (0..channels)
                 .step_by(LANES)
-                .all(|channel| mean_terms(from, channels, group(channel)).is_some()),
+                .all(|channel| mean_terms(from, channels, group(channels, channel)).is_some()),
         }
 }
 
-/// The 16 channels from `channel` on.
-fn group(channel: usize) -> At {
-    At { column: 0, channel, count: LANES }
+/// The 16 channels from `channel` on, or 8 if there are no more.
+fn group(channels: usize, channel: usize) -> At {
+    At { column: 0, channel, count: (channels - channel).min(LANES) }
 }
 
 /// The whole operation, which [`suits`].
@@ -103,19 +106,18 @@ impl Work for Whole<'_> {
             let weights = &weights[first * steps..][..stride * steps];
             let mut done = 0;
             while done < stride {
-                let count = match stride - done {
+                let count = match stride {
                     BINARY_LANES => BINARY_LANES,
-                    VECTOR.. => VECTOR,
-                    _ => LANES,
+                    _ => (stride - done).min(VECTOR),
                 };
                 split(isa, weights, stride, done, count, &mut nibbles);
                 let (rows, sink, nibbles) = (rows.clone(), &mut sink, &nibbles);
                 let channel = first + done;
                 let block = Block { isa, conv, input, nibbles, rows, sink, channel, shifts };
-                match count {
-                    BINARY_LANES => block.run::<4, 2, 4>(),
-                    VECTOR => block.run::<TILE, 1, 2>(),
-                    _ => block.run::<TILE, 1, 1>(),
+                match count.div_ceil(LANES) {
+                    1 => block.run::<TILE, 1, 1>(),
+                    2 => block.run::<TILE, 1, 2>(),
+                    _ => block.run::<{ TILE / 2 }, 2, 4>(),
                 }
                 done += count;
             }
@@ -144,7 +146,7 @@ fn split(_: Avx2, weights: &[u8], stride: usize, first: usize, count: usize, to:
     }
 }
 
-/// All pixels of 64, 32 or 16 channels.
+/// All pixels of 64 channels, or of up to 32.
 struct Block<'b, 'a> {
     isa: Avx2,
     conv: Conv,
@@ -173,10 +175,11 @@ impl Block<'_, '_> {
         let (pixel, steps) = (pixel_bytes(conv.input.c), conv.input.c.div_ceil(8));
         // From the first element of the first pixel to the last's `own`th.
         let reach = |of: usize, own: usize| (to.pixels - 1) * of + own;
-        let (byte, own) = (channel / 8, G * LANES);
-        // The first of a 64-bit word writes all of it.
+        let (byte, own) = (channel / 8, (channels - channel).min(G * LANES));
+        // The first of a 64-bit word writes all of it, what comes after 32 channels the
+        // rest.
         let word = channel.is_multiple_of(BINARY_LANES);
-        let written = if word { 8 } else { own / 8 };
+        let written = if word { 8 } else { 4 };
         let step = to.channels;
         let from = to.shortcut[..reach(step, step)].as_ptr();
         let tiles = Tiles::<P, R, G> {
@@ -193,17 +196,22 @@ impl Block<'_, '_> {
             bits: to.bits.map(|bits| bits[byte..][..reach(to.pixel, written)].as_mut_ptr()),
             bytes: to.pixel,
             word,
+            eight: own < G * LANES,
             pixels: to.pixels,
         };
         let firsts: [usize; G] = core::array::from_fn(|g| channel + g * LANES);
         if step > channels {
             let means = firsts.map(|first| {
-                let terms = mean_terms(step, channels, group(first)).expect("as `suits` found");
+                let at = group(channels, first);
+                let terms = mean_terms(step, channels, at).expect("as `suits` found");
                 (terms, Mean::new(isa, terms, channels))
             });
             tiles.outline(Means { from, step, channels, firsts, means });
-        } else {
+        } else if step == channels || step.is_multiple_of(LANES) {
             tiles.outline(Loads { from, step, firsts: firsts.map(|first| first % step) });
+        } else {
+            let firsts = firsts.map(|first| [first % step, (first + EIGHT) % step]);
+            tiles.outline(Halves { from, step, firsts });
         }
     }
 }
@@ -229,6 +237,8 @@ struct Tiles<const P: usize, const R: usize, const G: usize> {
     bytes: usize,
     /// Whether they start a word of 64 channels, and write all of it.
     word: bool,
+    /// Whether the last group has 8 channels.
+    eight: bool,
     pixels: usize,
 }
 
@@ -236,7 +246,8 @@ impl<const P: usize, const R: usize, const G: usize> Tiles<P, R, G> {
     #[inline(always)]
     fn outline<X: Extra>(self, extra: X) {
         // The rare ones in one way.
-        let kind = if G == 1 || X::RARE { ANY } else { self.shifts.kind() };
+        let rare = G == 1 || X::RARE || self.eight;
+        let kind = if rare { ANY } else { self.shifts.kind() };
         match kind {
             NONE => self.outline_as::<X, NONE>(extra),
             DOUBLE => self.outline_as::<X, DOUBLE>(extra),
@@ -343,12 +354,14 @@ impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool,
     /// There is such a pixel.
     #[inline(always)]
     unsafe fn put(&self, pixel: usize, g: usize, sums: __m256i) -> __m256i {
-        let Tiles { isa, terms, ref shifts, ref parameters, stream, channels, .. } = self.tiles;
+        let Tiles { isa, terms, ref shifts, ref parameters, stream, channels, eight, .. } =
+            self.tiles;
+        let eight = KIND == ANY && g == G - 1 && eight;
         let parameters = &parameters[g];
         // SAFETY: of this function; `isa` proves AVX2.
         unsafe {
             let mut value = isa.sub16(terms, isa.mul16(sums, shifts.twice));
-            let mut extra = self.extra.of(isa, pixel, g);
+            let mut extra = self.extra.of(isa, pixel, g, eight);
             if KIND == DOUBLE || KIND == DOUBLE_RIGHT {
                 value = isa.adds16(value, value);
             }
@@ -361,8 +374,15 @@ impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool,
             }
             value = parameters.scale(isa, value);
             let y = parameters.prelu(isa, isa.adds16(value, extra));
-            _mm256_storeu_si256(stream.add(pixel * channels + g * LANES).cast(), y);
-            _mm256_cmpgt_epi16(parameters.sign, y)
+            let to = stream.add(pixel * channels + g * LANES);
+            let below = _mm256_cmpgt_epi16(parameters.sign, y);
+            if eight {
+                _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(y));
+                _mm256_inserti128_si256::<1>(below, _mm_setzero_si128())
+            } else {
+                _mm256_storeu_si256(to.cast(), y);
+                below
+            }
         }
     }
 
@@ -377,10 +397,8 @@ impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool,
             let to = bits.add(pixel * bytes);
             if R == 2 || word {
                 to.cast::<u64>().write_unaligned(below.to_le());
-            } else if G == 2 {
-                to.cast::<u32>().write_unaligned((below as u32).to_le());
             } else {
-                to.cast::<u16>().write_unaligned((below as u16).to_le());
+                to.cast::<u32>().write_unaligned((below as u32).to_le());
             }
         }
     }
@@ -462,11 +480,26 @@ trait Extra: Copy {
     /// Whether code for every kind of shift is not worth its size.
     const RARE: bool;
 
-    /// To the lanes of group `g`.
+    /// To the lanes of group `g`, which are 16 or `eight`.
     ///
     /// # Safety
     /// There is such a pixel.
-    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize) -> __m256i;
+    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i;
+}
+
+/// 16 elements, or `eight` and zeros.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+unsafe fn load(_: Avx2, from: *const i16, eight: bool) -> __m256i {
+    // SAFETY: of this function; an `Avx2` proves AVX2.
+    unsafe {
+        match eight {
+            true => _mm256_zextsi128_si256(_mm_loadu_si128(from.cast())),
+            false => _mm256_loadu_si256(from.cast()),
+        }
+    }
 }
 
 /// One load.
@@ -483,9 +516,33 @@ impl<const G: usize> Extra for Loads<G> {
     const RARE: bool = false;
 
     #[inline(always)]
-    unsafe fn of(&self, _: Avx2, pixel: usize, g: usize) -> __m256i {
+    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
+        // SAFETY: of this function.
+        unsafe { load(isa, self.from.add(pixel * self.step + self.firsts[g]), eight) }
+    }
+}
+
+/// Two loads of 8 channels: those of fewer than the output has, which wrap round.
+#[derive(Clone, Copy)]
+struct Halves<const G: usize> {
+    from: *const i16,
+    /// Elements per pixel.
+    step: usize,
+    /// The first channel of each half of a group.
+    firsts: [[usize; 2]; G],
+}
+
+impl<const G: usize> Extra for Halves<G> {
+    const RARE: bool = true;
+
+    #[inline(always)]
+    unsafe fn of(&self, _: Avx2, pixel: usize, g: usize, _: bool) -> __m256i {
         // SAFETY: of this function; an `Avx2` proves AVX2.
-        unsafe { _mm256_loadu_si256(self.from.add(pixel * self.step + self.firsts[g]).cast()) }
+        unsafe {
+            let from = self.from.add(pixel * self.step);
+            let [low, high] = self.firsts[g];
+            _mm256_loadu2_m128i(from.add(high).cast(), from.add(low).cast())
+        }
     }
 }
 
@@ -507,20 +564,19 @@ impl<const G: usize> Extra for Means<G> {
     const RARE: bool = true;
 
     #[inline(always)]
-    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize) -> __m256i {
+    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
         let Means { from, step, channels, firsts, ref means } = *self;
         let (terms, mean) = &means[g];
         // SAFETY: of this function; an `Avx2` proves AVX2; every lane has so many terms.
         unsafe {
             let from = from.add(pixel * step + firsts[g]);
-            let load = |term: usize| _mm256_loadu_si256(from.add(term * channels).cast());
-            let first = load(0);
+            let first = load(isa, from, eight);
             if *terms == 1 {
                 return first;
             }
             let mut so_far = mean.first(isa, first);
             for term in 1..*terms {
-                so_far = mean.with(isa, so_far, load(term));
+                so_far = mean.with(isa, so_far, load(isa, from.add(term * channels), eight));
             }
             mean.rounded(isa, so_far)
         }
