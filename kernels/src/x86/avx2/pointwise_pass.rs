@@ -249,16 +249,16 @@ impl<const P: usize, const R: usize, const G: usize> Tiles<P, R, G> {
         let rare = G == 1 || X::RARE || self.eight;
         let kind = if rare { ANY } else { self.shifts.kind() };
         match kind {
-            NONE => self.outline_as::<X, NONE>(extra),
-            DOUBLE => self.outline_as::<X, DOUBLE>(extra),
-            RIGHT => self.outline_as::<X, RIGHT>(extra),
-            DOUBLE_RIGHT => self.outline_as::<X, DOUBLE_RIGHT>(extra),
+            0 => self.outline_as::<X, 0>(extra),
+            1 => self.outline_as::<X, 1>(extra),
+            2 => self.outline_as::<X, 2>(extra),
+            3 => self.outline_as::<X, 3>(extra),
             _ => self.outline_as::<X, ANY>(extra),
         }
     }
 
     #[inline(always)]
-    fn outline_as<X: Extra, const KIND: u8>(self, extra: X) {
+    fn outline_as<X: Extra, const KIND: u32>(self, extra: X) {
         let (isa, tiles) = (self.isa, self);
         if self.steps > STEPS_PER_BYTE {
             isa.outline(Run::<X, P, R, G, true, KIND> { tiles, extra });
@@ -269,12 +269,12 @@ impl<const P: usize, const R: usize, const G: usize> Tiles<P, R, G> {
 }
 
 /// LONG: more steps than a byte counter takes; KIND: see [`Shifts::kind`].
-struct Run<X, const P: usize, const R: usize, const G: usize, const LONG: bool, const KIND: u8> {
+struct Run<X, const P: usize, const R: usize, const G: usize, const LONG: bool, const KIND: u32> {
     tiles: Tiles<P, R, G>,
     extra: X,
 }
 
-impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool, const KIND: u8>
+impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool, const KIND: u32>
     Work for Run<X, P, R, G, LONG, KIND>
 {
     #[inline(always)]
@@ -290,7 +290,7 @@ impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool,
     }
 }
 
-impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool, const KIND: u8>
+impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool, const KIND: u32>
     Run<X, P, R, G, LONG, KIND>
 {
     /// # Safety
@@ -362,15 +362,13 @@ impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool,
         unsafe {
             let mut value = isa.sub16(terms, isa.mul16(sums, shifts.twice));
             let mut extra = self.extra.of(isa, pixel, g, eight);
-            if KIND == DOUBLE || KIND == DOUBLE_RIGHT {
-                value = isa.adds16(value, value);
-            }
-            if KIND == RIGHT || KIND == DOUBLE_RIGHT {
-                extra = shifts.taken.apply::<{ Taken::RIGHT }>(isa, extra);
-            }
             if KIND == ANY {
                 value = shifts.rest.apply(isa, value);
                 extra = shifts.taken.apply::<{ Taken::ANY }>(isa, extra);
+            } else {
+                for _ in 0..KIND {
+                    value = isa.adds16(value, value);
+                }
             }
             value = parameters.scale(isa, value);
             let y = parameters.prelu(isa, isa.adds16(value, extra));
@@ -426,17 +424,9 @@ fn mask(_: Avx2, low: __m256i, high: __m256i) -> u32 {
     }
 }
 
-/// [`Shifts::kind`]: what remains of the accumulators' shift is none, and so is the
-/// shortcut's.
-const NONE: u8 = 0;
-/// One bit remains.
-const DOUBLE: u8 = 1;
-/// The shortcut is shifted to the right.
-const RIGHT: u8 = 2;
-/// Both.
-const DOUBLE_RIGHT: u8 = 3;
-/// Anything.
-const ANY: u8 = 4;
+/// [`Shifts::kind`]: neither that many bits of the accumulators' shift are left, which
+/// are doublings, nor a shift of the shortcut.
+const ANY: u32 = 4;
 
 /// The shift of the accumulators to the left, as far as none can saturate and the rest,
 /// and that of the shortcut.
@@ -463,13 +453,10 @@ impl Shifts {
         }
     }
 
-    /// Which of them there are.
-    fn kind(&self) -> u8 {
-        match (self.rest.count(), self.taken.kind()) {
-            (0, Taken::NONE) => NONE,
-            (1, Taken::NONE) => DOUBLE,
-            (0, Taken::RIGHT) => RIGHT,
-            (1, Taken::RIGHT) => DOUBLE_RIGHT,
+    /// How many bits are left of the accumulators', or [`ANY`].
+    fn kind(&self) -> u32 {
+        match self.taken.kind() {
+            Taken::NONE => self.rest.count().min(ANY),
             _ => ANY,
         }
     }

@@ -21,7 +21,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::Avx512;
-use super::binary_put::{Loads, Means, OfRow, Shift, To, by_row};
+use super::binary_put::{FAR, Loads, Means, NEAR, OfRow, Shift, To, by_row};
 use super::lanes::Scale;
 use crate::generic::binary_depthwise::{Bits, add_nine};
 use crate::generic::epilogue::Sink;
@@ -137,33 +137,33 @@ impl Block<'_, '_> {
     #[inline(always)]
     fn outline<X: OfRow>(self) {
         match self.shift.far() || self.scale.far() {
-            true => self.outline_as::<X, true>(),
-            false => self.outline_as::<X, false>(),
+            true => self.outline_as::<X, FAR>(),
+            false => self.outline_as::<X, NEAR>(),
         }
     }
 
     #[inline(always)]
-    fn outline_as<X: OfRow, const FAR: bool>(self) {
+    fn outline_as<X: OfRow, const KIND: u32>(self) {
         let isa = self.isa;
         let count = self.image.conv.output.c - self.channel;
         match (count > WIDE, count >= BLOCK || count == WIDE) {
-            (true, true) => isa.outline(Run::<X, true, true, FAR>(self, PhantomData)),
-            (true, false) => isa.outline(Run::<X, true, false, FAR>(self, PhantomData)),
-            (false, true) => isa.outline(Run::<X, false, true, FAR>(self, PhantomData)),
-            (false, false) => isa.outline(Run::<X, false, false, FAR>(self, PhantomData)),
+            (true, true) => isa.outline(Run::<X, true, true, KIND>(self, PhantomData)),
+            (true, false) => isa.outline(Run::<X, true, false, KIND>(self, PhantomData)),
+            (false, true) => isa.outline(Run::<X, false, true, KIND>(self, PhantomData)),
+            (false, false) => isa.outline(Run::<X, false, false, KIND>(self, PhantomData)),
         }
     }
 }
 
-/// BOTH: more than 32 channels; WHOLE: as many as there are lanes; FAR: see
-/// [`Scale::apply`].
-struct Run<'b, 'a, X, const BOTH: bool, const WHOLE: bool, const FAR: bool>(
+/// BOTH: more than 32 channels; WHOLE: as many as there are lanes; KIND: see
+/// [`To::kind`].
+struct Run<'b, 'a, X, const BOTH: bool, const WHOLE: bool, const KIND: u32>(
     Block<'b, 'a>,
     PhantomData<X>,
 );
 
-impl<X: OfRow, const BOTH: bool, const WHOLE: bool, const FAR: bool> Work
-    for Run<'_, '_, X, BOTH, WHOLE, FAR>
+impl<X: OfRow, const BOTH: bool, const WHOLE: bool, const KIND: u32> Work
+    for Run<'_, '_, X, BOTH, WHOLE, KIND>
 {
     #[inline(always)]
     fn run(self) {
@@ -257,12 +257,9 @@ impl<X: OfRow, const BOTH: bool, const WHOLE: bool, const FAR: bool> Work
                     // for a row.
                     unsafe {
                         let [low, high] = values;
-                        let low =
-                            to.put_exact::<X, WHOLE, FAR, false, true>(&extra, column, 0, low);
+                        let low = to.put_exact::<X, WHOLE, KIND, true>(&extra, column, 0, low);
                         let high = match BOTH {
-                            true => {
-                                to.put_exact::<X, WHOLE, FAR, false, true>(&extra, column, 1, high)
-                            }
+                            true => to.put_exact::<X, WHOLE, KIND, true>(&extra, column, 1, high),
                             false => 0,
                         };
                         to.put_bits(column, low, high);

@@ -79,6 +79,12 @@ impl Shift {
     }
 }
 
+/// [`To::kind`]: nothing is shifted to the left by more than one bit that may saturate.
+pub(super) const NEAR: u32 = 4;
+
+/// [`To::kind`]: anything.
+pub(super) const FAR: u32 = 5;
+
 /// Where two groups of up to 32 channels go, and how. All pointers are at the first
 /// pixel of the first group.
 #[derive(Clone, Copy)]
@@ -99,14 +105,14 @@ pub(super) struct To {
 }
 
 impl To {
-    /// Whether [`To::put`] is to be asked with FAR.
-    pub(super) fn far(&self) -> bool {
-        self.shift.far() || self.scale.far()
-    }
-
-    /// Whether nothing is shifted but what is exact.
-    pub(super) fn plain(&self) -> bool {
-        self.shift.rest.none() && self.scale.none()
+    /// What [`To::put`] is to be asked with: how many bits are left of the accumulators'
+    /// shift, which are doublings, if the shortcut has none; else [`NEAR`] or [`FAR`].
+    pub(super) fn kind(&self) -> u32 {
+        match self.shift.rest.count() {
+            doublings @ 0..NEAR if self.scale.none() => doublings,
+            _ if self.shift.far() || self.scale.far() => FAR,
+            _ => NEAR,
+        }
     }
 
     /// The epilogue of the sums of group `g`, twice which, shifted, is taken from
@@ -115,13 +121,7 @@ impl To {
     /// # Safety
     /// There is such a pixel.
     #[inline(always)]
-    pub(super) unsafe fn put<
-        X: Extra,
-        const WHOLE: bool,
-        const FAR: bool,
-        const PLAIN: bool,
-        const PRELU: bool,
-    >(
+    pub(super) unsafe fn put<X: Extra, const WHOLE: bool, const KIND: u32, const PRELU: bool>(
         &self,
         extra: &X,
         terms: __m512i,
@@ -132,12 +132,12 @@ impl To {
         let To { isa, shift, .. } = *self;
         let value = isa.sub16(terms, isa.shl16(sums, shift.exact + 1));
         // SAFETY: of this function.
-        unsafe { self.put_exact::<X, WHOLE, FAR, PLAIN, PRELU>(extra, pixel, g, value) }
+        unsafe { self.put_exact::<X, WHOLE, KIND, PRELU>(extra, pixel, g, value) }
     }
 
     /// The epilogue of the accumulators of group `g`, shifted as far as that is exact;
-    /// which lanes are below their thresholds. WHOLE: all lanes exist; FAR: see
-    /// [`Left::apply`]; PLAIN: see [`To::plain`]; PRELU: there is one.
+    /// which lanes are below their thresholds. WHOLE: all lanes exist;
+    /// KIND: see [`To::kind`]; PRELU: there is one.
     ///
     /// # Safety
     /// There is such a pixel.
@@ -145,8 +145,7 @@ impl To {
     pub(super) unsafe fn put_exact<
         X: Extra,
         const WHOLE: bool,
-        const FAR: bool,
-        const PLAIN: bool,
+        const KIND: u32,
         const PRELU: bool,
     >(
         &self,
@@ -157,15 +156,23 @@ impl To {
     ) -> u32 {
         let To { isa, shift, ref parameters, there, stream, channels, scale, .. } = *self;
         let (parameters, there) = (&parameters[g], there[g]);
-        if !PLAIN {
-            value = shift.rest.apply::<FAR>(isa, value);
+        match KIND {
+            NEAR => value = shift.rest.apply::<false>(isa, value),
+            FAR => value = shift.rest.apply::<true>(isa, value),
+            doublings => {
+                for _ in 0..doublings {
+                    value = isa.adds16(value, value);
+                }
+            }
         }
         value = parameters.scale(isa, value);
         // SAFETY: of this function; `isa` proves AVX-512 F and BW.
         unsafe {
             let mut extra = extra.of::<WHOLE>(isa, pixel, g, there);
-            if !PLAIN {
-                extra = scale.apply::<FAR>(isa, extra);
+            match KIND {
+                NEAR => extra = scale.apply::<false>(isa, extra),
+                FAR => extra = scale.apply::<true>(isa, extra),
+                _ => {}
             }
             let mut y = isa.adds16(value, extra);
             if PRELU {
@@ -411,6 +418,9 @@ pub(super) fn halves(_: Avx512, bytes: __m512i) -> [__m512i; 2] {
 
 /// What the shortcut adds, before its shift.
 pub(super) trait Extra: Copy {
+    /// Whether code for every kind of shift is worth its size.
+    const COMMON: bool = false;
+
     /// To the lanes of group `g` that are `there`; all if WHOLE.
     ///
     /// # Safety
@@ -435,6 +445,8 @@ pub(super) struct Loads {
 }
 
 impl Extra for Loads {
+    const COMMON: bool = true;
+
     #[inline(always)]
     unsafe fn of<const WHOLE: bool>(
         &self,

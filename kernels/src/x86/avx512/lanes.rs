@@ -359,6 +359,11 @@ impl Left {
         self.last == 0
     }
 
+    /// See [`Left::new`].
+    pub(super) fn count(self) -> u32 {
+        if self.none() { 0 } else { self.before + 1 }
+    }
+
     /// Whether it is by more than one bit.
     pub(super) fn far(self) -> bool {
         self.before > 0

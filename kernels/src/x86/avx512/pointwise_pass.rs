@@ -19,7 +19,9 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::Avx512;
-use super::binary_put::{Extra, Loads, SPREAD_STEPS, Shift, Spreader, To, WORDS, groups, spread};
+use super::binary_put::{
+    Extra, FAR, Loads, NEAR, SPREAD_STEPS, Shift, Spreader, To, WORDS, groups, spread,
+};
 use super::lanes::{Scale, load};
 use crate::generic::BinaryJob;
 use crate::generic::epilogue::Sink;
@@ -225,69 +227,65 @@ struct Tiles {
 impl Tiles {
     /// `pair`: two pixels of up to 32 channels share a register.
     #[inline(always)]
-    fn outline(self, extra: impl Extra, pair: bool) {
-        match (self.to.far(), self.to.plain()) {
-            (true, _) => self.outline_as::<_, true, false>(extra, pair),
-            (false, true) => self.outline_as::<_, false, true>(extra, pair),
-            (false, false) => self.outline_as::<_, false, false>(extra, pair),
+    fn outline<X: Extra>(self, extra: X, pair: bool) {
+        let common = X::COMMON && !pair && self.to.there == [u32::MAX; 2];
+        match self.to.kind() {
+            0 => self.outline_as::<_, 0>(extra, pair),
+            1 | NEAR => self.outline_as::<_, NEAR>(extra, pair),
+            2 if common => self.outline_common::<_, 2>(extra),
+            3 if common => self.outline_common::<_, 3>(extra),
+            _ => self.outline_as::<_, FAR>(extra, pair),
+        }
+    }
+
+    /// [`Tiles::outline`] of two groups that are whole, for an [`Extra::COMMON`].
+    #[inline(always)]
+    fn outline_common<X: Extra, const KIND: u32>(self, extra: X) {
+        let (isa, tiles) = (self.isa, self);
+        if !X::COMMON {
+            return;
+        }
+        if self.steps > WORDS {
+            isa.outline(Run::<X, false, true, true, KIND> { tiles, extra });
+        } else {
+            isa.outline(Run::<X, false, true, false, KIND> { tiles, extra });
         }
     }
 
     #[inline(always)]
-    fn outline_as<X: Extra, const FAR: bool, const PLAIN: bool>(self, extra: X, pair: bool) {
+    fn outline_as<X: Extra, const KIND: u32>(self, extra: X, pair: bool) {
         let (isa, tiles) = (self.isa, self);
         let whole = self.to.there == [u32::MAX; 2];
         match (pair, whole, self.steps > WORDS) {
             (false, true, false) => {
-                isa.outline(Run::<X, false, true, false, FAR, PLAIN> { tiles, extra })
+                isa.outline(Run::<X, false, true, false, KIND> { tiles, extra })
             }
-            (false, true, true) => {
-                isa.outline(Run::<X, false, true, true, FAR, PLAIN> { tiles, extra })
-            }
+            (false, true, true) => isa.outline(Run::<X, false, true, true, KIND> { tiles, extra }),
             (false, false, false) => {
-                isa.outline(Run::<X, false, false, false, FAR, PLAIN> { tiles, extra })
+                isa.outline(Run::<X, false, false, false, KIND> { tiles, extra })
             }
             (false, false, true) => {
-                isa.outline(Run::<X, false, false, true, FAR, PLAIN> { tiles, extra })
+                isa.outline(Run::<X, false, false, true, KIND> { tiles, extra })
             }
-            (true, true, false) => {
-                isa.outline(Run::<X, true, true, false, FAR, PLAIN> { tiles, extra })
-            }
-            (true, true, true) => {
-                isa.outline(Run::<X, true, true, true, FAR, PLAIN> { tiles, extra })
-            }
+            (true, true, false) => isa.outline(Run::<X, true, true, false, KIND> { tiles, extra }),
+            (true, true, true) => isa.outline(Run::<X, true, true, true, KIND> { tiles, extra }),
             (true, false, false) => {
-                isa.outline(Run::<X, true, false, false, FAR, PLAIN> { tiles, extra })
+                isa.outline(Run::<X, true, false, false, KIND> { tiles, extra })
             }
-            (true, false, true) => {
-                isa.outline(Run::<X, true, false, true, FAR, PLAIN> { tiles, extra })
-            }
+            (true, false, true) => isa.outline(Run::<X, true, false, true, KIND> { tiles, extra }),
         }
     }
 }
 
 /// PAIR: see [`Tiles::outline`]; WHOLE: all lanes exist; LONG: more steps than are
-/// counted at once; FAR, PLAIN: see [`To::put_exact`].
-struct Run<
-    X,
-    const PAIR: bool,
-    const WHOLE: bool,
-    const LONG: bool,
-    const FAR: bool,
-    const PLAIN: bool,
-> {
+/// counted at once; KIND: see [`To::kind`].
+struct Run<X, const PAIR: bool, const WHOLE: bool, const LONG: bool, const KIND: u32> {
     tiles: Tiles,
     extra: X,
 }
 
-impl<
-    X: Extra,
-    const PAIR: bool,
-    const WHOLE: bool,
-    const LONG: bool,
-    const FAR: bool,
-    const PLAIN: bool,
-> Work for Run<X, PAIR, WHOLE, LONG, FAR, PLAIN>
+impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const KIND: u32> Work
+    for Run<X, PAIR, WHOLE, LONG, KIND>
 {
     #[inline(always)]
     fn run(self) {
@@ -303,14 +301,8 @@ impl<
     }
 }
 
-impl<
-    X: Extra,
-    const PAIR: bool,
-    const WHOLE: bool,
-    const LONG: bool,
-    const FAR: bool,
-    const PLAIN: bool,
-> Run<X, PAIR, WHOLE, LONG, FAR, PLAIN>
+impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const KIND: u32>
+    Run<X, PAIR, WHOLE, LONG, KIND>
 {
     /// # Safety
     /// From pixel `first` on there are as many as a tile has.
@@ -343,33 +335,17 @@ impl<
                 match PAIR {
                     true => {
                         let pixel = first + 2 * v;
-                        let below =
-                            to.put::<X, WHOLE, FAR, PLAIN, true>(extra, terms, pixel, 0, sums[0]);
+                        let below = to.put::<X, WHOLE, KIND, true>(extra, terms, pixel, 0, sums[0]);
                         to.put_bits(pixel, below, 0);
-                        let below = to.put::<X, WHOLE, FAR, PLAIN, true>(
-                            extra,
-                            terms,
-                            pixel + 1,
-                            0,
-                            sums[1],
-                        );
+                        let below =
+                            to.put::<X, WHOLE, KIND, true>(extra, terms, pixel + 1, 0, sums[1]);
                         to.put_bits(pixel + 1, below, 0);
                     }
                     false => {
-                        let low = to.put::<X, WHOLE, FAR, PLAIN, true>(
-                            extra,
-                            terms,
-                            first + v,
-                            0,
-                            sums[0],
-                        );
-                        let high = to.put::<X, WHOLE, FAR, PLAIN, true>(
-                            extra,
-                            terms,
-                            first + v,
-                            1,
-                            sums[1],
-                        );
+                        let low =
+                            to.put::<X, WHOLE, KIND, true>(extra, terms, first + v, 0, sums[0]);
+                        let high =
+                            to.put::<X, WHOLE, KIND, true>(extra, terms, first + v, 1, sums[1]);
                         to.put_bits(first + v, low, high);
                     }
                 }

@@ -10,7 +10,7 @@
 use core::arch::x86_64::*;
 
 use super::Avx512;
-use super::binary_put::{Extra, Loads, Shift, To, halves};
+use super::binary_put::{Extra, FAR, Loads, NEAR, Shift, To, halves};
 use super::lanes::Scale;
 use crate::generic::BinaryJob;
 use crate::generic::epilogue::{Parameters, Sink};
@@ -112,21 +112,22 @@ impl Tiles<'_> {
     #[inline(always)]
     fn outline(self, extra: impl Extra) {
         let (isa, tiles) = (self.isa, self);
-        match (self.to.far(), self.to.plain()) {
-            (true, _) => isa.outline(Run::<_, true, false> { tiles, extra }),
-            (false, true) => isa.outline(Run::<_, false, true> { tiles, extra }),
-            (false, false) => isa.outline(Run::<_, false, false> { tiles, extra }),
+        match self.to.kind() {
+            0 => isa.outline(Run::<_, 0> { tiles, extra }),
+            FAR => isa.outline(Run::<_, FAR> { tiles, extra }),
+            1 | NEAR => isa.outline(Run::<_, NEAR> { tiles, extra }),
+            _ => isa.outline(Run::<_, FAR> { tiles, extra }),
         }
     }
 }
 
-/// FAR, PLAIN: see [`To::put_exact`].
-struct Run<'w, X, const FAR: bool, const PLAIN: bool> {
+/// KIND: see [`To::kind`].
+struct Run<'w, X, const KIND: u32> {
     tiles: Tiles<'w>,
     extra: X,
 }
 
-impl<X: Extra, const FAR: bool, const PLAIN: bool> Work for Run<'_, X, FAR, PLAIN> {
+impl<X: Extra, const KIND: u32> Work for Run<'_, X, KIND> {
     #[inline(always)]
     fn run(self) {
         let pixels = self.tiles.pixels;
@@ -140,7 +141,7 @@ impl<X: Extra, const FAR: bool, const PLAIN: bool> Work for Run<'_, X, FAR, PLAI
     }
 }
 
-impl<X: Extra, const FAR: bool, const PLAIN: bool> Run<'_, X, FAR, PLAIN> {
+impl<X: Extra, const KIND: u32> Run<'_, X, KIND> {
     /// # Safety
     /// From pixel `first` on there are as many as a tile has.
     #[inline(always)]
@@ -169,13 +170,8 @@ impl<X: Extra, const FAR: bool, const PLAIN: bool> Run<'_, X, FAR, PLAIN> {
                 let sums = halves(isa, counts[v]);
                 for half in 0..2 {
                     let pixel = first + 4 * v + 2 * half;
-                    let below = to.put::<X, true, FAR, PLAIN, true>(
-                        &self.extra,
-                        terms,
-                        pixel,
-                        0,
-                        sums[half],
-                    );
+                    let below =
+                        to.put::<X, true, KIND, true>(&self.extra, terms, pixel, 0, sums[half]);
                     to.put_bits(pixel, below & 0xFFFF, 0);
                     to.put_bits(pixel + 1, below >> 16, 0);
                 }

@@ -22,7 +22,8 @@ use core::ops::Range;
 
 use super::Avx512;
 use super::binary_put::{
-    Extra, Loads, Means, OfRow, SPREAD_STEPS, Shift, Spreader, To, WORDS, by_row, groups, spread,
+    Extra, FAR, Loads, Means, NEAR, OfRow, SPREAD_STEPS, Shift, Spreader, To, WORDS, by_row,
+    groups, spread,
 };
 use super::lanes::Scale;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
@@ -207,22 +208,22 @@ impl Block<'_, '_> {
     fn outline<X: OfRow, const P: usize, const PAIR: bool, const PRELU: bool>(self) {
         let isa = self.isa;
         if self.shift.far() || self.scale.far() {
-            isa.outline(Run::<X, P, PAIR, true, PRELU>(self, PhantomData));
+            isa.outline(Run::<X, P, PAIR, FAR, PRELU>(self, PhantomData));
         } else {
-            isa.outline(Run::<X, P, PAIR, false, PRELU>(self, PhantomData));
+            isa.outline(Run::<X, P, PAIR, NEAR, PRELU>(self, PhantomData));
         }
     }
 }
 
-/// P registers of counters; PAIR: two pixels of 32 channels share one; FAR: see
-/// [`Scale::apply`]; PRELU: there is one.
-struct Run<'b, 'a, X, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: bool>(
+/// P registers of counters; PAIR: two pixels of 32 channels share one; KIND: see
+/// [`To::kind`]; PRELU: there is one.
+struct Run<'b, 'a, X, const P: usize, const PAIR: bool, const KIND: u32, const PRELU: bool>(
     Block<'b, 'a>,
     PhantomData<X>,
 );
 
-impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: bool> Work
-    for Run<'_, '_, X, P, PAIR, FAR, PRELU>
+impl<X: OfRow, const P: usize, const PAIR: bool, const KIND: u32, const PRELU: bool> Work
+    for Run<'_, '_, X, P, PAIR, KIND, PRELU>
 {
     #[inline(always)]
     fn run(self) {
@@ -289,7 +290,7 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
             to.bytes = line.pixel;
             to.bits =
                 line.bits.map(|bits| bits[channel / 8..][..reach(line.pixel, 8)].as_mut_ptr());
-            let tiles = Tiles::<_, P, PAIR, FAR, PRELU> {
+            let tiles = Tiles::<_, P, PAIR, KIND, PRELU> {
                 isa,
                 spreader,
                 lines: &of_row,
@@ -423,7 +424,7 @@ impl Taps {
 }
 
 /// One row of the output, of 64 channels or of 32. Pointers are at the first pixel.
-struct Tiles<'t, X, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: bool> {
+struct Tiles<'t, X, const P: usize, const PAIR: bool, const KIND: u32, const PRELU: bool> {
     isa: Avx512,
     spreader: Spreader,
     /// Those of the kernel's rows that are inside the input, `rows` of them.
@@ -444,8 +445,8 @@ struct Tiles<'t, X, const P: usize, const PAIR: bool, const FAR: bool, const PRE
     extra: X,
 }
 
-impl<X: Extra, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: bool>
-    Tiles<'_, X, P, PAIR, FAR, PRELU>
+impl<X: Extra, const P: usize, const PAIR: bool, const KIND: u32, const PRELU: bool>
+    Tiles<'_, X, P, PAIR, KIND, PRELU>
 {
     /// # Safety
     /// From column `first` on there are as many as a tile has.
@@ -515,6 +516,6 @@ impl<X: Extra, const P: usize, const PAIR: bool, const FAR: bool, const PRELU: b
         // A PAIR's two pixels are of the same channels.
         let g = if PAIR { 0 } else { g };
         // SAFETY: of this function.
-        unsafe { self.to.put::<X, true, FAR, false, PRELU>(&self.extra, terms, column, g, sums) }
+        unsafe { self.to.put::<X, true, KIND, PRELU>(&self.extra, terms, column, g, sums) }
     }
 }
