@@ -4,7 +4,7 @@ has the fastest int8 kernels there are for a CPU, LiteRT (formerly TensorFlow Li
 XNNPACK), and ncnn in float32, since its packages quantize nothing.
 
     python3 benches/compare/int8.py [--network mobilenet-v1-1.0-224 …]
-                                    [--rounds 7] [--runs 20]
+                                    [--rounds 7] [--runs 20] [--isa avx2]
 
 One command does all: it makes an environment of its own under target/compare with the
 engines and TensorFlow, which converts for LiteRT, from PyPI, builds `bitat`, writes the
@@ -15,8 +15,9 @@ of what we take. That ours gives the same integers on every instruction set is t
 kernels' conformance suite's business; here float scores must agree between engines
 within a thousandth of their range, and int8 ones within a tenth.
 
-What an engine may use of the processor is its own choice; where a narrower set is
-wanted for all, run under an emulated or older processor.
+What an engine may use of the processor is its own choice. With `--isa avx2` none of
+them sees more than AVX2, FMA and F16C (`avx2_only.c`, made with `cc`; Linux, on a
+processor whose `cpuid` can be made to fault: Intel's).
 """
 import argparse
 import contextlib
@@ -376,6 +377,15 @@ def engines(name, folder):
     return found
 
 
+def hide_all_but_avx2():
+    """Starts this program again where `cpuid` tells of no more."""
+    library = SCRATCH / "avx2_only.so"
+    source = pathlib.Path(__file__).with_name("avx2_only.c")
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    environment = {**os.environ, "LD_PRELOAD": str(library), "BITAT_AVX2_ONLY": "1"}
+    os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+
+
 def ours(bitat, name, depthwise, runs):
     """Median milliseconds of an image."""
     command = [bitat, "bench", "--network", name, "--depthwise", depthwise]
@@ -390,7 +400,10 @@ def main():
                         default=["mobilenet-v1-1.0-224", "mobilenet-v2-1.0-224"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--isa", choices=["avx2"], help="what all engines see, at most")
     args = parser.parse_args()
+    if args.isa and "BITAT_AVX2_ONLY" not in os.environ:
+        hide_all_but_avx2()
     subprocess.run(["cargo", "build", "--release", "-q", "-p", "bitat-converter"],
                    cwd=ROOT, check=True)
     bitat = str(ROOT / "target/release/bitat")
