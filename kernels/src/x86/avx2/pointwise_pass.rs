@@ -373,14 +373,13 @@ impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool,
             value = parameters.scale(isa, value);
             let y = parameters.prelu(isa, isa.adds16(value, extra));
             let to = stream.add(pixel * channels + g * LANES);
-            let below = _mm256_cmpgt_epi16(parameters.sign, y);
             if eight {
                 _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(y));
-                _mm256_inserti128_si256::<1>(below, _mm_setzero_si128())
             } else {
                 _mm256_storeu_si256(to.cast(), y);
-                below
             }
+            // Lanes that are not there have parameters of 0, and so are not below.
+            _mm256_cmpgt_epi16(parameters.sign, y)
         }
     }
 
