@@ -2,9 +2,10 @@
 
 use core::ops::Range;
 
+use super::Int8Job;
 use super::epilogue::{Row, Sink};
 use crate::layout::pixel_bytes;
-use crate::types::{Epilogue, Shape};
+use crate::types::{Conv, Epilogue, Int8Input, Shape};
 
 impl Sink<'_> {
     /// If all of these rows become bits, and perhaps a stream, by a shift to the right,
@@ -95,4 +96,31 @@ pub(crate) struct PlainRow<'r> {
     pub(crate) channels: usize,
     /// Bytes per pixel of bits.
     pub(crate) pixel: usize,
+}
+
+impl Int8Job<'_> {
+    /// If this is a 3×3 convolution of an image of one channel or three that becomes a
+    /// stream, and perhaps bits, by a shift to the right and perhaps a shifted PReLU: that
+    /// shift, and whether there is a PReLU.
+    #[inline(always)]
+    pub(crate) fn usual_image(&self) -> Option<(u32, bool)> {
+        let Conv { window, input, groups, .. } = self.conv;
+        match (window.kernel_h, window.kernel_w, input.c, groups, &self.input, &self.epilogue) {
+            (
+                3,
+                3,
+                1 | 3,
+                1,
+                Int8Input::Image { .. },
+                Epilogue::Stream {
+                    shift: shift @ ..=0,
+                    shortcut: None,
+                    prelu,
+                    stream: Some(_),
+                    ..
+                },
+            ) if !self.rows.is_empty() => Some((shift.unsigned_abs().into(), prelu.is_some())),
+            _ => None,
+        }
+    }
 }

@@ -21,8 +21,7 @@ use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::int8_depthwise::{Layer, Taps};
 use crate::generic::lanes::{LANES, Lanes, Narrow, Outline, Work};
 use crate::generic::taps_inside;
-use crate::generic::usual::UsualRows;
-use crate::types::{Conv, Shape};
+use crate::x86::depthwise_rows::Rows;
 
 /// Does some rows of the channels in whole groups of 16, if this is for them; how many of
 /// the channels those are.
@@ -89,8 +88,13 @@ impl Pass<'_, '_> {
                 taken,
             };
             let to = sink.usual_rows(rows.clone(), STRIDE).expect("the usual");
-            let rows =
-                Rows::<STRIDE>::new(layer.conv, layer.all(channel), to, rows.clone(), channel);
+            let rows = Rows::<STRIDE, LANES>::new(
+                layer.conv,
+                layer.all(channel),
+                to,
+                rows.clone(),
+                channel,
+            );
             isa.outline(Run::<STRIDE, KIND> { group: &group, rows });
         }
     }
@@ -112,76 +116,10 @@ struct Group {
     taken: Taken,
 }
 
-/// Some rows of the output of 16 channels; all pointers at the first of them.
-#[derive(Clone, Copy)]
-struct Rows<const STRIDE: usize> {
-    range: (usize, usize),
-    /// Pixels of each.
-    pixels: usize,
-    /// The whole input.
-    input: *const i16,
-    /// Lines and columns of it.
-    lines: usize,
-    columns: usize,
-    /// Padding.
-    top: usize,
-    left: usize,
-    /// The first of `STRIDE` lines, and elements from one to the next.
-    shortcut: *const i16,
-    step: usize,
-    stream: Option<*mut i16>,
-    bits: *mut u8,
-    /// Bytes per pixel of bits.
-    bytes: usize,
-    /// Whether they are the first of a word of 64 channels, and write all of it.
-    word: bool,
-    /// Elements per pixel, of the input as of the output.
-    channels: usize,
-}
-
-impl<const STRIDE: usize> Rows<STRIDE> {
-    /// `input` starts at the channel, `to` at the first of the rows.
-    ///
-    /// Panics if anything is shorter than what [`Run`] will touch.
-    #[inline(always)]
-    fn new(
-        conv: Conv,
-        input: &[i16],
-        to: UsualRows<'_>,
-        rows: Range<usize>,
-        channel: usize,
-    ) -> Self {
-        let UsualRows { pixels, stream, bits, pixel, shortcut, .. } = to;
-        let bits = bits.unwrap_or_default();
-        let Shape { h, w, c: channels } = conv.input;
-        let (width, part) = (conv.output.w, channel / 8);
-        let step = shortcut.len() / (STRIDE * rows.len());
-        // From the first element of the first pixel to the last's `own`th.
-        let reach = |pixels: usize, of: usize, own: usize| (pixels - 1) * of + own;
-        let shortcuts = (STRIDE * rows.len() - 1) * step + reach(STRIDE * width, channels, LANES);
-        Rows {
-            range: (rows.start, rows.end),
-            pixels: width,
-            input: input[..reach(h * w, channels, LANES)].as_ptr(),
-            lines: h,
-            columns: w,
-            top: conv.window.pad_top,
-            left: conv.window.pad_left,
-            shortcut: shortcut[channel..][..shortcuts].as_ptr(),
-            step,
-            stream: stream.map(|all| all[channel..][..reach(pixels, channels, LANES)].as_mut_ptr()),
-            bits: bits[part..][..reach(pixels, pixel, pixel - part)].as_mut_ptr(),
-            bytes: pixel,
-            word: channel.is_multiple_of(64),
-            channels,
-        }
-    }
-}
-
 /// KIND: of the shortcut's shift.
 struct Run<'g, const STRIDE: usize, const KIND: u8> {
     group: &'g Group,
-    rows: Rows<STRIDE>,
+    rows: Rows<STRIDE, LANES>,
 }
 
 impl<const STRIDE: usize, const KIND: u8> Work for Run<'_, STRIDE, KIND> {
@@ -254,7 +192,7 @@ struct Line<const STRIDE: usize> {
     shortcut: *const i16,
     stream: Option<*mut i16>,
     bits: *mut u8,
-    rows: Rows<STRIDE>,
+    rows: Rows<STRIDE, LANES>,
 }
 
 impl<const STRIDE: usize> Line<STRIDE> {

@@ -20,7 +20,7 @@ use crate::generic::lanes::{LANES, Lanes, Outline, Work};
 use crate::generic::usual::PlainRow;
 use crate::generic::{Int8Job, taps_inside};
 use crate::layout::{INT8_GROUP, int8_depth};
-use crate::types::{Conv, Epilogue, Int8Input, Window};
+use crate::types::{Conv, Int8Input};
 
 /// Values of a line with its padding, at most.
 const LINE: usize = 2048;
@@ -31,29 +31,14 @@ const SLACK: usize = 1;
 /// Pixels of a tile.
 const TILE: usize = 2;
 
-/// If the job is one for [`run`]: the right shift of the accumulators, and whether there
-/// is a PReLU.
+/// What [`Int8Job::usual_image`] says, if the job is one for [`run`].
 #[inline(always)]
 pub(super) fn suits(job: &Int8Job<'_>) -> Option<(u32, bool)> {
-    let Conv { window, input, output, groups } = job.conv;
-    let Window { kernel_h, kernel_w, .. } = window;
+    let Conv { input, output, .. } = job.conv;
     let fits = output.w >= TILE
         && output.c.is_multiple_of(LANES)
-        && columns(&job.conv) * input.c + SLACK <= LINE
-        && !job.rows.is_empty();
-    match (kernel_h, kernel_w, input.c, groups, &job.input, &job.epilogue) {
-        (
-            3,
-            3,
-            1 | 3,
-            1,
-            Int8Input::Image { .. },
-            Epilogue::Stream {
-                shift: shift @ ..=0, shortcut: None, prelu, stream: Some(_), ..
-            },
-        ) if fits => Some((shift.unsigned_abs().into(), prelu.is_some())),
-        _ => None,
-    }
+        && columns(&job.conv) * input.c + SLACK <= LINE;
+    job.usual_image().filter(|_| fits)
 }
 
 /// Columns of a line with its padding.

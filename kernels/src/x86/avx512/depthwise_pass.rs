@@ -25,8 +25,7 @@ use super::lanes::{Right, Scale, load, store};
 use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::int8_depthwise::{Layer, Taps};
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
-use crate::generic::usual::UsualRows;
-use crate::types::{Conv, Shape};
+use crate::x86::depthwise_rows::Rows;
 
 /// Some rows of some channels, whose epilogue is the usual one ([`Sink::usual`]);
 /// WHOLE if they are groups of 32, FAR if its shift goes far to the left ([`Scale::far`]).
@@ -65,7 +64,7 @@ impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
             };
             let all = layer.all(channel);
             let to = sink.usual_rows(rows.clone(), STRIDE).expect("the usual");
-            let rows = Rows::<STRIDE>::new(layer.conv, all, to, rows.clone(), channel);
+            let rows = Rows::<STRIDE, WIDE>::new(layer.conv, all, to, rows.clone(), channel);
             let group = &group;
             if STRIDE == 1 && rows.range.1 - rows.range.0 > 1 {
                 isa.outline(Run::<STRIDE, 2, WHOLE, FAR> { group, rows });
@@ -91,81 +90,11 @@ struct Group {
     scale: Scale,
 }
 
-/// Some rows of the output of up to 32 channels; all pointers at the first of them.
-#[derive(Clone, Copy)]
-struct Rows<const STRIDE: usize> {
-    range: (usize, usize),
-    /// Pixels of each.
-    pixels: usize,
-    /// The whole input.
-    input: *const i16,
-    /// Lines and columns of it.
-    lines: usize,
-    columns: usize,
-    /// Padding.
-    top: usize,
-    left: usize,
-    /// The first of `STRIDE` lines, and elements from one to the next.
-    shortcut: *const i16,
-    step: usize,
-    stream: Option<*mut i16>,
-    bits: *mut u8,
-    /// Bytes per pixel of bits.
-    bytes: usize,
-    /// Whether they are the first of a word of 64 channels, and write all of it.
-    word: bool,
-    /// Elements per pixel, of the input as of the output.
-    channels: usize,
-    /// Those of 32 channels that exist.
-    there: __mmask32,
-}
-
-impl<const STRIDE: usize> Rows<STRIDE> {
-    /// `input` starts at the channel, `to` at the first of the rows.
-    ///
-    /// Panics if anything is shorter than what [`Run`] will touch.
-    #[inline(always)]
-    fn new(
-        conv: Conv,
-        input: &[i16],
-        to: UsualRows<'_>,
-        rows: Range<usize>,
-        channel: usize,
-    ) -> Self {
-        let UsualRows { pixels, stream, bits, pixel, shortcut, .. } = to;
-        let bits = bits.unwrap_or_default();
-        let Shape { h, w, c: channels } = conv.input;
-        let own = (channels - channel).min(WIDE);
-        let (width, part) = (conv.output.w, channel / 8);
-        let step = shortcut.len() / (STRIDE * rows.len());
-        // From the first element of the first pixel to the last's `own`th.
-        let reach = |pixels: usize, of: usize, own: usize| (pixels - 1) * of + own;
-        let shortcuts = (STRIDE * rows.len() - 1) * step + reach(STRIDE * width, channels, own);
-        Rows {
-            range: (rows.start, rows.end),
-            pixels: width,
-            input: input[..reach(h * w, channels, own)].as_ptr(),
-            lines: h,
-            columns: w,
-            top: conv.window.pad_top,
-            left: conv.window.pad_left,
-            shortcut: shortcut[channel..][..shortcuts].as_ptr(),
-            step,
-            stream: stream.map(|all| all[channel..][..reach(pixels, channels, own)].as_mut_ptr()),
-            bits: bits[part..][..reach(pixels, pixel, pixel - part)].as_mut_ptr(),
-            bytes: pixel,
-            word: channel.is_multiple_of(64),
-            channels,
-            there: u32::MAX >> (WIDE - own),
-        }
-    }
-}
-
 /// `ROWS` rows of the output at a time, 1 or 2, for which 3 lines of the input are read or
 /// 4; what 32 bits hold. Apart from how it came about, which would take registers.
 struct Run<'g, const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const FAR: bool> {
     group: &'g Group,
-    rows: Rows<STRIDE>,
+    rows: Rows<STRIDE, WIDE>,
 }
 
 impl<const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const FAR: bool> Work
@@ -237,7 +166,7 @@ struct Line<const STRIDE: usize, const ROWS: usize> {
     shortcut: *const i16,
     stream: Option<*mut i16>,
     bits: *mut u8,
-    rows: Rows<STRIDE>,
+    rows: Rows<STRIDE, WIDE>,
 }
 
 impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {

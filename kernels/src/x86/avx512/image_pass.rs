@@ -17,7 +17,7 @@ use crate::generic::lanes::{Lanes, Outline, WIDE, Work, padded};
 use crate::generic::usual::PlainRow;
 use crate::generic::{Int8Job, taps_inside, whole_columns};
 use crate::layout::{INT8_GROUP, INT8_LANES, int8_depth, int8_lanes};
-use crate::types::{Conv, Epilogue, Int8Input, Window};
+use crate::types::{Conv, Int8Input};
 
 /// Room for a row of a window, and what is read after it.
 const ROW: usize = 16;
@@ -28,27 +28,7 @@ type Laid = [[u8; ROW]; 3];
 /// Windows that are laid out before they are multiplied, at most.
 const EDGES: usize = 4;
 
-/// If the job is one for [`run`]: the right shift of the accumulators, and whether there
-/// is a PReLU.
-#[inline(always)]
-pub(super) fn suits(job: &Int8Job<'_>) -> Option<(u32, bool)> {
-    let Conv { window: Window { kernel_h, kernel_w, .. }, input, groups, .. } = job.conv;
-    match (kernel_h, kernel_w, input.c, groups, &job.input, &job.epilogue) {
-        (
-            3,
-            3,
-            1 | 3,
-            1,
-            Int8Input::Image { .. },
-            Epilogue::Stream {
-                shift: shift @ ..=0, shortcut: None, prelu, stream: Some(_), ..
-            },
-        ) if !job.rows.is_empty() => Some((shift.unsigned_abs().into(), prelu.is_some())),
-        _ => None,
-    }
-}
-
-/// The whole operation, which [`suits`].
+/// The whole operation, for [`Int8Job::usual_image`].
 pub(super) fn run(isa: Avx512, job: Int8Job<'_>, (shift, prelu): (u32, bool)) {
     let Int8Job { conv, input, weights, rows, epilogue, .. } = job;
     if let Int8Input::Image { pixels, zero } = input {

@@ -110,7 +110,7 @@ fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
     let isa = Avx512::here();
-    match image_pass::suits(&job) {
+    match job.usual_image() {
         Some(how) => image_pass::run(isa, job, how),
         None => generic::int8_conv::run::<_, 8>(isa, job),
     }
