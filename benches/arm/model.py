@@ -199,7 +199,7 @@ def model(works):
 def part(name):
     """A function's name without what all have in common: the work that it was made
     for and its numbers."""
-    found = re.search(r"outlined?::<bitat_kernels::generic::(\w+)::(\w+)<?(.*)>?", name)
+    found = re.search(r"outlined?::<bitat_kernels::(?:generic|passes)::(\w+)::(\w+)<?(.*)>?", name)
     if not found:
         return re.sub(r"^.*bitat_kernels::(?:arm::)?", "", name)
     module, work, rest = found.groups()

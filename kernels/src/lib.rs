@@ -7,7 +7,8 @@
 //!
 //! How the code is arranged: [`layout`] states how bits and weights lie in
 //! memory; `generic/` holds each algorithm once, explained at the top of its
-//! file with its cost, over small vector traits; `portable/`, `x86/` and `arm/`
+//! file with its cost, over small vector traits; `passes/` has what some sets have
+//! faster, for layers that most networks are made of; `portable/`, `x86/` and `arm/`
 //! hold the vectors of one instruction set each, in files of the same names;
 //! `scalar/` is a small set of its own for a CPU without vector registers.
 //!
@@ -32,6 +33,8 @@ mod generic;
 mod isa;
 pub mod layout;
 mod misuse;
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_feature = "neon")))]
+mod passes;
 mod portable;
 mod scalar;
 mod table;

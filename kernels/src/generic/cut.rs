@@ -116,6 +116,16 @@ pub(crate) fn bytes<const N: usize>(all: &[[u8; N]], index: usize) -> &[u8; N] {
     all.get(index).unwrap_or_else(|| missing(&[0; N]))
 }
 
+/// `found.expect("its length was checked")`, for what looks at several parts at once.
+#[inline(always)]
+#[track_caller]
+pub(crate) fn there<T>(found: Option<T>) -> Option<T> {
+    #[cfg(feature = "std")]
+    return Some(found.expect("its length was checked"));
+    #[cfg(not(feature = "std"))]
+    found.or_else(|| missing(None))
+}
+
 /// The first N bytes.
 #[inline(always)]
 #[track_caller]

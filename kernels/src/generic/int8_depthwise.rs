@@ -96,10 +96,10 @@ impl<'a> Layer<'a> {
     }
 
     /// The input, from `channel` of the first pixel on.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     pub(crate) fn all(&self, channel: usize) -> &'a [i16] {
-        &self.input[channel..]
+        cut::part(self.input, channel..)
     }
 
     /// Row `ky` of a window whose first is `top` rows below the padding's first,
@@ -164,7 +164,7 @@ pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
 }
 
 /// The same, after what `pass` has done of some rows: their first so many channels.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 pub(crate) fn run_after<S: Taps>(
     isa: S,

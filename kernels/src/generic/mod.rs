@@ -28,8 +28,10 @@ mod shift;
 pub(crate) mod shortcut;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod tile;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) mod usual;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod usual_image;
 mod waiting;
 
 use core::ops::Range;

@@ -2,10 +2,13 @@
 
 use core::ops::Range;
 
-use super::Int8Job;
-use super::epilogue::{Row, Sink};
+use super::epilogue::{At, Sink};
+use super::lanes::LANES;
+use super::mean::mean_terms;
+use super::{BinaryJob, cut};
+
 use crate::layout::pixel_bytes;
-use crate::types::{Conv, Epilogue, Int8Input, Shape};
+use crate::types::{Conv, Epilogue, Shape};
 
 impl Sink<'_> {
     /// If all of these rows become bits, and perhaps a stream, by a shift to the right,
@@ -39,15 +42,17 @@ impl Sink<'_> {
             return None;
         };
         let elements = taken.shape.w * taken.shape.c;
-        let from = &taken.values[pool * rows.start * elements..pool * rows.end * elements];
+        let of = pool * rows.start * elements..pool * rows.end * elements;
         Some(UsualRows {
             pixels: rows.len() * w,
-            stream: stream.as_deref_mut().map(|all| &mut all[at.start * w * c..at.end * w * c]),
+            stream: stream
+                .as_deref_mut()
+                .map(|all| cut::part_mut(all, at.start * w * c..at.end * w * c)),
             bits: sign
                 .as_mut()
-                .map(|sign| &mut sign.bits[at.start * w * pixel..at.end * w * pixel]),
+                .map(|sign| cut::part_mut(sign.bits, at.start * w * pixel..at.end * w * pixel)),
             pixel,
-            shortcut: from,
+            shortcut: cut::part(taken.values, of),
             channels: taken.shape.c,
         })
     }
@@ -66,61 +71,39 @@ pub(crate) struct UsualRows<'r> {
     pub(crate) channels: usize,
 }
 
-impl Row<'_> {
-    /// If this becomes a stream, and perhaps bits, by a shift to the right and perhaps a
-    /// shifted PReLU, without a shortcut: that shift, and whether there is a PReLU.
-    pub(crate) fn plain(&self) -> Option<(u32, bool)> {
-        let plain = self.stream.is_some() && self.shortcut.is_none();
-        let shift = self.shift().filter(|&shift| plain && shift <= 0)?;
-        Some((shift.unsigned_abs().into(), self.sources.prelu.is_some()))
-    }
-
-    /// The stream, and the bits, from pixel `column` on.
+impl BinaryJob<'_> {
+    /// Whether this is a 1×1 convolution with stride 1 of a multiple of 8 channels and at
+    /// least so many pixels that becomes a stream, and perhaps bits, by a shift to the left,
+    /// a shifted PReLU and a shortcut from the same pixels: loads of 8 channels, or means
+    /// over as many for all of 16.
     #[inline(always)]
-    pub(crate) fn plain_from(&mut self, column: usize) -> Option<PlainRow<'_>> {
-        let Row { channels, pixel, .. } = *self;
-        Some(PlainRow {
-            stream: &mut self.stream.as_deref_mut()?[column * channels..],
-            bits: self.bits.as_deref_mut().map(|bits| &mut bits[column * pixel..]),
-            channels,
-            pixel,
-        })
-    }
-}
-
-/// See [`Row::plain_from`].
-pub(crate) struct PlainRow<'r> {
-    pub(crate) stream: &'r mut [i16],
-    pub(crate) bits: Option<&'r mut [u8]>,
-    /// Elements per pixel of the stream.
-    pub(crate) channels: usize,
-    /// Bytes per pixel of bits.
-    pub(crate) pixel: usize,
-}
-
-impl Int8Job<'_> {
-    /// If this is a 3×3 convolution of an image of one channel or three that becomes a
-    /// stream, and perhaps bits, by a shift to the right and perhaps a shifted PReLU: that
-    /// shift, and whether there is a PReLU.
-    #[inline(always)]
-    pub(crate) fn usual_image(&self) -> Option<(u32, bool)> {
-        let Conv { window, input, groups, .. } = self.conv;
-        match (window.kernel_h, window.kernel_w, input.c, groups, &self.input, &self.epilogue) {
-            (
-                3,
-                3,
-                1 | 3,
-                1,
-                Int8Input::Image { .. },
-                Epilogue::Stream {
-                    shift: shift @ ..=0,
-                    shortcut: None,
-                    prelu,
-                    stream: Some(_),
-                    ..
-                },
-            ) if !self.rows.is_empty() => Some((shift.unsigned_abs().into(), prelu.is_some())),
-            _ => None,
-        }
+    pub(crate) fn usual_pointwise(&self, pixels: usize) -> bool {
+        let Conv { window, input, output, groups } = self.conv;
+        let one = [window.kernel_h, window.kernel_w, window.stride_h, window.stride_w, groups];
+        let pads = [window.pad_top, window.pad_left];
+        let &Epilogue::Stream {
+            shift: 0..,
+            shortcut: Some(taken),
+            prelu: Some(_),
+            stream: Some(_),
+            ..
+        } = &self.epilogue
+        else {
+            return false;
+        };
+        let (from, channels) = (taken.shape.c, output.c);
+        let group = |channel| At { column: 0, channel, count: (channels - channel).min(LANES) };
+        one == [1; 5]
+            && pads == [0; 2]
+            && input.w == output.w
+            && self.rows.len() * output.w >= pixels
+            && channels.is_multiple_of(8)
+            && (taken.pool, taken.shape.w) == (1, output.w)
+            && match from <= channels {
+                true => from.is_multiple_of(8),
+                false => (0..channels)
+                    .step_by(LANES)
+                    .all(|channel| mean_terms(from, channels, group(channel)).is_some()),
+            }
     }
 }

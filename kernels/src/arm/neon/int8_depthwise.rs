@@ -7,10 +7,12 @@
 #![allow(clippy::needless_range_loop)]
 
 use core::arch::aarch64::*;
+use core::arch::asm;
 
 use super::Neon;
 use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
+use crate::passes::depthwise::{InOnePass, NONE};
 
 impl Taps for Neon {
     type L = Neon;
@@ -43,6 +45,105 @@ impl Taps for Neon {
     }
 }
 
+impl InOnePass for Neon {
+    /// Negative, so that it is to the right.
+    type Shift = int32x4_t;
+    type Taken = int16x8_t;
+    /// One instruction shifts either way.
+    const RIGHT: bool = false;
+    /// Negative too.
+    type Narrow = int16x8_t;
+    type Lines = [int8x16_t; 4];
+    type Weights = [int8x16_t; 9];
+    const ROWS: usize = 2;
+
+    #[inline(always)]
+    fn narrow(self, count: u8) -> int16x8_t {
+        // SAFETY: the target has NEON.
+        unsafe { vdupq_n_s16(-i16::from(count)) }
+    }
+    #[inline(always)]
+    fn narrowed(self, pixels: [[int16x8_t; 2]; 4], count: int16x8_t) -> [int8x16_t; 4] {
+        // SAFETY: the target has NEON.
+        let mut column = unsafe { [vdupq_n_s8(0); 4] };
+        for ky in 0..4 {
+            let [low, high] = pixels[ky];
+            // SAFETY: the target has NEON.
+            column[ky] = unsafe { bytes([vrshlq_s16(low, count), vrshlq_s16(high, count)]) };
+        }
+        column
+    }
+    #[inline(always)]
+    fn shift(self, count: u32) -> int32x4_t {
+        // SAFETY: the target has NEON.
+        unsafe { vdupq_n_s32(-(count as i32)) }
+    }
+    #[inline(always)]
+    fn placed(self, taps: [[int16x8_t; 2]; 9]) -> [int8x16_t; 9] {
+        self.weights(taps)
+    }
+    #[inline(always)]
+    fn sums(
+        self,
+        [a, b, c]: [[int8x16_t; 4]; 3],
+        row: usize,
+        weights: &[int8x16_t; 9],
+        count: int32x4_t,
+    ) -> [int16x8_t; 2] {
+        let columns = [
+            [a[row], a[row + 1], a[row + 2]],
+            [b[row], b[row + 1], b[row + 2]],
+            [c[row], c[row + 1], c[row + 2]],
+        ];
+        self.rounded(self.nine(columns, weights), count)
+    }
+    #[inline(always)]
+    fn taken(self, shift: i8) -> int16x8_t {
+        // SAFETY: the target has NEON.
+        unsafe { vdupq_n_s16(shift.into()) }
+    }
+    #[inline(always)]
+    fn take<const KIND: u8>(self, &taken: &int16x8_t, x: [int16x8_t; 2]) -> [int16x8_t; 2] {
+        match KIND {
+            NONE => x,
+            // SAFETY: the target has NEON.
+            _ => unsafe { [vqrshlq_s16(x[0], taken), vqrshlq_s16(x[1], taken)] },
+        }
+    }
+    #[inline(always)]
+    fn mean_of_four(self, [a, b, c, d]: [[int16x8_t; 2]; 4]) -> [int16x8_t; 2] {
+        // SAFETY: the target has NEON.
+        unsafe { [mean_of_four(a[0], b[0], c[0], d[0]), mean_of_four(a[1], b[1], c[1], d[1])] }
+    }
+}
+
+impl Neon {
+    /// `sums · 2^count`, rounded and saturated; `count` −16..=0.
+    #[inline(always)]
+    pub(in crate::arm) fn rounded(self, sums: [int32x4_t; 4], count: int32x4_t) -> [int16x8_t; 2] {
+        // SAFETY: the target has NEON.
+        self.saturate32(unsafe {
+            [
+                vrshlq_s32(sums[0], count),
+                vrshlq_s32(sums[1], count),
+                vrshlq_s32(sums[2], count),
+                vrshlq_s32(sums[3], count),
+            ]
+        })
+    }
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn mean_of_four(a: int16x8_t, b: int16x8_t, c: int16x8_t, d: int16x8_t) -> int16x8_t {
+    let low = vaddq_s32(
+        vaddl_s16(vget_low_s16(a), vget_low_s16(b)),
+        vaddl_s16(vget_low_s16(c), vget_low_s16(d)),
+    );
+    let high = vaddq_s32(vaddl_high_s16(a, b), vaddl_high_s16(c, d));
+    vrshrn_high_n_s32::<2>(vrshrn_n_s32::<2>(low), high)
+}
+
 /// 16 channels as bytes, saturated: the clamp of [`Lanes::narrow16`].
 #[inline]
 #[target_feature(enable = "neon")]
@@ -60,7 +161,7 @@ fn nine([a, b, c]: [[int8x16_t; 3]; 3], w: &[int8x16_t; 9]) -> [int32x4_t; 4] {
         pair([c[0], c[1]], [w[2], w[5]]),
         pair([a[2], b[2]], [w[6], w[7]]),
     ];
-    let last = [vmull_s8(vget_low_s8(c[2]), vget_low_s8(w[8])), vmull_high_s8(c[2], w[8])];
+    let last = [smull(c[2], w[8]), smull2(c[2], w[8])];
     let half = |i: usize| {
         let [p, q, r, s] = [pairs[0][i], pairs[1][i], pairs[2][i], pairs[3][i]];
         let low = vaddq_s32(
@@ -78,10 +179,50 @@ fn nine([a, b, c]: [[int8x16_t; 3]; 3], w: &[int8x16_t; 9]) -> [int32x4_t; 4] {
 #[inline]
 #[target_feature(enable = "neon")]
 fn pair(x: [int8x16_t; 2], w: [int8x16_t; 2]) -> [int16x8_t; 2] {
-    let low = vmull_s8(vget_low_s8(x[0]), vget_low_s8(w[0]));
-    let high = vmull_high_s8(x[0], w[0]);
-    [vmlal_s8(low, vget_low_s8(x[1]), vget_low_s8(w[1])), vmlal_high_s8(high, x[1], w[1])]
+    let [low, high] = [smull(x[0], w[0]), smull2(x[0], w[0])];
+    [smlal(low, x[1], w[1]), smlal2(high, x[1], w[1])]
 }
+
+/// Defines products of bytes. The intrinsics take halves of registers, which the compiler
+/// keeps apart, each in a register of its own.
+macro_rules! products {
+    ($name:ident, $added:ident, $registers:literal) => {
+        #[inline(always)]
+        fn $name(x: int8x16_t, w: int8x16_t) -> int16x8_t {
+            let products;
+            // SAFETY: the target has NEON; registers alone.
+            unsafe {
+                asm!(
+                    concat!(stringify!($name), " {products:v}.8h, {x:v}", $registers, ", {w:v}", $registers),
+                    products = out(vreg) products,
+                    x = in(vreg) x,
+                    w = in(vreg) w,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            products
+        }
+
+        #[inline(always)]
+        fn $added(sum: int16x8_t, x: int8x16_t, w: int8x16_t) -> int16x8_t {
+            let mut sum = sum;
+            // SAFETY: the target has NEON; registers alone.
+            unsafe {
+                asm!(
+                    concat!(stringify!($added), " {sum:v}.8h, {x:v}", $registers, ", {w:v}", $registers),
+                    sum = inout(vreg) sum,
+                    x = in(vreg) x,
+                    w = in(vreg) w,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+            sum
+        }
+    };
+}
+
+products!(smull, smlal, ".8b");
+products!(smull2, smlal2, ".16b");
 
 /// Adds one tap of 16 channels.
 #[inline]

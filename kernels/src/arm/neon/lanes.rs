@@ -11,17 +11,17 @@ type I16 = [int16x8_t; 2];
 type I32 = [int32x4_t; 4];
 
 /// Bit `i` is the lowest bit of lane `i`; every lane is 0 or all ones.
+///
+/// Not by `addp` of a register with itself, which the compiler takes for three other
+/// instructions.
 #[inline]
 #[target_feature(enable = "neon")]
 fn bits_of(masks: [uint16x8_t; 2]) -> u32 {
-    // The upper byte of a lane is a copy of the lower one.
-    let bytes = vuzp1q_u8(vreinterpretq_u8_u16(masks[0]), vreinterpretq_u8_u16(masks[1]));
-    let weights = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
-    let weighted = vandq_u8(bytes, weights);
-    // Eight bytes of different bits add up to one byte.
-    let pairs = vpaddq_u8(weighted, weighted);
-    let fours = vpaddq_u8(pairs, pairs);
-    u32::from(vgetq_lane_u16::<0>(vreinterpretq_u16_u8(vpaddq_u8(fours, fours))))
+    let low = vmovl_u8(vcreate_u8(0x8040_2010_0804_0201));
+    let high = vshlq_n_u16::<8>(low);
+    let bits = vorrq_u16(vandq_u16(masks[0], low), vandq_u16(masks[1], high));
+    // Eight lanes of different bits add up to 16 bits.
+    vaddvq_u16(bits).into()
 }
 
 impl Lanes for Neon {

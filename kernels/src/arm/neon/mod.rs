@@ -17,6 +17,7 @@ use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
+use crate::passes::depthwise;
 use crate::table::Table;
 
 /// Every CPU of the target has NEON.
@@ -58,7 +59,7 @@ fn int8_conv(job: Int8Job<'_>) -> Option<()> {
 }
 
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
-    generic::int8_depthwise::run(Neon, job);
+    generic::int8_depthwise::run_after(Neon, job, depthwise::run);
     cut::complete()
 }
 

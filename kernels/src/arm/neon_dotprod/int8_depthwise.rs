@@ -8,6 +8,7 @@ use super::{Dotprod, sdot};
 use crate::arm::neon::Neon;
 use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
+use crate::passes::depthwise::InOnePass;
 
 impl Taps for Dotprod {
     type L = Neon;
@@ -49,6 +50,75 @@ impl Taps for Dotprod {
     #[inline(always)]
     fn add(self, sum: [int32x4_t; 4], x: [int16x8_t; 2], w: [int16x8_t; 2]) -> [int32x4_t; 4] {
         Taps::add(self.neon, sum, x, w)
+    }
+}
+
+impl InOnePass for Dotprod {
+    type Shift = int32x4_t;
+    type Taken = int16x8_t;
+    const RIGHT: bool = Neon::RIGHT;
+    type Narrow = int16x8_t;
+    /// 4 channels to a register, from the top down.
+    type Lines = [int8x16_t; 4];
+    /// Column by column, the same way, of windows from the first line and the second.
+    type Weights = [[[int8x16_t; 4]; 3]; 2];
+    const ROWS: usize = 2;
+
+    #[inline(always)]
+    fn narrow(self, count: u8) -> int16x8_t {
+        self.neon.narrow(count)
+    }
+    #[inline(always)]
+    fn narrowed(self, pixels: [[int16x8_t; 2]; 4], count: int16x8_t) -> [int8x16_t; 4] {
+        let lines = self.neon.narrowed(pixels, count);
+        // SAFETY: the target has NEON.
+        unsafe { by_channel(lines) }
+    }
+    #[inline(always)]
+    fn placed(self, taps: [[int16x8_t; 2]; 9]) -> [[[int8x16_t; 4]; 3]; 2] {
+        let [a, b, c, d, e, f, g, h, i] = Taps::weights(self.neon, taps);
+        // SAFETY: the target has NEON.
+        unsafe {
+            let zero = vdupq_n_s8(0);
+            [
+                [
+                    by_channel([a, d, g, zero]),
+                    by_channel([b, e, h, zero]),
+                    by_channel([c, f, i, zero]),
+                ],
+                [
+                    by_channel([zero, a, d, g]),
+                    by_channel([zero, b, e, h]),
+                    by_channel([zero, c, f, i]),
+                ],
+            ]
+        }
+    }
+    #[inline(always)]
+    fn sums(
+        self,
+        window: [[int8x16_t; 4]; 3],
+        row: usize,
+        weights: &[[[int8x16_t; 4]; 3]; 2],
+        count: int32x4_t,
+    ) -> [int16x8_t; 2] {
+        self.neon.rounded(self.nine(window, &weights[row]), count)
+    }
+    #[inline(always)]
+    fn shift(self, count: u32) -> int32x4_t {
+        self.neon.shift(count)
+    }
+    #[inline(always)]
+    fn taken(self, shift: i8) -> int16x8_t {
+        self.neon.taken(shift)
+    }
+    #[inline(always)]
+    fn take<const KIND: u8>(self, taken: &int16x8_t, x: [int16x8_t; 2]) -> [int16x8_t; 2] {
+        self.neon.take::<KIND>(taken, x)
+    }
+    #[inline(always)]
+    fn mean_of_four(self, x: [[int16x8_t; 2]; 4]) -> [int16x8_t; 2] {
+        self.neon.mean_of_four(x)
     }
 }
 

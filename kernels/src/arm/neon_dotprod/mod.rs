@@ -15,6 +15,7 @@ use super::neon::{self, Neon};
 use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, Int8DepthwiseJob, Int8Job, cut};
 use crate::isa::Isa;
+use crate::passes::depthwise;
 use crate::table::Table;
 
 /// Proof that the CPU has FEAT_DotProd.
@@ -72,7 +73,7 @@ fn int8_conv(job: Int8Job<'_>) -> Option<()> {
 
 #[target_feature(enable = "dotprod")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
-    generic::int8_depthwise::run(Dotprod::here(), job);
+    generic::int8_depthwise::run_after(Dotprod::here(), job, depthwise::run);
     cut::complete()
 }
 

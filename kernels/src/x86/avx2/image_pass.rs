@@ -17,7 +17,7 @@ use super::Avx2;
 use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::int8_conv::Dot;
 use crate::generic::lanes::{LANES, Lanes, Outline, Work};
-use crate::generic::usual::PlainRow;
+use crate::generic::usual_image::PlainRow;
 use crate::generic::{Int8Job, taps_inside};
 use crate::layout::{INT8_GROUP, int8_depth};
 use crate::types::{Conv, Int8Input};

@@ -3,11 +3,13 @@
 use core::arch::x86_64::*;
 
 use super::Avx2;
+use super::shift::Taken;
 use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
+use crate::passes::depthwise::InOnePass;
 
 /// Two 16-bit values per channel, in the order of 32-bit lanes.
-pub(super) type Pair = [__m256i; 2];
+type Pair = [__m256i; 2];
 
 impl Taps for Avx2 {
     type L = Avx2;
@@ -50,10 +52,77 @@ impl Taps for Avx2 {
     }
 }
 
+impl InOnePass for Avx2 {
+    /// What it would round off, and by how much.
+    type Shift = [__m256i; 2];
+    type Taken = Taken;
+    const RIGHT: bool = true;
+    type Narrow = Narrow<Avx2>;
+    type Lines = (Pair, __m256i);
+    type Weights = [Pair; 5];
+    const ROWS: usize = 1;
+
+    #[inline(always)]
+    fn narrow(self, count: u8) -> Narrow<Avx2> {
+        self.narrow_by(count)
+    }
+    #[inline(always)]
+    fn narrowed(self, [a, b, c, _]: [__m256i; 4], narrow: Narrow<Avx2>) -> (Pair, __m256i) {
+        self.column([a, b, c], narrow)
+    }
+    #[inline(always)]
+    fn placed(self, taps: [__m256i; 9]) -> [Pair; 5] {
+        self.weights(taps)
+    }
+    #[inline(always)]
+    fn shift(self, count: u32) -> [__m256i; 2] {
+        // SAFETY: `self` proves AVX2.
+        unsafe { [_mm256_set1_epi32((1 << count) >> 1), _mm256_set1_epi32(count as i32)] }
+    }
+    #[inline(always)]
+    fn sums(
+        self,
+        window: [(Pair, __m256i); 3],
+        _row: usize,
+        weights: &[Pair; 5],
+        [half, count]: [__m256i; 2],
+    ) -> __m256i {
+        // Sums start so that they are rounded by the shift.
+        let [low, high] = self.nine_from([half; 2], window, weights);
+        // SAFETY: `self` proves AVX2.
+        self.saturate32(unsafe { [_mm256_srav_epi32(low, count), _mm256_srav_epi32(high, count)] })
+    }
+    #[inline(always)]
+    fn taken(self, shift: i8) -> Taken {
+        Taken::new(self, shift)
+    }
+    #[inline(always)]
+    fn take<const KIND: u8>(self, taken: &Taken, x: __m256i) -> __m256i {
+        taken.apply::<KIND>(self, x)
+    }
+    /// `(a + b + c + d + 2) >> 2` of unsigned numbers is the mean, rounded up, of the
+    /// means s and t of two each, rounded up; less 1 if what was rounded adds up to one: if
+    /// s + t is odd, and a + b or c + d. Signed numbers become unsigned ones by their sign
+    /// bits.
+    #[inline(always)]
+    fn mean_of_four(self, [a, b, c, d]: [__m256i; 4]) -> __m256i {
+        let (sign, one) = (self.splat16(i16::MIN), self.splat16(1));
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let (a, b) = (_mm256_xor_si256(sign, a), _mm256_xor_si256(sign, b));
+            let (c, d) = (_mm256_xor_si256(sign, c), _mm256_xor_si256(sign, d));
+            let (s, t) = (_mm256_avg_epu16(a, b), _mm256_avg_epu16(c, d));
+            let odd = _mm256_or_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d));
+            let lost = _mm256_and_si256(_mm256_and_si256(odd, one), _mm256_xor_si256(s, t));
+            _mm256_xor_si256(sign, _mm256_sub_epi16(_mm256_avg_epu16(s, t), lost))
+        }
+    }
+}
+
 impl Avx2 {
     /// [`Taps::nine`], and `start`.
     #[inline(always)]
-    pub(super) fn nine_from(
+    fn nine_from(
         self,
         start: [__m256i; 2],
         [a, b, c]: [(Pair, __m256i); 3],

@@ -2,7 +2,6 @@
 
 mod binary_conv;
 mod binary_depthwise;
-mod depthwise_pass;
 mod image_pass;
 mod int8_conv;
 mod int8_depthwise;
@@ -16,6 +15,7 @@ use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
+use crate::passes::depthwise;
 use crate::table::Table;
 
 /// Proof that the CPU has AVX2.
@@ -93,7 +93,7 @@ fn int8_conv(job: Int8Job<'_>) -> Option<()> {
 #[target_feature(enable = "avx2")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
     let isa = Avx2::here();
-    generic::int8_depthwise::run_after(isa, job, depthwise_pass::run);
+    generic::int8_depthwise::run_after(isa, job, depthwise::run);
     cut::complete()
 }
 

@@ -26,6 +26,7 @@ use crate::generic::epilogue::{At, Parameters, Sink};
 use crate::generic::lanes::{LANES, Lanes, Outline, Work};
 use crate::generic::mean::{Mean, mean_terms};
 use crate::layout::{BINARY_LANES, pixel_bytes};
+use crate::passes::depthwise;
 use crate::types::{Conv, Epilogue};
 
 /// Byte counters in a register.
@@ -43,29 +44,7 @@ const STEPS: usize = 128;
 /// Whether the job is one for [`run`].
 #[inline(always)]
 pub(super) fn suits(job: &BinaryJob<'_>) -> bool {
-    let Conv { window, input, output, groups } = job.conv;
-    let one = [window.kernel_h, window.kernel_w, window.stride_h, window.stride_w, groups];
-    let pads = [window.pad_top, window.pad_left];
-    let &Epilogue::Stream { shift, shortcut: Some(taken), prelu: Some(_), stream: Some(_), .. } =
-        &job.epilogue
-    else {
-        return false;
-    };
-    let (from, channels) = (taken.shape.c, output.c);
-    one == [1; 5]
-        && pads == [0; 2]
-        && input.w == output.w
-        && job.rows.len() * output.w >= TILE
-        && channels.is_multiple_of(EIGHT)
-        && input.c.div_ceil(8) <= STEPS
-        && (taken.pool, taken.shape.w) == (1, output.w)
-        && shift >= 0
-        && match from <= channels {
-            true => from.is_multiple_of(EIGHT),
-            false => (0..channels)
-                .step_by(LANES)
-                .all(|channel| mean_terms(from, channels, group(channels, channel)).is_some()),
-        }
+    job.usual_pointwise(TILE) && job.conv.input.c.div_ceil(8) <= STEPS
 }
 
 /// The 16 channels from `channel` on, or 8 if there are no more.
@@ -364,7 +343,7 @@ impl<X: Extra, const P: usize, const R: usize, const G: usize, const LONG: bool,
             let mut extra = self.extra.of(isa, pixel, g, eight);
             if KIND == ANY {
                 value = shifts.rest.apply(isa, value);
-                extra = shifts.taken.apply::<{ Taken::ANY }>(isa, extra);
+                extra = shifts.taken.apply::<{ depthwise::ANY }>(isa, extra);
             } else {
                 for _ in 0..KIND {
                     value = isa.adds16(value, value);
@@ -436,6 +415,8 @@ struct Shifts {
     twice: __m256i,
     rest: Left,
     taken: Taken,
+    /// Whether the shortcut is shifted.
+    shifts_taken: bool,
 }
 
 impl Shifts {
@@ -449,14 +430,15 @@ impl Shifts {
             twice: isa.splat16((2 << exact) as i16),
             rest: Left::new(isa, shift - exact),
             taken: Taken::new(isa, taken),
+            shifts_taken: taken != 0,
         }
     }
 
     /// How many bits are left of the accumulators', or [`ANY`].
     fn kind(&self) -> u32 {
-        match self.taken.kind() {
-            Taken::NONE => self.rest.count().min(ANY),
-            _ => ANY,
+        match self.shifts_taken {
+            false => self.rest.count().min(ANY),
+            true => ANY,
         }
     }
 }

@@ -4,6 +4,7 @@ use core::arch::x86_64::*;
 
 use super::Avx2;
 use crate::generic::lanes::Lanes;
+use crate::passes::depthwise::{NONE, RIGHT};
 
 /// A left shift that saturates: its last bit is a saturating addition, what comes before
 /// it a plain shift of what is clamped so that no more than the sign is lost, and so far
@@ -49,23 +50,15 @@ impl Left {
 
 /// The shift of a shortcut, in one direction or none.
 #[derive(Clone, Copy)]
-pub(super) struct Taken {
+pub(crate) struct Taken {
     /// To the right, if so: a multiplication that rounds.
     right: __m256i,
     /// −1 if it is to the right.
     any: __m256i,
     left: Left,
-    kind: u8,
 }
 
 impl Taken {
-    /// [`Taken::kind`]: by 0.
-    pub(super) const NONE: u8 = 0;
-    /// To the right.
-    pub(super) const RIGHT: u8 = 1;
-    /// All that there are.
-    pub(super) const ANY: u8 = 2;
-
     /// To the left by `shift`, −15..=15.
     #[inline(always)]
     pub(super) fn new(isa: Avx2, shift: i8) -> Taken {
@@ -74,24 +67,14 @@ impl Taken {
             right: isa.splat16(1 << (15 - right.max(1))),
             any: isa.splat16(-i16::from(right > 0)),
             left: Left::new(isa, shift.max(0).unsigned_abs().into()),
-            kind: match shift {
-                0 => Taken::NONE,
-                ..0 => Taken::RIGHT,
-                _ => Taken::ANY,
-            },
         }
-    }
-
-    /// What [`Taken::apply`] can be asked with.
-    pub(super) fn kind(&self) -> u8 {
-        self.kind
     }
 
     #[inline(always)]
     pub(super) fn apply<const KIND: u8>(&self, isa: Avx2, x: __m256i) -> __m256i {
         match KIND {
-            Taken::NONE => x,
-            Taken::RIGHT => isa.mulr16(x, self.right),
+            NONE => x,
+            RIGHT => isa.mulr16(x, self.right),
             _ => {
                 let x = isa.select16(self.any, isa.mulr16(x, self.right), x);
                 self.left.apply(isa, x)

@@ -22,10 +22,11 @@ use core::ops::Range;
 use super::Avx512;
 use super::int8_depthwise::{Fours, Nine};
 use super::lanes::{Right, Scale, load, store};
+use crate::generic::cut;
 use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::int8_depthwise::{Layer, Taps};
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
-use crate::x86::depthwise_rows::Rows;
+use crate::passes::depthwise_rows::Rows;
 
 /// Some rows of some channels, whose epilogue is the usual one ([`Sink::usual`]);
 /// WHOLE if they are groups of 32, FAR if its shift goes far to the left ([`Scale::far`]).
@@ -62,9 +63,10 @@ impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
                 narrow: Right::new(isa, layer.narrow),
                 scale,
             };
-            let all = layer.all(channel);
-            let to = sink.usual_rows(rows.clone(), STRIDE).expect("the usual");
-            let rows = Rows::<STRIDE, WIDE>::new(layer.conv, all, to, rows.clone(), channel);
+            let (conv, all) = (layer.conv, layer.all(channel));
+            let to = sink.usual_rows(rows.clone(), STRIDE);
+            let rows = to.and_then(|to| Rows::<STRIDE, WIDE>::new(conv, all, to, &rows, channel));
+            let Some(rows) = cut::there(rows) else { return };
             let group = &group;
             if STRIDE == 1 && rows.range.1 - rows.range.0 > 1 {
                 isa.outline(Run::<STRIDE, 2, WHOLE, FAR> { group, rows });

@@ -14,7 +14,7 @@ use super::Avx512;
 use super::lanes::store;
 use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work, padded};
-use crate::generic::usual::PlainRow;
+use crate::generic::usual_image::PlainRow;
 use crate::generic::{Int8Job, taps_inside, whole_columns};
 use crate::layout::{INT8_GROUP, INT8_LANES, int8_depth, int8_lanes};
 use crate::types::{Conv, Int8Input};

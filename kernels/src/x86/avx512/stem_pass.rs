@@ -12,7 +12,7 @@ use super::Avx512;
 use crate::generic::epilogue::{Parameters, Row, put_word};
 use crate::generic::int8_conv::Laid;
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
-use crate::generic::usual::PlainRow;
+use crate::generic::usual_image::PlainRow;
 use crate::layout::{INT8_GROUP, INT8_LANES};
 
 /// Bytes of 16 channels' weights of one group.

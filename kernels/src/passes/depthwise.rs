@@ -1,0 +1,389 @@
+//! 3×3 8-bit depthwise convolution in one pass, 16 channels at a time: from the loads of a
+//! row to its stores, nothing is put aside. It is for the epilogue that almost all of these
+//! layers have: bits, perhaps a stream, a shifted PReLU, and a shortcut that is the input,
+//! or its 2×2 means where the stride is 2.
+//!
+//! Where the stride is 1 and there are registers for it, two rows of the output share the
+//! four lines that they read, so that each pixel of the input is made a byte twice, not
+//! three times; and what does not wait for each other stands side by side, which is how
+//! cores that execute in order want it.
+//!
+//! A row's loop has no bounds to check, which would take more registers than there are:
+//! they are checked once ([`Rows::new`]). It is a function of its own ([`Run`]), and works
+//! on copies: what others might write to is loaded again at each use.
+
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
+
+use core::ops::Range;
+
+use super::depthwise_rows::Rows;
+use crate::generic::epilogue::{Parameters, Sink};
+use crate::generic::int8_depthwise::{Layer, Taps};
+use crate::generic::lanes::{LANES, Lanes, Work};
+use crate::generic::{cut, taps_inside};
+
+/// What the pass asks for beside products.
+pub(crate) trait InOnePass: Taps {
+    /// A right shift of sums.
+    type Shift: Copy;
+    /// A right shift of the input.
+    type Narrow: Copy;
+    /// A shift of the shortcut, in one direction or none.
+    type Taken: Copy;
+    /// A column of the lines of the input that are read, ready to be multiplied.
+    type Lines: Copy;
+    /// The weights of a window.
+    type Weights: Copy;
+    /// Whether a shift of the shortcut to the right is worth code of its own.
+    const RIGHT: bool;
+    /// Rows of the output at a time where the stride is 1, 1 or 2.
+    const ROWS: usize;
+
+    /// By `count`, 0..=16.
+    fn shift(self, count: u32) -> Self::Shift;
+    /// By `count`, 0..=8.
+    fn narrow(self, count: u8) -> Self::Narrow;
+    /// Narrows the pixels of 4 lines, of which a row at a time has the last twice.
+    fn narrowed(self, pixels: [<Self::L as Lanes>::I16; 4], narrow: Self::Narrow) -> Self::Lines;
+    /// Weights (of −127..=127) row by row.
+    fn placed(self, taps: [<Self::L as Lanes>::I16; 9]) -> Self::Weights;
+    /// Σ w·x of a window from the left, whose first line is `row`, 0 or 1: shifted,
+    /// rounded, and saturated to 16 bits.
+    fn sums(
+        self,
+        window: [Self::Lines; 3],
+        row: usize,
+        weights: &Self::Weights,
+        shift: Self::Shift,
+    ) -> <Self::L as Lanes>::I16;
+    /// To the left by `shift`, −15..=15, rounded or saturated.
+    fn taken(self, shift: i8) -> Self::Taken;
+    /// Shifts, as KIND says: [`NONE`], [`RIGHT`] or [`ANY`].
+    fn take<const KIND: u8>(
+        self,
+        taken: &Self::Taken,
+        x: <Self::L as Lanes>::I16,
+    ) -> <Self::L as Lanes>::I16;
+    /// `rdiv(a + b + c + d, 4)`.
+    fn mean_of_four(self, x: [<Self::L as Lanes>::I16; 4]) -> <Self::L as Lanes>::I16;
+}
+
+/// Shifts of the shortcut: by 0.
+pub(crate) const NONE: u8 = 0;
+/// To the right.
+pub(crate) const RIGHT: u8 = 1;
+/// All that there are.
+pub(crate) const ANY: u8 = 2;
+
+/// Does some rows of the channels in whole groups of 16, if this is for them; how many of
+/// the channels those are.
+#[inline(always)]
+pub(crate) fn run<'a, S: InOnePass>(
+    isa: S,
+    layer: Layer<'a>,
+    sink: &mut Sink<'a>,
+    rows: Range<usize>,
+) -> usize {
+    let window = layer.conv.window;
+    let channels = layer.conv.input.c / LANES * LANES;
+    let kernel = (window.kernel_h, window.kernel_w);
+    let strides = (window.stride_h, window.stride_w);
+    let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return 0 };
+    if kernel != (3, 3) || !matches!(strides, (1, 1) | (2, 2)) {
+        return 0;
+    }
+    let taken = isa.taken(left);
+    let kind = match left {
+        0 => NONE,
+        ..0 if S::RIGHT => RIGHT,
+        _ => ANY,
+    };
+    let pass = Pass { isa, layer, sink, rows, channels, shift: isa.shift(shift), taken };
+    match (window.stride_w, kind) {
+        (1, NONE) => pass.outline::<1, NONE>(),
+        (1, RIGHT) if S::RIGHT => pass.outline::<1, RIGHT>(),
+        (1, _) => pass.outline::<1, ANY>(),
+        (_, NONE) => pass.outline::<2, NONE>(),
+        (_, RIGHT) if S::RIGHT => pass.outline::<2, RIGHT>(),
+        (_, _) => pass.outline::<2, ANY>(),
+    }
+    channels
+}
+
+/// Some rows of the first channels, whose epilogue is the usual one ([`Sink::usual`]).
+struct Pass<'l, 'a, S: InOnePass> {
+    isa: S,
+    layer: Layer<'a>,
+    sink: &'l mut Sink<'a>,
+    rows: Range<usize>,
+    channels: usize,
+    /// Of the accumulators.
+    shift: S::Shift,
+    /// Of the shortcut.
+    taken: S::Taken,
+}
+
+impl<S: InOnePass> Pass<'_, '_, S> {
+    #[inline(always)]
+    fn outline<const STRIDE: usize, const KIND: u8>(self) {
+        let Pass { isa, layer, sink, rows, channels, shift, taken } = self;
+        let lanes = isa.lanes();
+        for channel in (0..channels).step_by(LANES) {
+            let mut taps = [lanes.splat16(0); 9];
+            for (tap, weight) in taps.iter_mut().enumerate() {
+                *weight = layer.weight(lanes, tap, channel);
+            }
+            let group = Group {
+                isa,
+                taps,
+                parameters: sink.row(rows.start).parameters(lanes, channel),
+                shift,
+                narrow: isa.narrow(layer.narrow),
+                taken,
+            };
+            let conv = layer.conv;
+            let to = sink.usual_rows(rows.clone(), STRIDE);
+            let rows = to.and_then(|to| Rows::new(conv, layer.all(channel), to, &rows, channel));
+            let Some(rows) = cut::there(rows) else { return };
+            isa.outline(Run::<S, STRIDE, KIND> { group: &group, rows });
+        }
+    }
+}
+
+/// What 16 channels have in common.
+struct Group<S: InOnePass> {
+    isa: S,
+    /// Weights, row by row.
+    taps: [<S::L as Lanes>::I16; 9],
+    parameters: Parameters<S::L>,
+    /// Of the accumulators.
+    shift: S::Shift,
+    /// Of the input.
+    narrow: S::Narrow,
+    /// Of the shortcut.
+    taken: S::Taken,
+}
+
+/// KIND: of the shortcut's shift.
+struct Run<'g, S: InOnePass, const STRIDE: usize, const KIND: u8> {
+    group: &'g Group<S>,
+    rows: Rows<STRIDE, LANES>,
+}
+
+impl<S: InOnePass, const STRIDE: usize, const KIND: u8> Work for Run<'_, S, STRIDE, KIND> {
+    #[inline(always)]
+    fn run(self) {
+        // A copy, which no store can change.
+        let Group { isa, taps, parameters, shift, narrow, taken } = *self.group;
+        let Rows { range, pixels, lines, columns, channels, top, step, bytes, .. } = self.rows;
+        let whole = isa.placed(taps);
+        let (mut row, end) = range;
+        while row < end {
+            let inside = taps_inside(row, STRIDE, top, 3, lines);
+            let mut weights = whole;
+            if inside.len() < 3 {
+                let mut taps = taps;
+                for (tap, weight) in taps.iter_mut().enumerate() {
+                    if !inside.contains(&(tap / 3)) {
+                        *weight = isa.lanes().splat16(0);
+                    }
+                }
+                weights = isa.placed(taps);
+            }
+            // Lines that are not there have weights of 0.
+            let line = |ky: usize| {
+                let y = if inside.contains(&ky) { STRIDE * row + ky - top } else { 0 };
+                y * columns * channels
+            };
+            // Rows for which all lines are there, of two windows.
+            let two = (S::ROWS, STRIDE) == (2, 1)
+                && row + 1 < end
+                && inside.len() == 3
+                && taps_inside(row + 1, STRIDE, top, 3, lines).len() == 3;
+            let last = if two { line(2) + columns * channels } else { line(2) };
+            let done = row - range.0;
+            // SAFETY: `Rows::new` looked at so many columns of each line, and at so many
+            // pixels of everything.
+            unsafe {
+                let line = Line::<S, STRIDE> {
+                    isa,
+                    weights,
+                    parameters,
+                    shift,
+                    narrow,
+                    taken,
+                    lines: [line(0), line(1), line(2), last].map(|at| self.rows.input.add(at)),
+                    shortcut: self.rows.shortcut.add(STRIDE * done * step),
+                    stream: self.rows.stream.map(|stream| stream.add(done * pixels * channels)),
+                    bits: self.rows.bits.add(done * pixels * bytes),
+                    rows: self.rows,
+                };
+                if two {
+                    line.run::<KIND, 2>();
+                } else {
+                    line.run::<KIND, 1>();
+                }
+            }
+            row += if two { 2 } else { 1 };
+        }
+    }
+}
+
+/// A row or two of the output of 16 channels; all pointers at the first of them.
+struct Line<S: InOnePass, const STRIDE: usize> {
+    isa: S,
+    weights: S::Weights,
+    parameters: Parameters<S::L>,
+    shift: S::Shift,
+    narrow: S::Narrow,
+    taken: S::Taken,
+    /// Of the input.
+    lines: [*const i16; 4],
+    shortcut: *const i16,
+    stream: Option<*mut i16>,
+    bits: *mut u8,
+    rows: Rows<STRIDE, LANES>,
+}
+
+impl<S: InOnePass, const STRIDE: usize> Line<S, STRIDE> {
+    /// # Safety
+    /// All pointers reach as far as the rows say.
+    #[inline(always)]
+    unsafe fn run<const KIND: u8, const ROWS: usize>(mut self) {
+        let Rows { pixels, columns, channels, left, .. } = self.rows;
+        let first = 3 - left.min(2);
+        let none = self.isa.narrowed([self.isa.lanes().splat16(0); 4], self.narrow);
+        // SAFETY: of this function.
+        unsafe {
+            let (mut a, mut b, mut c) = match first {
+                3 => (self.at(0, none), self.at(1, none), self.at(2, none)),
+                2 => (none, self.at(0, none), self.at(1, none)),
+                _ => (none, none, self.at(0, none)),
+            };
+            // The next pixel's first new column, and how far to the next.
+            let (mut column, mut at) = (first, first * channels);
+            let step = STRIDE * channels;
+            let mut p = 0;
+            // As many at a time as it takes until a column is where it was.
+            while STRIDE == 1 && p + 3 <= pixels && column + 3 <= columns {
+                self.put::<KIND, ROWS>([a, b, c]);
+                a = self.column(at);
+                self.put::<KIND, ROWS>([b, c, a]);
+                b = self.column(at + step);
+                self.put::<KIND, ROWS>([c, a, b]);
+                c = self.column(at + 2 * step);
+                (p, column, at) = (p + 3, column + 3, at + 3 * step);
+            }
+            while STRIDE == 2 && p + 2 <= pixels && column + 4 <= columns {
+                self.put::<KIND, ROWS>([a, b, c]);
+                b = self.column(at);
+                a = self.column(at + channels);
+                self.put::<KIND, ROWS>([c, b, a]);
+                b = self.column(at + step);
+                c = self.column(at + step + channels);
+                (p, column, at) = (p + 2, column + 4, at + 2 * step);
+            }
+            while p < pixels {
+                self.put::<KIND, ROWS>([a, b, c]);
+                p += 1;
+                (a, b, c) = match STRIDE {
+                    1 => (b, c, self.at(column, none)),
+                    _ => (c, self.at(column, none), self.at(column + 1, none)),
+                };
+                column += STRIDE;
+            }
+        }
+    }
+
+    /// A column of the input; `none` past the last.
+    ///
+    /// # Safety
+    /// All columns have 16 channels in each line.
+    #[inline(always)]
+    unsafe fn at(&self, column: usize, none: S::Lines) -> S::Lines {
+        if column >= self.rows.columns {
+            return none;
+        }
+        // SAFETY: of this function.
+        unsafe { self.column(column * self.rows.channels) }
+    }
+
+    /// The column so many elements from the first.
+    ///
+    /// # Safety
+    /// It has 16 channels in each line.
+    #[inline(always)]
+    unsafe fn column(&self, at: usize) -> S::Lines {
+        let Line { isa, lines: [first, second, third, last], narrow, .. } = *self;
+        let lanes = isa.lanes();
+        // SAFETY: of this function.
+        let pixels = unsafe {
+            [
+                lanes.load16(&*first.add(at).cast()),
+                lanes.load16(&*second.add(at).cast()),
+                lanes.load16(&*third.add(at).cast()),
+                lanes.load16(&*last.add(at).cast()),
+            ]
+        };
+        isa.narrowed(pixels, narrow)
+    }
+
+    /// One pixel of each of ROWS rows, and on to the next.
+    ///
+    /// # Safety
+    /// They are there, of the shortcut too.
+    #[inline(always)]
+    unsafe fn put<const KIND: u8, const ROWS: usize>(&mut self, window: [S::Lines; 3]) {
+        let Line { isa, ref weights, ref parameters, shift, ref taken, shortcut, .. } = *self;
+        let Rows { pixels, step, channels, bytes, word, .. } = self.rows;
+        let lanes = isa.lanes();
+        let mut y = [lanes.splat16(0); ROWS];
+        for row in 0..ROWS {
+            y[row] = parameters.scale(lanes, isa.sums(window, row, weights, shift));
+        }
+        for row in 0..ROWS {
+            // SAFETY: of this function.
+            let extra = unsafe {
+                let shortcut = shortcut.add(row * step);
+                let first = lanes.load16(&*shortcut.cast());
+                match STRIDE {
+                    1 => first,
+                    _ => isa.mean_of_four([
+                        first,
+                        lanes.load16(&*shortcut.add(channels).cast()),
+                        lanes.load16(&*shortcut.add(step).cast()),
+                        lanes.load16(&*shortcut.add(step + channels).cast()),
+                    ]),
+                }
+            };
+            y[row] = lanes.adds16(y[row], isa.take::<KIND>(taken, extra));
+        }
+        let mut below = [0; ROWS];
+        for row in 0..ROWS {
+            y[row] = parameters.prelu(lanes, y[row]);
+            below[row] = lanes.less16(y[row], parameters.sign);
+        }
+        // SAFETY: of this function.
+        unsafe {
+            if let Some(stream) = self.stream {
+                for row in 0..ROWS {
+                    lanes.store16(y[row], &mut *stream.add(row * pixels * channels).cast());
+                }
+            }
+            for row in 0..ROWS {
+                let bits = self.bits.add(row * pixels * bytes);
+                if word {
+                    bits.cast::<u64>().write_unaligned(u64::from(below[row]).to_le());
+                } else {
+                    bits.cast::<u16>().write_unaligned((below[row] as u16).to_le());
+                }
+            }
+        }
+        // Past the last pixel no one looks.
+        self.shortcut = shortcut.wrapping_add(STRIDE * channels);
+        self.stream = self.stream.map(|stream| stream.wrapping_add(channels));
+        self.bits = self.bits.wrapping_add(bytes);
+    }
+}
