@@ -12,6 +12,7 @@ mod lanes;
 pub(super) mod memory;
 #[cfg(feature = "std")]
 pub(super) mod peak;
+mod pointwise_pass;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
@@ -43,8 +44,11 @@ pub(crate) static TABLE: Table = Table {
 };
 
 pub(super) fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
-    // 16 of 32 registers hold the counters, and 4 divides most widths.
-    generic::binary_conv::run::<Neon, 4>(Neon, job);
+    match pointwise_pass::suits(&job) {
+        true => pointwise_pass::run(job),
+        // 16 of 32 registers hold the counters, and 4 divides most widths.
+        false => generic::binary_conv::run::<Neon, 4>(Neon, job),
+    }
     cut::complete()
 }
 
