@@ -30,7 +30,7 @@ pub(crate) mod shortcut;
 pub(crate) mod tile;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) mod usual;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) mod usual_image;
 mod waiting;
 

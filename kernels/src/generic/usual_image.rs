@@ -34,6 +34,7 @@ impl Int8Job<'_> {
 impl Row<'_> {
     /// If this becomes a stream, and perhaps bits, by a shift to the right and perhaps a
     /// shifted PReLU, without a shortcut: that shift, and whether there is a PReLU.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn plain(&self) -> Option<(u32, bool)> {
         let plain = self.stream.is_some() && self.shortcut.is_none();
         let shift = self.shift().filter(|&shift| plain && shift <= 0)?;

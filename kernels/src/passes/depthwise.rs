@@ -43,6 +43,10 @@ pub(crate) trait InOnePass: Taps {
 
     /// By `count`, 0..=16.
     fn shift(self, count: u32) -> Self::Shift;
+    /// What sums start at, so that [`InOnePass::shifted`] rounds.
+    fn start(self, shift: Self::Shift) -> <Self::L as Lanes>::I32;
+    /// Sums that started so, shifted, rounded, and saturated to 16 bits.
+    fn shifted(self, sums: <Self::L as Lanes>::I32, shift: Self::Shift) -> <Self::L as Lanes>::I16;
     /// By `count`, 0..=8.
     fn narrow(self, count: u8) -> Self::Narrow;
     /// Narrows the pixels of 4 lines, of which a row at a time has the last twice.

@@ -7,3 +7,4 @@
 
 pub(crate) mod depthwise;
 pub(crate) mod depthwise_rows;
+pub(crate) mod image;

@@ -58,6 +58,17 @@ impl InOnePass for Neon {
     const ROWS: usize = 2;
 
     #[inline(always)]
+    fn start(self, _: int32x4_t) -> [int32x4_t; 4] {
+        self.zero32()
+    }
+    #[inline(always)]
+    fn shifted(self, [a, b, c, d]: [int32x4_t; 4], count: int32x4_t) -> [int16x8_t; 2] {
+        // SAFETY: the target has NEON.
+        self.saturate32(unsafe {
+            [vrshlq_s32(a, count), vrshlq_s32(b, count), vrshlq_s32(c, count), vrshlq_s32(d, count)]
+        })
+    }
+    #[inline(always)]
     fn narrow(self, count: u8) -> int16x8_t {
         // SAFETY: the target has NEON.
         unsafe { vdupq_n_s16(-i16::from(count)) }
@@ -95,7 +106,7 @@ impl InOnePass for Neon {
             [b[row], b[row + 1], b[row + 2]],
             [c[row], c[row + 1], c[row + 2]],
         ];
-        self.rounded(self.nine(columns, weights), count)
+        self.shifted(self.nine(columns, weights), count)
     }
     #[inline(always)]
     fn taken(self, shift: i8) -> int16x8_t {
@@ -114,22 +125,6 @@ impl InOnePass for Neon {
     fn mean_of_four(self, [a, b, c, d]: [[int16x8_t; 2]; 4]) -> [int16x8_t; 2] {
         // SAFETY: the target has NEON.
         unsafe { [mean_of_four(a[0], b[0], c[0], d[0]), mean_of_four(a[1], b[1], c[1], d[1])] }
-    }
-}
-
-impl Neon {
-    /// `sums · 2^count`, rounded and saturated; `count` −16..=0.
-    #[inline(always)]
-    pub(in crate::arm) fn rounded(self, sums: [int32x4_t; 4], count: int32x4_t) -> [int16x8_t; 2] {
-        // SAFETY: the target has NEON.
-        self.saturate32(unsafe {
-            [
-                vrshlq_s32(sums[0], count),
-                vrshlq_s32(sums[1], count),
-                vrshlq_s32(sums[2], count),
-                vrshlq_s32(sums[3], count),
-            ]
-        })
     }
 }
 

@@ -7,7 +7,7 @@
 
 #[cfg(not(target_os = "none"))]
 pub(in crate::arm) use core::arch::aarch64::{
-    vld1_u8, vld1q_s8, vld1q_s16, vld1q_s32, vld1q_u8, vst1q_s16, vst1q_s32, vst1q_u8,
+    vld1_s16, vld1_u8, vld1q_s8, vld1q_s16, vld1q_s32, vld1q_u8, vst1q_s16, vst1q_s32, vst1q_u8,
 };
 
 #[cfg(target_os = "none")]
@@ -59,6 +59,7 @@ mod bare {
     }
 
     load!(vld1_u8, u8, uint8x8_t, "8b");
+    load!(vld1_s16, i16, int16x4_t, "4h");
     load!(vld1q_u8, u8, uint8x16_t, "16b");
     load!(vld1q_s8, i8, int8x16_t, "16b");
     load!(vld1q_s16, i16, int16x8_t, "8h");

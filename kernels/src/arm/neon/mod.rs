@@ -6,6 +6,7 @@
 
 mod binary_conv;
 mod binary_depthwise;
+mod image_pass;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
@@ -18,7 +19,7 @@ use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
-use crate::passes::depthwise;
+use crate::passes::{depthwise, image};
 use crate::table::Table;
 
 /// Every CPU of the target has NEON.
@@ -58,7 +59,10 @@ pub(super) fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
 }
 
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
-    generic::int8_conv::run::<_, 4>(Neon, job);
+    match image::suits(&job) {
+        Some(how) => image::run(Neon, job, how),
+        None => generic::int8_conv::run::<_, 4>(Neon, job),
+    }
     cut::complete()
 }
 

@@ -65,6 +65,14 @@ impl InOnePass for Dotprod {
     const ROWS: usize = 2;
 
     #[inline(always)]
+    fn start(self, shift: int32x4_t) -> [int32x4_t; 4] {
+        self.neon.start(shift)
+    }
+    #[inline(always)]
+    fn shifted(self, sums: [int32x4_t; 4], shift: int32x4_t) -> [int16x8_t; 2] {
+        self.neon.shifted(sums, shift)
+    }
+    #[inline(always)]
     fn narrow(self, count: u8) -> int16x8_t {
         self.neon.narrow(count)
     }
@@ -102,7 +110,7 @@ impl InOnePass for Dotprod {
         weights: &[[[int8x16_t; 4]; 3]; 2],
         count: int32x4_t,
     ) -> [int16x8_t; 2] {
-        self.neon.rounded(self.nine(window, &weights[row]), count)
+        self.shifted(self.nine(window, &weights[row]), count)
     }
     #[inline(always)]
     fn shift(self, count: u32) -> int32x4_t {

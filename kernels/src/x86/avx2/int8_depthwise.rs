@@ -63,6 +63,15 @@ impl InOnePass for Avx2 {
     const ROWS: usize = 1;
 
     #[inline(always)]
+    fn start(self, [half, _]: [__m256i; 2]) -> [__m256i; 2] {
+        [half; 2]
+    }
+    #[inline(always)]
+    fn shifted(self, [low, high]: [__m256i; 2], [_, count]: [__m256i; 2]) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        self.saturate32(unsafe { [_mm256_srav_epi32(low, count), _mm256_srav_epi32(high, count)] })
+    }
+    #[inline(always)]
     fn narrow(self, count: u8) -> Narrow<Avx2> {
         self.narrow_by(count)
     }
@@ -85,12 +94,9 @@ impl InOnePass for Avx2 {
         window: [(Pair, __m256i); 3],
         _row: usize,
         weights: &[Pair; 5],
-        [half, count]: [__m256i; 2],
+        shift: [__m256i; 2],
     ) -> __m256i {
-        // Sums start so that they are rounded by the shift.
-        let [low, high] = self.nine_from([half; 2], window, weights);
-        // SAFETY: `self` proves AVX2.
-        self.saturate32(unsafe { [_mm256_srav_epi32(low, count), _mm256_srav_epi32(high, count)] })
+        self.shifted(self.nine_from(self.start(shift), window, weights), shift)
     }
     #[inline(always)]
     fn taken(self, shift: i8) -> Taken {

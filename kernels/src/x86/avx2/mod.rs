@@ -15,7 +15,7 @@ use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
-use crate::passes::depthwise;
+use crate::passes::{depthwise, image};
 use crate::table::Table;
 
 /// Proof that the CPU has AVX2.
@@ -83,8 +83,8 @@ fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
 #[target_feature(enable = "avx2")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
     let isa = Avx2::here();
-    match image_pass::suits(&job) {
-        Some(how) => image_pass::run(isa, job, how),
+    match image::suits(&job) {
+        Some(how) => image::run(isa, job, how),
         None => generic::int8_conv::run::<_, 4>(isa, job),
     }
     cut::complete()

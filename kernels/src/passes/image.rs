@@ -1,0 +1,306 @@
+//! 3×3 8-bit convolution of an image of one channel or three, as the first layer of a
+//! network is one, from the image to the stores: 32 output channels at a time, or 16.
+//!
+//! The lines of the image that a row of the output reads are widened to 16 bits, with the
+//! padding around them, where they stay for the rows after it.
+
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
+
+use core::ops::Range;
+
+use super::depthwise::InOnePass;
+use crate::generic::epilogue::{Parameters, Sink};
+use crate::generic::lanes::{LANES, Lanes, Work};
+use crate::generic::usual_image::PlainRow;
+use crate::generic::{Int8Job, cut, taps_inside};
+use crate::layout::{INT8_GROUP, int8_depth};
+use crate::types::{Conv, Int8Input};
+
+/// Weights of 4 positions of a window and 16 channels, as they are stored.
+pub(crate) type Fours = [i8; LANES * INT8_GROUP];
+
+/// What the pass asks for beside shifts.
+pub(crate) trait Images: InOnePass<L = Self> + Lanes {
+    /// The weights of Q times 16 channels, in G pieces for each row of a window.
+    type Held<const G: usize, const Q: usize>: Copy;
+    /// Values of a row that a piece takes.
+    const VALUES: usize;
+
+    /// Those of R values a row, from the first position on.
+    fn held<const R: usize, const G: usize, const Q: usize>(
+        self,
+        fours: [&[Fours]; Q],
+    ) -> Self::Held<G, Q>;
+
+    /// Σ w·x over the windows of P pixels, `step` values from one to the next, and `start`.
+    ///
+    /// # Safety
+    /// Each line has a window's values for each, and one more.
+    unsafe fn windows<const G: usize, const Q: usize, const P: usize>(
+        self,
+        start: [[Self::I32; Q]; P],
+        weights: &Self::Held<G, Q>,
+        lines: [*const i16; 3],
+        step: usize,
+    ) -> [[Self::I32; Q]; P];
+    /// `a − b`, wrapping.
+    fn minus(self, a: Self::I32, b: Self::I32) -> Self::I32;
+}
+
+/// Values of a line with its padding, at most.
+const LINE: usize = 2048;
+
+/// Values after a window's last that may be read.
+const SLACK: usize = 1;
+
+/// Pixels of a tile.
+const TILE: usize = 2;
+
+/// What [`Int8Job::usual_image`] says, if the job is one for [`run`].
+#[inline(always)]
+pub(crate) fn suits(job: &Int8Job<'_>) -> Option<(u32, bool)> {
+    let Conv { input, output, .. } = job.conv;
+    let fits = output.w >= TILE
+        && output.c.is_multiple_of(LANES)
+        && columns(&job.conv) * input.c + SLACK <= LINE;
+    job.usual_image().filter(|_| fits)
+}
+
+/// Columns of a line with its padding.
+fn columns(conv: &Conv) -> usize {
+    (conv.output.w - 1) * conv.window.stride_w + conv.window.kernel_w
+}
+
+/// The whole operation, which [`suits`].
+pub(crate) fn run<S: Images>(isa: S, job: Int8Job<'_>, (shift, prelu): (u32, bool)) {
+    let Int8Job { conv, input, weights, rows, epilogue, .. } = job;
+    if let Int8Input::Image { pixels, zero } = input {
+        let sink = Sink::new(epilogue, conv.output, &rows, 0);
+        isa.outline(Pass { isa, conv, pixels, zero, weights, rows, sink, shift, prelu });
+    }
+}
+
+/// Some rows of the output.
+struct Pass<'a, S> {
+    isa: S,
+    conv: Conv,
+    pixels: &'a [u8],
+    zero: &'a [u8],
+    weights: &'a [i8],
+    rows: Range<usize>,
+    sink: Sink<'a>,
+    shift: u32,
+    prelu: bool,
+}
+
+impl<S: Images> Work for Pass<'_, S> {
+    #[inline(always)]
+    fn run(self) {
+        match (self.conv.input.c, S::VALUES) {
+            (1, 2) => self.groups::<3, 2>(),
+            (1, _) => self.groups::<3, 3>(),
+            (_, 2) => self.groups::<9, 5>(),
+            (_, _) => self.groups::<9, 9>(),
+        }
+    }
+}
+
+impl<S: Images> Pass<'_, S> {
+    /// For windows of three rows of R values, which are G pieces each. Most first layers
+    /// have one group of channels, whose weights are made ready once; where there are more,
+    /// each reads the image for itself.
+    #[inline(always)]
+    fn groups<const R: usize, const G: usize>(mut self) {
+        let (isa, channels) = (self.isa, self.conv.output.c);
+        let mut channel = 0;
+        while channel < channels {
+            let pass = &mut self;
+            let two = channels - channel >= 2 * LANES;
+            match (two, pass.prelu) {
+                (true, true) => isa.outline(Run::<S, R, G, 2, true> { pass, channel }),
+                (true, false) => isa.outline(Run::<S, R, G, 2, false> { pass, channel }),
+                (false, true) => isa.outline(Run::<S, R, G, 1, true> { pass, channel }),
+                (false, false) => isa.outline(Run::<S, R, G, 1, false> { pass, channel }),
+            }
+            channel += if two { 2 * LANES } else { LANES };
+        }
+    }
+}
+
+/// Q groups of 16 channels; PRELU: there is one.
+struct Run<'r, 'a, S, const R: usize, const G: usize, const Q: usize, const PRELU: bool> {
+    pass: &'r mut Pass<'a, S>,
+    channel: usize,
+}
+
+impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: bool> Work
+    for Run<'_, '_, S, R, G, Q, PRELU>
+{
+    #[inline(always)]
+    fn run(self) {
+        let Run { pass, channel } = self;
+        let Pass { isa, conv, pixels, zero, weights, shift, .. } = *pass;
+        let Conv { window, input, .. } = conv;
+        let depth = int8_depth(1, 1, 3 * R);
+        let mut fours = [&[][..]; Q];
+        for q in 0..Q {
+            let block = cut::run(weights, (channel + q * LANES) * depth, LANES * depth);
+            fours[q] = block.as_chunks().0;
+        }
+        let weights = isa.held::<R, G, Q>(fours);
+        let first = pass.sink.row(pass.rows.start);
+        let mut parameters = [first.parameters(isa, channel); Q];
+        for q in 1..Q {
+            parameters[q] = first.parameters(isa, channel + q * LANES);
+        }
+        let mut held = [usize::MAX; 3];
+        let values = columns(&conv) * input.c + SLACK;
+        // One line more, of what is outside the image.
+        let mut outside = [0; LINE];
+        for pixel in cut::part_mut(&mut outside, ..values).chunks_mut(cut::divisor(input.c)) {
+            for (value, &zero) in pixel.iter_mut().zip(zero) {
+                *value = zero.into();
+            }
+        }
+        let outside = &outside;
+        let mut lines = [*outside; 3];
+        let shift = isa.shift(shift);
+        // The sums of a window of zeros are taken off each.
+        let none = [[isa.zero32(); Q]; 1];
+        let Some(zeros) = cut::there(outside.get(..R + SLACK)) else { return };
+        // SAFETY: it has a window, and one value more.
+        let [zeros] = unsafe { isa.windows(none, &weights, [zeros.as_ptr(); 3], 0) };
+        let mut start = zeros;
+        for q in 0..Q {
+            start[q] = isa.minus(isa.start(shift), start[q]);
+        }
+        let left = window.pad_left * input.c;
+        let copied = (input.w * input.c).min((values - SLACK).saturating_sub(left));
+        for row in pass.rows.clone() {
+            let inside = taps_inside(row, window.stride_h, window.pad_top, 3, input.h);
+            for ky in inside.clone() {
+                let y = row * window.stride_h + ky - window.pad_top;
+                let [first, second, third] = &mut lines;
+                let (line, held) = match y % 3 {
+                    0 => (first, &mut held[0]),
+                    1 => (second, &mut held[1]),
+                    _ => (third, &mut held[2]),
+                };
+                if *held != y {
+                    *held = y;
+                    let from = cut::run(pixels, y * input.w * input.c, copied);
+                    for (to, &value) in cut::run_mut(line, left, copied).iter_mut().zip(from) {
+                        *to = value.into();
+                    }
+                }
+            }
+            let line = |ky: usize| {
+                let [first, second, third] = &lines;
+                let from = match inside.contains(&ky) {
+                    false => outside,
+                    true => match (row * window.stride_h + ky - window.pad_top) % 3 {
+                        0 => first,
+                        1 => second,
+                        _ => third,
+                    },
+                };
+                cut::part(from, ..values)
+            };
+            let mut out = pass.sink.row(row);
+            let Some(out) = out.plain_from(0) else { return };
+            Line::<S, R, G, Q> {
+                isa,
+                lines: [line(0), line(1), line(2)],
+                step: window.stride_w * input.c,
+                weights: &weights,
+                channel,
+                start,
+                shift,
+                parameters,
+                width: conv.output.w,
+                out,
+            }
+            .run::<PRELU>();
+        }
+    }
+}
+
+/// A row of the output of 32 or 16 channels.
+struct Line<'l, S: Images, const R: usize, const G: usize, const Q: usize> {
+    isa: S,
+    lines: [&'l [i16]; 3],
+    /// Values from one window to the next.
+    step: usize,
+    weights: &'l S::Held<G, Q>,
+    channel: usize,
+    /// Of the sums.
+    start: [S::I32; Q],
+    /// Right shift of the accumulators.
+    shift: S::Shift,
+    parameters: [Parameters<S>; Q],
+    width: usize,
+    out: PlainRow<'l>,
+}
+
+impl<S: Images, const R: usize, const G: usize, const Q: usize> Line<'_, S, R, G, Q> {
+    #[inline(always)]
+    fn run<const PRELU: bool>(self) {
+        let Line { isa, lines, step, weights, channel, start, shift, width, .. } = self;
+        let PlainRow { stream, bits, channels, pixel } = self.out;
+        let parameters = self.parameters;
+        let word = channel.is_multiple_of(64);
+        let own = Q * LANES;
+        let written = if word { 8 } else { own / 8 };
+        let last = (width - 1) * step + R + SLACK;
+        let found = reach(stream, channel, (width - 1) * channels + own).and_then(|stream| {
+            let bits = match bits {
+                Some(bits) => Some(reach(bits, channel / 8, (width - 1) * pixel + written)?),
+                None => None,
+            };
+            let [first, second, third] = lines;
+            let lines = [first.get(..last)?, second.get(..last)?, third.get(..last)?];
+            Some((stream, bits, lines.map(<[i16]>::as_ptr)))
+        });
+        let Some((stream, bits, from)) = cut::there(found) else { return };
+        for first in (0..width).step_by(TILE) {
+            // The last tile may overlap the one before it: the same values are written
+            // twice.
+            let first = first.min(width - TILE);
+            // SAFETY: the lines have a window for each of the `width` pixels, whose stream
+            // and bits were looked at above.
+            unsafe {
+                let from = from.map(|line| line.add(first * step));
+                let found = isa.windows([start; TILE], weights, from, step);
+                for p in 0..TILE {
+                    let to = stream.add((first + p) * channels);
+                    let mut below = 0;
+                    for q in 0..Q {
+                        let mut y = parameters[q].scale(isa, isa.shifted(found[p][q], shift));
+                        if PRELU {
+                            y = parameters[q].prelu(isa, y);
+                        }
+                        isa.store16(y, &mut *to.add(q * LANES).cast());
+                        below |= isa.less16(y, parameters[q].sign) << (q * LANES);
+                    }
+                    if let Some(bits) = bits {
+                        let to = bits.add((first + p) * pixel);
+                        if word {
+                            to.cast::<u64>().write_unaligned(u64::from(below).to_le());
+                        } else if Q == 2 {
+                            to.cast::<u32>().write_unaligned(below.to_le());
+                        } else {
+                            to.cast::<u16>().write_unaligned((below as u16).to_le());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The `count` elements from the `first` on, if they are there.
+fn reach<T>(of: &mut [T], first: usize, count: usize) -> Option<*mut T> {
+    Some(of.get_mut(first..)?.get_mut(..count)?.as_mut_ptr())
+}
