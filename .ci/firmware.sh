@@ -105,6 +105,8 @@ for board; do
     fi
     cd "$firmware/$folder"
     target=$(sed -n 's/^target = "\(.*\)"/\1/p' .cargo/config.toml)
+    # All of its programs at once: each is linked on one core.
+    "$cargo" build --quiet --release --locked -Zbuild-std=core || fail "$board" 'it does not build'
 
     for network in $networks; do
         case $network in

@@ -122,9 +122,9 @@ class Loop:
         found = collections.Counter()
         for stack in frames:
             for file, name in stack:
-                file = re.search(r"generic/(\w+)\.rs$", file)
-                if file and file[1] != "lanes":
-                    found[f"{file[1]}::{name.split('<')[0].split('::')[-1]}"] += 1
+                file = re.search(r"(?:generic|passes)/(\w+)\.rs$|(\w+_pass)\.rs$", file)
+                if file and file[0] != "generic/lanes.rs":
+                    found[f"{file[1] or file[2]}::{name.split('<')[0].split('::')[-1]}"] += 1
                     break
         return found.most_common(1)[0][0] if found else ""
 

@@ -198,7 +198,10 @@ def model(works):
 
 def part(name):
     """A function's name without what all have in common: the work that it was made
-    for and its numbers."""
+    for and its numbers. One of an instruction set's own passes has that of its shortcut."""
+    own = re.search(r"arm::\w+::(\w+)::\w+<.*::(\w+)<\d+>, (.*?)>>", name)
+    if own:
+        return "{}::{}<{}>".format(*own.groups())
     found = re.search(r"outlined?::<bitat_kernels::(?:generic|passes)::(\w+)::(\w+)<?(.*)>?", name)
     if not found:
         return re.sub(r"^.*bitat_kernels::(?:arm::)?", "", name)

@@ -117,6 +117,7 @@ pub(crate) fn bytes<const N: usize>(all: &[[u8; N]], index: usize) -> &[u8; N] {
 }
 
 /// `found.expect("its length was checked")`, for what looks at several parts at once.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[inline(always)]
 #[track_caller]
 pub(crate) fn there<T>(found: Option<T>) -> Option<T> {
