@@ -70,6 +70,16 @@ pub(crate) trait InOnePass: Taps {
         taken: &Self::Taken,
         x: <Self::L as Lanes>::I16,
     ) -> <Self::L as Lanes>::I16;
+    /// 16 channels, or with HALF 8 and zeros.
+    ///
+    /// # Safety
+    /// They are there.
+    unsafe fn load<const HALF: bool>(self, from: *const i16) -> <Self::L as Lanes>::I16;
+    /// All 16, or with HALF the first 8.
+    ///
+    /// # Safety
+    /// They have a place there.
+    unsafe fn store<const HALF: bool>(self, value: <Self::L as Lanes>::I16, to: *mut i16);
     /// `rdiv(a + b + c + d, 4)`.
     fn mean_of_four(self, x: [<Self::L as Lanes>::I16; 4]) -> <Self::L as Lanes>::I16;
 }
@@ -81,8 +91,8 @@ pub(crate) const RIGHT: u8 = 1;
 /// All that there are.
 pub(crate) const ANY: u8 = 2;
 
-/// Does some rows of the channels in whole groups of 16, if this is for them; how many of
-/// the channels those are.
+/// Does some rows of the channels in whole groups of 16, and of 8 that are left, if this is
+/// for them; how many of the channels those are.
 #[inline(always)]
 pub(crate) fn run<'a, S: InOnePass>(
     isa: S,
@@ -91,7 +101,7 @@ pub(crate) fn run<'a, S: InOnePass>(
     rows: Range<usize>,
 ) -> usize {
     let window = layer.conv.window;
-    let channels = layer.conv.input.c / LANES * LANES;
+    let channels = layer.conv.input.c;
     let kernel = (window.kernel_h, window.kernel_w);
     let strides = (window.stride_h, window.stride_w);
     let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return 0 };
@@ -104,14 +114,23 @@ pub(crate) fn run<'a, S: InOnePass>(
         ..0 if S::RIGHT => RIGHT,
         _ => ANY,
     };
-    let pass = Pass { isa, layer, sink, rows, channels, shift: isa.shift(shift), taken };
+    let whole = channels / LANES * LANES;
+    let mut pass = Pass { isa, layer, sink, rows, shift: isa.shift(shift), taken };
     match (window.stride_w, kind) {
-        (1, NONE) => pass.outline::<1, NONE>(),
-        (1, RIGHT) if S::RIGHT => pass.outline::<1, RIGHT>(),
-        (1, _) => pass.outline::<1, ANY>(),
-        (_, NONE) => pass.outline::<2, NONE>(),
-        (_, RIGHT) if S::RIGHT => pass.outline::<2, RIGHT>(),
-        (_, _) => pass.outline::<2, ANY>(),
+        (1, NONE) => pass.outline::<1, NONE, false>(0..whole),
+        (1, RIGHT) if S::RIGHT => pass.outline::<1, RIGHT, false>(0..whole),
+        (1, _) => pass.outline::<1, ANY, false>(0..whole),
+        (_, NONE) => pass.outline::<2, NONE, false>(0..whole),
+        (_, RIGHT) if S::RIGHT => pass.outline::<2, RIGHT, false>(0..whole),
+        (_, _) => pass.outline::<2, ANY, false>(0..whole),
+    }
+    if channels - whole != LANES / 2 {
+        return whole;
+    }
+    // In one way for all shifts.
+    match window.stride_w {
+        1 => pass.outline::<1, ANY, true>(whole..channels),
+        _ => pass.outline::<2, ANY, true>(whole..channels),
     }
     channels
 }
@@ -122,7 +141,6 @@ struct Pass<'l, 'a, S: InOnePass> {
     layer: Layer<'a>,
     sink: &'l mut Sink<'a>,
     rows: Range<usize>,
-    channels: usize,
     /// Of the accumulators.
     shift: S::Shift,
     /// Of the shortcut.
@@ -131,10 +149,14 @@ struct Pass<'l, 'a, S: InOnePass> {
 
 impl<S: InOnePass> Pass<'_, '_, S> {
     #[inline(always)]
-    fn outline<const STRIDE: usize, const KIND: u8>(self) {
-        let Pass { isa, layer, sink, rows, channels, shift, taken } = self;
+    fn outline<const STRIDE: usize, const KIND: u8, const HALF: bool>(
+        &mut self,
+        channels: Range<usize>,
+    ) {
+        let Pass { isa, layer, sink, rows, shift, taken } = self;
+        let (isa, layer, shift, taken) = (*isa, *layer, *shift, *taken);
         let lanes = isa.lanes();
-        for channel in (0..channels).step_by(LANES) {
+        for channel in channels.step_by(LANES) {
             let mut taps = [lanes.splat16(0); 9];
             for (tap, weight) in taps.iter_mut().enumerate() {
                 *weight = layer.weight(lanes, tap, channel);
@@ -149,9 +171,9 @@ impl<S: InOnePass> Pass<'_, '_, S> {
             };
             let conv = layer.conv;
             let to = sink.usual_rows(rows.clone(), STRIDE);
-            let rows = to.and_then(|to| Rows::new(conv, layer.all(channel), to, &rows, channel));
+            let rows = to.and_then(|to| Rows::new(conv, layer.all(channel), to, rows, channel));
             let Some(rows) = cut::there(rows) else { return };
-            isa.outline(Run::<S, STRIDE, KIND> { group: &group, rows });
+            isa.outline(Run::<S, STRIDE, KIND, HALF> { group: &group, rows });
         }
     }
 }
@@ -170,13 +192,15 @@ struct Group<S: InOnePass> {
     taken: S::Taken,
 }
 
-/// KIND: of the shortcut's shift.
-struct Run<'g, S: InOnePass, const STRIDE: usize, const KIND: u8> {
+/// KIND: of the shortcut's shift; HALF: there are 8 channels.
+struct Run<'g, S: InOnePass, const STRIDE: usize, const KIND: u8, const HALF: bool> {
     group: &'g Group<S>,
     rows: Rows<STRIDE, LANES>,
 }
 
-impl<S: InOnePass, const STRIDE: usize, const KIND: u8> Work for Run<'_, S, STRIDE, KIND> {
+impl<S: InOnePass, const STRIDE: usize, const KIND: u8, const HALF: bool> Work
+    for Run<'_, S, STRIDE, KIND, HALF>
+{
     #[inline(always)]
     fn run(self) {
         // A copy, which no store can change.
@@ -211,7 +235,7 @@ impl<S: InOnePass, const STRIDE: usize, const KIND: u8> Work for Run<'_, S, STRI
             // SAFETY: `Rows::new` looked at so many columns of each line, and at so many
             // pixels of everything.
             unsafe {
-                let line = Line::<S, STRIDE> {
+                let line = Line::<S, STRIDE, HALF> {
                     isa,
                     weights,
                     parameters,
@@ -235,8 +259,8 @@ impl<S: InOnePass, const STRIDE: usize, const KIND: u8> Work for Run<'_, S, STRI
     }
 }
 
-/// A row or two of the output of 16 channels; all pointers at the first of them.
-struct Line<S: InOnePass, const STRIDE: usize> {
+/// A row or two of the output of 16 channels, or 8; all pointers at the first of them.
+struct Line<S: InOnePass, const STRIDE: usize, const HALF: bool> {
     isa: S,
     weights: S::Weights,
     parameters: Parameters<S::L>,
@@ -251,7 +275,7 @@ struct Line<S: InOnePass, const STRIDE: usize> {
     rows: Rows<STRIDE, LANES>,
 }
 
-impl<S: InOnePass, const STRIDE: usize> Line<S, STRIDE> {
+impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> {
     /// # Safety
     /// All pointers reach as far as the rows say.
     #[inline(always)]
@@ -304,7 +328,7 @@ impl<S: InOnePass, const STRIDE: usize> Line<S, STRIDE> {
     /// A column of the input; `none` past the last.
     ///
     /// # Safety
-    /// All columns have 16 channels in each line.
+    /// All columns have these channels in each line.
     #[inline(always)]
     unsafe fn at(&self, column: usize, none: S::Lines) -> S::Lines {
         if column >= self.rows.columns {
@@ -317,18 +341,17 @@ impl<S: InOnePass, const STRIDE: usize> Line<S, STRIDE> {
     /// The column so many elements from the first.
     ///
     /// # Safety
-    /// It has 16 channels in each line.
+    /// It has these channels in each line.
     #[inline(always)]
     unsafe fn column(&self, at: usize) -> S::Lines {
         let Line { isa, lines: [first, second, third, last], narrow, .. } = *self;
-        let lanes = isa.lanes();
         // SAFETY: of this function.
         let pixels = unsafe {
             [
-                lanes.load16(&*first.add(at).cast()),
-                lanes.load16(&*second.add(at).cast()),
-                lanes.load16(&*third.add(at).cast()),
-                lanes.load16(&*last.add(at).cast()),
+                isa.load::<HALF>(first.add(at)),
+                isa.load::<HALF>(second.add(at)),
+                isa.load::<HALF>(third.add(at)),
+                isa.load::<HALF>(last.add(at)),
             ]
         };
         isa.narrowed(pixels, narrow)
@@ -351,20 +374,21 @@ impl<S: InOnePass, const STRIDE: usize> Line<S, STRIDE> {
             // SAFETY: of this function.
             let extra = unsafe {
                 let shortcut = shortcut.add(row * step);
-                let first = lanes.load16(&*shortcut.cast());
+                let first = isa.load::<HALF>(shortcut);
                 match STRIDE {
                     1 => first,
                     _ => isa.mean_of_four([
                         first,
-                        lanes.load16(&*shortcut.add(channels).cast()),
-                        lanes.load16(&*shortcut.add(step).cast()),
-                        lanes.load16(&*shortcut.add(step + channels).cast()),
+                        isa.load::<HALF>(shortcut.add(channels)),
+                        isa.load::<HALF>(shortcut.add(step)),
+                        isa.load::<HALF>(shortcut.add(step + channels)),
                     ]),
                 }
             };
             y[row] = lanes.adds16(y[row], isa.take::<KIND>(taken, extra));
         }
         let mut below = [0; ROWS];
+        // Channels that are not there have parameters of 0, and so are not below.
         for row in 0..ROWS {
             y[row] = parameters.prelu(lanes, y[row]);
             below[row] = lanes.less16(y[row], parameters.sign);
@@ -373,7 +397,7 @@ impl<S: InOnePass, const STRIDE: usize> Line<S, STRIDE> {
         unsafe {
             if let Some(stream) = self.stream {
                 for row in 0..ROWS {
-                    lanes.store16(y[row], &mut *stream.add(row * pixels * channels).cast());
+                    isa.store::<HALF>(y[row], stream.add(row * pixels * channels));
                 }
             }
             for row in 0..ROWS {

@@ -10,6 +10,7 @@ use core::arch::aarch64::*;
 use core::arch::asm;
 
 use super::Neon;
+use super::memory::{vld1q_s16, vst1q_s16};
 use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
 use crate::passes::depthwise::{InOnePass, NONE};
@@ -119,6 +120,26 @@ impl InOnePass for Neon {
             NONE => x,
             // SAFETY: the target has NEON.
             _ => unsafe { [vqrshlq_s16(x[0], taken), vqrshlq_s16(x[1], taken)] },
+        }
+    }
+    #[inline(always)]
+    unsafe fn load<const HALF: bool>(self, from: *const i16) -> [int16x8_t; 2] {
+        // SAFETY: of this function; the target has NEON.
+        unsafe {
+            match HALF {
+                true => [vld1q_s16(from), vdupq_n_s16(0)],
+                false => [vld1q_s16(from), vld1q_s16(from.add(8))],
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store<const HALF: bool>(self, [low, high]: [int16x8_t; 2], to: *mut i16) {
+        // SAFETY: of this function; the target has NEON.
+        unsafe {
+            vst1q_s16(to, low);
+            if !HALF {
+                vst1q_s16(to.add(8), high);
+            }
         }
     }
     #[inline(always)]

@@ -125,6 +125,16 @@ impl InOnePass for Dotprod {
         self.neon.take::<KIND>(taken, x)
     }
     #[inline(always)]
+    unsafe fn load<const HALF: bool>(self, from: *const i16) -> [int16x8_t; 2] {
+        // SAFETY: of this function.
+        unsafe { self.neon.load::<HALF>(from) }
+    }
+    #[inline(always)]
+    unsafe fn store<const HALF: bool>(self, value: [int16x8_t; 2], to: *mut i16) {
+        // SAFETY: of this function.
+        unsafe { self.neon.store::<HALF>(value, to) }
+    }
+    #[inline(always)]
     fn mean_of_four(self, x: [[int16x8_t; 2]; 4]) -> [int16x8_t; 2] {
         self.neon.mean_of_four(x)
     }

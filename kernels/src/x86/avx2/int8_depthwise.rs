@@ -106,6 +106,26 @@ impl InOnePass for Avx2 {
     fn take<const KIND: u8>(self, taken: &Taken, x: __m256i) -> __m256i {
         taken.apply::<KIND>(self, x)
     }
+    #[inline(always)]
+    unsafe fn load<const HALF: bool>(self, from: *const i16) -> __m256i {
+        // SAFETY: of this function; `self` proves AVX2.
+        unsafe {
+            match HALF {
+                true => _mm256_zextsi128_si256(_mm_loadu_si128(from.cast())),
+                false => _mm256_loadu_si256(from.cast()),
+            }
+        }
+    }
+    #[inline(always)]
+    unsafe fn store<const HALF: bool>(self, value: __m256i, to: *mut i16) {
+        // SAFETY: of this function; `self` proves AVX2.
+        unsafe {
+            match HALF {
+                true => _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(value)),
+                false => _mm256_storeu_si256(to.cast(), value),
+            }
+        }
+    }
     /// `(a + b + c + d + 2) >> 2` of unsigned numbers is the mean, rounded up, of the
     /// means s and t of two each, rounded up; less 1 if what was rounded adds up to one: if
     /// s + t is odd, and a + b or c + d. Signed numbers become unsigned ones by their sign
