@@ -21,9 +21,8 @@
 //! exactly and tell nothing of their error.
 //!
 //! On a network that nothing was fitted to, the shipped one for CIFAR-100, the sum was,
-//! with one count fewer,
-//! 2.8 % too high on the Cortex-M4F and 3.0 % on RISC-V, a layer 6.0 % and 4.5 % off on
-//! average, and at most 20 % (the first).
+//! with one count fewer, 2.8 % too high on the Cortex-M4F and 3.0 % on RISC-V, a layer
+//! 6.0 % and 4.5 % off on average, and at most 20 % (the first).
 
 use bitat_format::{EpilogueView, Kind, LayerView, OperationView, View};
 use nalgebra::{DMatrix, DVector};
