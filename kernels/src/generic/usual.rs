@@ -6,7 +6,6 @@ use super::epilogue::{At, Sink};
 use super::lanes::LANES;
 use super::mean::mean_terms;
 use super::{BinaryJob, cut};
-
 use crate::layout::pixel_bytes;
 use crate::types::{Conv, Epilogue, Shape};
 

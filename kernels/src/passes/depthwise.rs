@@ -135,7 +135,7 @@ pub(crate) fn run<'a, S: InOnePass>(
     channels
 }
 
-/// Some rows of the first channels, whose epilogue is the usual one ([`Sink::usual`]).
+/// Some rows, whose epilogue is the usual one ([`Sink::usual`]).
 struct Pass<'l, 'a, S: InOnePass> {
     isa: S,
     layer: Layer<'a>,
