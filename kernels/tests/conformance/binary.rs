@@ -69,7 +69,7 @@ fn binary_conv() {
 fn binary_conv_pixel_by_pixel() {
     run_dense("binary convolution, pointwise", |random| {
         let mut convs = Vec::new();
-        for c_in in [3, 16, 24, 64, 100, 250, 600] {
+        for c_in in [3, 16, 24, 64, 88, 100, 128, 240, 250, 600, 1032] {
             for c_out in [8, 16, 20, 24, 32, 33, 48, 64, 80, 96, 128, 144] {
                 for _ in 0..if c_out == 16 { 40 } else { 4 } {
                     let (h, w) = (random.size(1, 5), random.size(2, 9));

@@ -11,7 +11,6 @@ use crate::passes::depthwise::{NONE, RIGHT};
 /// out that the addition saturates.
 #[derive(Clone, Copy)]
 pub(super) struct Left {
-    count: u32,
     least: __m256i,
     most: __m256i,
     /// The shift before the last bit.
@@ -26,17 +25,11 @@ impl Left {
     pub(super) fn new(isa: Avx2, count: u32) -> Left {
         let before = count.saturating_sub(1);
         Left {
-            count,
             least: isa.splat16(i16::MIN >> before),
             most: isa.splat16(i16::MAX >> before),
             factor: isa.splat16(1 << before),
             last: isa.splat16(-i16::from(count > 0)),
         }
-    }
-
-    /// See [`Left::new`].
-    pub(super) fn count(&self) -> u32 {
-        self.count
     }
 
     #[inline(always)]
