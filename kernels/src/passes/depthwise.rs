@@ -40,6 +40,8 @@ pub(crate) trait InOnePass: Taps {
     const RIGHT: bool;
     /// Rows of the output at a time where the stride is 1, 1 or 2.
     const ROWS: usize;
+    /// Least shift of the input.
+    const LEAST: u8 = 0;
 
     /// By `count`, 0..=16.
     fn shift(self, count: u32) -> Self::Shift;
@@ -47,7 +49,7 @@ pub(crate) trait InOnePass: Taps {
     fn start(self, shift: Self::Shift) -> <Self::L as Lanes>::I32;
     /// Sums that started so, shifted, rounded, and saturated to 16 bits.
     fn shifted(self, sums: <Self::L as Lanes>::I32, shift: Self::Shift) -> <Self::L as Lanes>::I16;
-    /// By `count`, 0..=8.
+    /// By `count`, [`InOnePass::LEAST`]..=8.
     fn narrow(self, count: u8) -> Self::Narrow;
     /// Narrows the pixels of 4 lines, of which a row at a time has the last twice.
     fn narrowed(self, pixels: [<Self::L as Lanes>::I16; 4], narrow: Self::Narrow) -> Self::Lines;
@@ -105,7 +107,8 @@ pub(crate) fn run<'a, S: InOnePass>(
     let kernel = (window.kernel_h, window.kernel_w);
     let strides = (window.stride_h, window.stride_w);
     let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return 0 };
-    if kernel != (3, 3) || !matches!(strides, (1, 1) | (2, 2)) {
+    let suits = kernel == (3, 3) && matches!(strides, (1, 1) | (2, 2)) && layer.narrow >= S::LEAST;
+    if !suits {
         return 0;
     }
     let taken = isa.taken(left);
@@ -286,9 +289,9 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
         // SAFETY: of this function.
         unsafe {
             let (mut a, mut b, mut c) = match first {
-                3 => (self.at(0, none), self.at(1, none), self.at(2, none)),
-                2 => (none, self.at(0, none), self.at(1, none)),
-                _ => (none, none, self.at(0, none)),
+                3 => (self.at::<ROWS>(0, none), self.at::<ROWS>(1, none), self.at::<ROWS>(2, none)),
+                2 => (none, self.at::<ROWS>(0, none), self.at::<ROWS>(1, none)),
+                _ => (none, none, self.at::<ROWS>(0, none)),
             };
             // The next pixel's first new column, and how far to the next.
             let (mut column, mut at) = (first, first * channels);
@@ -297,28 +300,28 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
             // As many at a time as it takes until a column is where it was.
             while STRIDE == 1 && p + 3 <= pixels && column + 3 <= columns {
                 self.put::<KIND, ROWS>([a, b, c]);
-                a = self.column(at);
+                a = self.column::<ROWS>(at);
                 self.put::<KIND, ROWS>([b, c, a]);
-                b = self.column(at + step);
+                b = self.column::<ROWS>(at + step);
                 self.put::<KIND, ROWS>([c, a, b]);
-                c = self.column(at + 2 * step);
+                c = self.column::<ROWS>(at + 2 * step);
                 (p, column, at) = (p + 3, column + 3, at + 3 * step);
             }
             while STRIDE == 2 && p + 2 <= pixels && column + 4 <= columns {
                 self.put::<KIND, ROWS>([a, b, c]);
-                b = self.column(at);
-                a = self.column(at + channels);
+                b = self.column::<ROWS>(at);
+                a = self.column::<ROWS>(at + channels);
                 self.put::<KIND, ROWS>([c, b, a]);
-                b = self.column(at + step);
-                c = self.column(at + step + channels);
+                b = self.column::<ROWS>(at + step);
+                c = self.column::<ROWS>(at + step + channels);
                 (p, column, at) = (p + 2, column + 4, at + 2 * step);
             }
             while p < pixels {
                 self.put::<KIND, ROWS>([a, b, c]);
                 p += 1;
                 (a, b, c) = match STRIDE {
-                    1 => (b, c, self.at(column, none)),
-                    _ => (c, self.at(column, none), self.at(column + 1, none)),
+                    1 => (b, c, self.at::<ROWS>(column, none)),
+                    _ => (c, self.at::<ROWS>(column, none), self.at::<ROWS>(column + 1, none)),
                 };
                 column += STRIDE;
             }
@@ -330,12 +333,12 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
     /// # Safety
     /// All columns have these channels in each line.
     #[inline(always)]
-    unsafe fn at(&self, column: usize, none: S::Lines) -> S::Lines {
+    unsafe fn at<const ROWS: usize>(&self, column: usize, none: S::Lines) -> S::Lines {
         if column >= self.rows.columns {
             return none;
         }
         // SAFETY: of this function.
-        unsafe { self.column(column * self.rows.channels) }
+        unsafe { self.column::<ROWS>(column * self.rows.channels) }
     }
 
     /// The column so many elements from the first.
@@ -343,15 +346,16 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
     /// # Safety
     /// It has these channels in each line.
     #[inline(always)]
-    unsafe fn column(&self, at: usize) -> S::Lines {
+    unsafe fn column<const ROWS: usize>(&self, at: usize) -> S::Lines {
         let Line { isa, lines: [first, second, third, last], narrow, .. } = *self;
         // SAFETY: of this function.
         let pixels = unsafe {
+            let third = isa.load::<HALF>(third.add(at));
             [
                 isa.load::<HALF>(first.add(at)),
                 isa.load::<HALF>(second.add(at)),
-                isa.load::<HALF>(third.add(at)),
-                isa.load::<HALF>(last.add(at)),
+                third,
+                if ROWS == 1 { third } else { isa.load::<HALF>(last.add(at)) },
             ]
         };
         isa.narrowed(pixels, narrow)

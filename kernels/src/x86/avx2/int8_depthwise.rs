@@ -1,4 +1,8 @@
 //! Two taps interleaved, multiplied and added by `vpmaddwd`.
+//!
+//! The pass interleaves what it narrows: two lines are packed to bytes, which saturates
+//! them, and shuffled into the upper halves of words, so that all sums are 256 times as
+//! large. That is 2.5 operations per line; clamps to 8 bits in 16 take 4.
 
 use core::arch::x86_64::*;
 
@@ -43,7 +47,13 @@ impl Taps for Avx2 {
     }
     #[inline(always)]
     fn nine(self, columns: [(Pair, __m256i); 3], weights: &[Pair; 5]) -> [__m256i; 2] {
-        self.nine_from(self.zero32(), columns, weights)
+        let [a, b, c] = columns;
+        let none = self.splat16(0);
+        let mut sum = self.multiply(a.0, weights[0]);
+        sum = self.add32(sum, self.multiply(b.0, weights[1]));
+        sum = self.add32(sum, self.multiply(c.0, weights[2]));
+        sum = self.add32(sum, self.multiply(self.pair(a.1, b.1), weights[3]));
+        self.add32(sum, self.multiply(self.pair(c.1, none), weights[4]))
     }
     #[inline(always)]
     fn add(self, sum: [__m256i; 2], x: __m256i, w: __m256i) -> [__m256i; 2] {
@@ -57,10 +67,14 @@ impl InOnePass for Avx2 {
     type Shift = [__m256i; 2];
     type Taken = Taken;
     const RIGHT: bool = true;
-    type Narrow = Narrow<Avx2>;
-    type Lines = (Pair, __m256i);
-    type Weights = [Pair; 5];
-    const ROWS: usize = 1;
+    /// A multiplication that rounds.
+    type Narrow = __m256i;
+    /// Lines 0 and 1, then 2 and 3, times 256.
+    type Lines = [Pair; 2];
+    /// For either row of the output, those that go with them, column by column.
+    type Weights = [[[Pair; 2]; 3]; 2];
+    const ROWS: usize = 2;
+    const LEAST: u8 = 1;
 
     #[inline(always)]
     fn start(self, [half, _]: [__m256i; 2]) -> [__m256i; 2] {
@@ -72,16 +86,23 @@ impl InOnePass for Avx2 {
         self.saturate32(unsafe { [_mm256_srav_epi32(low, count), _mm256_srav_epi32(high, count)] })
     }
     #[inline(always)]
-    fn narrow(self, count: u8) -> Narrow<Avx2> {
-        self.narrow_by(count)
+    fn narrow(self, count: u8) -> __m256i {
+        self.splat16(1 << (15 - count.max(1)))
     }
     #[inline(always)]
-    fn narrowed(self, [a, b, c, _]: [__m256i; 4], narrow: Narrow<Avx2>) -> (Pair, __m256i) {
-        self.column([a, b, c], narrow)
+    fn narrowed(self, [a, b, c, d]: [__m256i; 4], narrow: __m256i) -> [Pair; 2] {
+        [self.bytes(a, b, narrow), self.bytes(c, d, narrow)]
     }
     #[inline(always)]
-    fn placed(self, taps: [__m256i; 9]) -> [Pair; 5] {
-        self.weights(taps)
+    fn placed(self, w: [__m256i; 9]) -> [[[Pair; 2]; 3]; 2] {
+        let none = self.splat16(0);
+        let mut rows = [[[[none; 2]; 2]; 3]; 2];
+        for kx in 0..3 {
+            let [a, b, c] = [w[kx], w[3 + kx], w[6 + kx]];
+            rows[0][kx] = [self.pair(a, b), self.pair(c, none)];
+            rows[1][kx] = [self.pair(none, a), self.pair(b, c)];
+        }
+        rows
     }
     #[inline(always)]
     fn shift(self, count: u32) -> [__m256i; 2] {
@@ -91,12 +112,23 @@ impl InOnePass for Avx2 {
     #[inline(always)]
     fn sums(
         self,
-        window: [(Pair, __m256i); 3],
-        _row: usize,
-        weights: &[Pair; 5],
-        shift: [__m256i; 2],
+        window: [[Pair; 2]; 3],
+        row: usize,
+        weights: &[[[Pair; 2]; 3]; 2],
+        [half, count]: [__m256i; 2],
     ) -> __m256i {
-        self.shifted(self.nine_from(self.start(shift), window, weights), shift)
+        // SAFETY: `self` proves AVX2.
+        let scaled = unsafe {
+            [_mm256_slli_epi32::<8>(half), _mm256_add_epi32(count, _mm256_set1_epi32(8))]
+        };
+        let mut sums = self.start(scaled);
+        for kx in 0..3 {
+            for two in 0..2 {
+                let products = self.multiply(window[kx][two], weights[row][kx][two]);
+                sums = self.add32(sums, products);
+            }
+        }
+        self.shifted(sums, scaled)
     }
     #[inline(always)]
     fn taken(self, shift: i8) -> Taken {
@@ -146,20 +178,20 @@ impl InOnePass for Avx2 {
 }
 
 impl Avx2 {
-    /// [`Taps::nine`], and `start`.
+    /// Two lines, narrowed and times 256, joined as by [`Avx2::pair`].
     #[inline(always)]
-    fn nine_from(
-        self,
-        start: [__m256i; 2],
-        [a, b, c]: [(Pair, __m256i); 3],
-        weights: &[Pair; 5],
-    ) -> [__m256i; 2] {
-        let none = self.splat16(0);
-        let mut sum = self.add32(start, self.multiply(a.0, weights[0]));
-        sum = self.add32(sum, self.multiply(b.0, weights[1]));
-        sum = self.add32(sum, self.multiply(c.0, weights[2]));
-        sum = self.add32(sum, self.multiply(self.pair(a.1, b.1), weights[3]));
-        self.add32(sum, self.multiply(self.pair(c.1, none), weights[4]))
+    fn bytes(self, a: __m256i, b: __m256i, narrow: __m256i) -> Pair {
+        let (a, b) = (self.mulr16(a, narrow), self.mulr16(b, narrow));
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let bytes = _mm256_packs_epi16(a, b);
+            let low = _mm_setr_epi8(-1, 0, -1, 8, -1, 1, -1, 9, -1, 2, -1, 10, -1, 3, -1, 11);
+            let high = _mm_setr_epi8(-1, 4, -1, 12, -1, 5, -1, 13, -1, 6, -1, 14, -1, 7, -1, 15);
+            [
+                _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(low)),
+                _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(high)),
+            ]
+        }
     }
 
     /// Joins the values of two taps.

@@ -146,9 +146,9 @@ impl Lanes for Avx2 {
         // SAFETY: `self` proves AVX2.
         unsafe {
             let less = _mm256_cmpgt_epi16(b, a);
-            let bytes =
-                _mm_packs_epi16(_mm256_castsi256_si128(less), _mm256_extracti128_si256::<1>(less));
-            _mm_movemask_epi8(bytes) as u32
+            // 8 bits from either half, and 8 zeros.
+            let bits = _mm256_movemask_epi8(_mm256_packs_epi16(less, _mm256_setzero_si256()));
+            (bits | bits >> 8) as u32 & 0xFFFF
         }
     }
 
