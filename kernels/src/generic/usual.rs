@@ -7,6 +7,8 @@ use super::lanes::LANES;
 use super::mean::mean_terms;
 use super::{BinaryJob, cut};
 use crate::layout::pixel_bytes;
+#[cfg(target_arch = "x86_64")]
+use crate::types::Shortcut;
 use crate::types::{Conv, Epilogue, Shape};
 
 impl Sink<'_> {
@@ -105,4 +107,42 @@ impl BinaryJob<'_> {
                     .all(|channel| mean_terms(from, channels, group(channel)).is_some()),
             }
     }
+
+    /// Whether this is a 3×3 depthwise convolution with at most a tap outside at each side,
+    /// at most so many columns, and an epilogue that shifts to the left, has a shortcut
+    /// that is taken [`by_row`], and a shifted PReLU.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn usual_depthwise(&self, columns: usize) -> bool {
+        let Conv { window, input, output, .. } = self.conv;
+        let &Epilogue::Stream { shift: 0.., shortcut: Some(ref taken), prelu: Some(_), .. } =
+            &self.epilogue
+        else {
+            return false;
+        };
+        let reach = |out: usize, stride: usize| (out - 1) * stride + 3;
+        !self.rows.is_empty()
+            && (window.kernel_h, window.kernel_w) == (3, 3)
+            && window.stride_w <= 2
+            && window.pad_top.max(window.pad_left) <= 1
+            && reach(output.h, window.stride_h) <= input.h + window.pad_top + 1
+            && reach(output.w, window.stride_w) <= input.w + window.pad_left + 1
+            && (2..=columns - 2).contains(&output.w)
+            && (input.w + 1) / window.stride_w < columns
+            && by_row(taken, output, &self.rows)
+    }
+}
+
+/// Whether these rows of an output take a shortcut of as many channels, pixel by pixel or
+/// from 2×2 that are all there.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn by_row(taken: &Shortcut<'_>, output: Shape, rows: &Range<usize>) -> bool {
+    let Shape { h, w, c } = taken.shape;
+    c == output.c
+        && match taken.pool {
+            1 => w == output.w,
+            2 => 2 * rows.end <= h && 2 * output.w <= w,
+            _ => false,
+        }
 }

@@ -2,10 +2,12 @@
 
 mod binary_conv;
 mod binary_depthwise;
+mod binary_depthwise_pass;
 mod image_pass;
 mod int8_conv;
 mod int8_depthwise;
 mod lanes;
+mod outputs;
 #[cfg(feature = "std")]
 mod peak;
 mod pointwise_pass;
@@ -75,8 +77,11 @@ fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
 
 #[target_feature(enable = "avx2")]
 fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
-    let avx2 = Avx2::here();
-    generic::binary_depthwise::run(avx2, avx2, avx2, Word, job);
+    let isa = Avx2::here();
+    match binary_depthwise_pass::suits(&job) {
+        true => binary_depthwise_pass::run(isa, job),
+        false => generic::binary_depthwise::run(isa, isa, isa, Word, job),
+    }
     cut::complete()
 }
 

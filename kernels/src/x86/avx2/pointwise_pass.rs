@@ -27,13 +27,12 @@ use core::ops::Range;
 
 use super::Avx2;
 use super::binary_conv;
-use super::shift::{Left, Taken};
+use super::outputs::{EIGHT, Extra, Halves, Loads, Means, OfKind, Outputs, Shifts};
 use crate::generic::BinaryJob;
-use crate::generic::epilogue::{At, Parameters, Sink};
+use crate::generic::epilogue::{At, Sink};
 use crate::generic::lanes::{LANES, Lanes, Outline, Work};
 use crate::generic::mean::{Mean, mean_terms};
 use crate::layout::{BINARY_LANES, pixel_bytes};
-use crate::passes::depthwise;
 use crate::types::{Conv, Epilogue};
 
 /// Byte counters in a register.
@@ -64,9 +63,6 @@ const FOUR: usize = 4;
 /// adds at most 4.
 pub(super) const THREES: usize = 20;
 const _: () = assert!(THREES * THREE * 4 <= 255 && THREES.is_multiple_of(FOUR));
-
-/// Channels that the last group has, if not 16.
-const EIGHT: usize = LANES / 2;
 
 /// Steps of a block, at most, a multiple of three: its nibbles are on the stack.
 const STEPS: usize = 258;
@@ -223,14 +219,8 @@ impl Block<'_, '_> {
         let written = if word { 8 } else { 4 };
         let step = to.channels;
         let from = to.shortcut[..reach(step, step)].as_ptr();
-        let tiles = Tiles::<R, G> {
+        let outputs = Outputs::<G> {
             isa,
-            input: input[..reach(pixel, pixel)].as_ptr(),
-            pixel,
-            nibbles: nibbles[..R * THREE * threes].as_ptr().cast(),
-            steps: bytes,
-            threes,
-            terms: isa.splat16((conv.input.c << shifts.exact) as i16),
             shifts,
             parameters,
             stream: stream[channel..][..reach(channels, own)].as_mut_ptr(),
@@ -239,6 +229,16 @@ impl Block<'_, '_> {
             bytes: to.pixel,
             word,
             eight: own < G * LANES,
+        };
+        let tiles = Tiles::<R, G> {
+            isa,
+            input: input[..reach(pixel, pixel)].as_ptr(),
+            pixel,
+            nibbles: nibbles[..R * THREE * threes].as_ptr().cast(),
+            steps: bytes,
+            threes,
+            terms: isa.splat16((conv.input.c << shifts.exact) as i16),
+            outputs,
             pixels: to.pixels,
         };
         let firsts: [usize; G] = core::array::from_fn(|g| channel + g * LANES);
@@ -248,12 +248,15 @@ impl Block<'_, '_> {
                 let terms = mean_terms(step, channels, at).expect("as `suits` found");
                 (terms, Mean::new(isa, terms, channels))
             });
-            tiles.outline(Means { from, step, channels, firsts, means });
+            outputs.of_kind::<Means<G>>((tiles, Means { from, step, channels, firsts, means }));
         } else if step == channels || step.is_multiple_of(LANES) {
-            tiles.outline(Loads { from, step, firsts: firsts.map(|first| first % step) });
+            outputs.of_kind::<Loads<G>>((
+                tiles,
+                Loads { from, step, firsts: firsts.map(|first| first % step) },
+            ));
         } else {
             let firsts = firsts.map(|first| [first % step, (first + EIGHT) % step]);
-            tiles.outline(Halves { from, step, firsts });
+            outputs.of_kind::<Halves<G>>((tiles, Halves { from, step, firsts }));
         }
     }
 }
@@ -271,48 +274,18 @@ struct Tiles<const R: usize, const G: usize> {
     threes: usize,
     /// What twice the differing bits are taken from, shifted.
     terms: __m256i,
-    shifts: Shifts,
-    parameters: [Parameters<Avx2>; G],
-    stream: *mut i16,
-    /// Elements per pixel of the stream.
-    channels: usize,
-    bits: Option<*mut u8>,
-    /// Bytes per pixel of bits.
-    bytes: usize,
-    /// Whether they start a word of 64 channels, and write all of it.
-    word: bool,
-    /// Whether the last group has 8 channels.
-    eight: bool,
+    outputs: Outputs<G>,
     pixels: usize,
 }
 
-impl<const R: usize, const G: usize> Tiles<R, G> {
+impl<X: Extra, const R: usize, const G: usize> OfKind for (Tiles<R, G>, X) {
     #[inline(always)]
-    fn outline<X: Extra>(self, extra: X) {
-        // The rare ones in one way.
-        let rare = G == 1 || X::RARE || self.eight;
-        let kind = if rare { ANY } else { self.shifts.kind() };
-        match kind {
-            0 => self.outline_as::<X, 0>(extra),
-            1 => self.outline_as::<X, 1>(extra),
-            2 => self.outline_as::<X, 2>(extra),
-            3 => self.outline_as::<X, 3>(extra),
-            4 => self.outline_as::<X, 4>(extra),
-            5 => self.outline_as::<X, 5>(extra),
-            6 => self.outline_as::<X, 6>(extra),
-            7 => self.outline_as::<X, 7>(extra),
-            8 => self.outline_as::<X, 8>(extra),
-            12 => self.outline_as::<X, 12>(extra),
-            _ => self.outline_as::<X, ANY>(extra),
-        }
-    }
-
-    #[inline(always)]
-    fn outline_as<X: Extra, const KIND: u32>(self, extra: X) {
-        let (isa, tiles) = (self.isa, self);
-        if self.steps <= FEW {
+    fn outline<const KIND: u32>(self) {
+        let (tiles, extra) = self;
+        let isa = tiles.isa;
+        if tiles.steps <= FEW {
             isa.outline(Run::<X, R, G, SHORT, KIND> { tiles, extra });
-        } else if self.threes <= THREES {
+        } else if tiles.threes <= THREES {
             isa.outline(Run::<X, R, G, MIDDLE, KIND> { tiles, extra });
         } else {
             isa.outline(Run::<X, R, G, LONG, KIND> { tiles, extra });
@@ -436,75 +409,13 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
     /// There is such a pixel.
     #[inline(always)]
     unsafe fn finish(&self, pixel: usize, sums: [[__m256i; 2]; R]) {
-        let isa = self.tiles.isa;
-        let mut below = 0;
+        let Tiles { terms, ref outputs, .. } = self.tiles;
+        let mut counts = [terms; G];
+        for g in 0..G {
+            counts[g] = sums[g / 2][g % 2];
+        }
         // SAFETY: of this function.
-        unsafe {
-            for r in 0..R {
-                let low = self.put(pixel, 2 * r, sums[r][0]);
-                let high = match 2 * r + 1 < G {
-                    true => self.put(pixel, 2 * r + 1, sums[r][1]),
-                    false => isa.splat16(0),
-                };
-                below |= u64::from(mask(isa, low, high)) << (VECTOR * r);
-            }
-            self.put_bits(pixel, below);
-        }
-    }
-
-    /// The epilogue of the sums of group `g`; −1 where an output is below its threshold.
-    ///
-    /// # Safety
-    /// There is such a pixel.
-    #[inline(always)]
-    unsafe fn put(&self, pixel: usize, g: usize, sums: __m256i) -> __m256i {
-        let Tiles { isa, terms, ref shifts, ref parameters, stream, channels, eight, .. } =
-            self.tiles;
-        let eight = KIND == ANY && g == G - 1 && eight;
-        let parameters = &parameters[g];
-        // SAFETY: of this function; `isa` proves AVX2.
-        unsafe {
-            let mut value = isa.sub16(terms, isa.mul16(sums, shifts.twice));
-            let mut extra = self.extra.of(isa, pixel, g, eight);
-            if KIND == ANY {
-                value = shifts.rest.apply(isa, value);
-                extra = shifts.taken.apply::<{ depthwise::ANY }>(isa, extra);
-            } else {
-                for _ in 0..KIND % DOUBLINGS {
-                    value = isa.adds16(value, value);
-                }
-                for _ in 0..KIND / DOUBLINGS {
-                    extra = isa.adds16(extra, extra);
-                }
-            }
-            value = parameters.scale(isa, value);
-            let y = parameters.prelu(isa, isa.adds16(value, extra));
-            let to = stream.add(pixel * channels + g * LANES);
-            if eight {
-                _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(y));
-            } else {
-                _mm256_storeu_si256(to.cast(), y);
-            }
-            // Lanes that are not there have parameters of 0, and so are not below.
-            _mm256_cmpgt_epi16(parameters.sign, y)
-        }
-    }
-
-    /// # Safety
-    /// There is such a pixel.
-    #[inline(always)]
-    unsafe fn put_bits(&self, pixel: usize, below: u64) {
-        let Tiles { bits, bytes, word, .. } = self.tiles;
-        let Some(bits) = bits else { return };
-        // SAFETY: of this function.
-        unsafe {
-            let to = bits.add(pixel * bytes);
-            if R == 2 || word {
-                to.cast::<u64>().write_unaligned(below.to_le());
-            } else {
-                to.cast::<u32>().write_unaligned((below as u32).to_le());
-            }
-        }
+        unsafe { outputs.put::<X, KIND>(&self.extra, pixel, &[terms; G], counts) };
     }
 }
 
@@ -655,165 +566,5 @@ fn halves(_: Avx2, bytes: __m256i) -> [__m256i; 2] {
             _mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes)),
             _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(bytes)),
         ]
-    }
-}
-
-/// A bit for each of two times 16 lanes that are 0 or −1.
-#[inline(always)]
-fn mask(_: Avx2, low: __m256i, high: __m256i) -> u32 {
-    // SAFETY: an `Avx2` proves AVX2.
-    unsafe {
-        let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high));
-        _mm256_movemask_epi8(packed) as u32
-    }
-}
-
-/// Doublings from which on they are done in another way.
-const DOUBLINGS: u32 = 4;
-
-/// [`Shifts::kind`]: shifts that are not a few doublings.
-const ANY: u32 = DOUBLINGS * DOUBLINGS;
-
-/// The shift of the accumulators to the left, as far as none can saturate and the rest,
-/// and that of the shortcut.
-#[derive(Clone, Copy)]
-struct Shifts {
-    exact: u32,
-    /// What the differing bits are multiplied by, shifted.
-    twice: __m256i,
-    rest: Left,
-    taken: Taken,
-    /// See [`Shifts::kind`].
-    kind: u32,
-}
-
-impl Shifts {
-    /// For accumulators of at most this magnitude, and a shortcut that is shifted to the
-    /// left by `taken`, −15..=15.
-    #[inline(always)]
-    fn new(isa: Avx2, shift: u32, bound: usize, taken: i8) -> Shifts {
-        let exact = shift.min((i16::MAX as usize / bound).checked_ilog2().unwrap_or(0));
-        let (rest, doublings) = (shift - exact, u32::try_from(taken).unwrap_or(DOUBLINGS));
-        let few = rest.max(doublings) < DOUBLINGS;
-        Shifts {
-            exact,
-            twice: isa.splat16((2 << exact) as i16),
-            rest: Left::new(isa, rest),
-            taken: Taken::new(isa, taken),
-            kind: if few { rest + DOUBLINGS * doublings } else { ANY },
-        }
-    }
-
-    /// Doublings of the accumulators, and 4 times those of the shortcut; or [`ANY`].
-    fn kind(&self) -> u32 {
-        self.kind
-    }
-}
-
-/// What the shortcut adds, before its shift.
-trait Extra: Copy {
-    /// Whether code for every kind of shift is not worth its size.
-    const RARE: bool;
-
-    /// To the lanes of group `g`, which are 16 or `eight`.
-    ///
-    /// # Safety
-    /// There is such a pixel.
-    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i;
-}
-
-/// 16 elements, or `eight` and zeros.
-///
-/// # Safety
-/// They are there.
-#[inline(always)]
-unsafe fn load(_: Avx2, from: *const i16, eight: bool) -> __m256i {
-    // SAFETY: of this function; an `Avx2` proves AVX2.
-    unsafe {
-        match eight {
-            true => _mm256_zextsi128_si256(_mm_loadu_si128(from.cast())),
-            false => _mm256_loadu_si256(from.cast()),
-        }
-    }
-}
-
-/// One load.
-#[derive(Clone, Copy)]
-struct Loads<const G: usize> {
-    from: *const i16,
-    /// Elements per pixel.
-    step: usize,
-    /// The first channel of each group.
-    firsts: [usize; G],
-}
-
-impl<const G: usize> Extra for Loads<G> {
-    const RARE: bool = false;
-
-    #[inline(always)]
-    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
-        // SAFETY: of this function.
-        unsafe { load(isa, self.from.add(pixel * self.step + self.firsts[g]), eight) }
-    }
-}
-
-/// Two loads of 8 channels: those of fewer than the output has, which wrap round.
-#[derive(Clone, Copy)]
-struct Halves<const G: usize> {
-    from: *const i16,
-    /// Elements per pixel.
-    step: usize,
-    /// The first channel of each half of a group.
-    firsts: [[usize; 2]; G],
-}
-
-impl<const G: usize> Extra for Halves<G> {
-    const RARE: bool = true;
-
-    #[inline(always)]
-    unsafe fn of(&self, _: Avx2, pixel: usize, g: usize, _: bool) -> __m256i {
-        // SAFETY: of this function; an `Avx2` proves AVX2.
-        unsafe {
-            let from = self.from.add(pixel * self.step);
-            let [low, high] = self.firsts[g];
-            _mm256_loadu2_m128i(from.add(high).cast(), from.add(low).cast())
-        }
-    }
-}
-
-/// Means over channels.
-#[derive(Clone, Copy)]
-struct Means<const G: usize> {
-    from: *const i16,
-    /// Elements per pixel.
-    step: usize,
-    /// From one of a mean's terms to the next.
-    channels: usize,
-    /// The first channel of each group.
-    firsts: [usize; G],
-    /// Of how many terms each group's are.
-    means: [(usize, Mean<Avx2, LANES>); G],
-}
-
-impl<const G: usize> Extra for Means<G> {
-    const RARE: bool = true;
-
-    #[inline(always)]
-    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
-        let Means { from, step, channels, firsts, ref means } = *self;
-        let (terms, mean) = &means[g];
-        // SAFETY: of this function; an `Avx2` proves AVX2; every lane has so many terms.
-        unsafe {
-            let from = from.add(pixel * step + firsts[g]);
-            let first = load(isa, from, eight);
-            if *terms == 1 {
-                return first;
-            }
-            let mut so_far = mean.first(isa, first);
-            for term in 1..*terms {
-                so_far = mean.with(isa, so_far, load(isa, from.add(term * channels), eight));
-            }
-            mean.rounded(isa, so_far)
-        }
     }
 }

@@ -7,68 +7,44 @@
 //! plane's bits of a pixel are a mask, under which what the plane stands for is taken
 //! from the accumulators: the counts are never numbers.
 //!
-//! For that the lines that a row reads are copied with a pixel's 64 channels beside
-//! those of the next pixel that the same tap reads, with a padding of +1 around them.
-//! What taps in the padding counted is in the terms that planes are taken from.
+//! Lines are copied for that (`bit_lines.rs`), with a padding of +1 around them. What
+//! taps in the padding counted is in the terms that planes are taken from.
 
 // Fixed loops over indices are unrolled into registers; iterators over the same
 // arrays often are not.
 #![allow(clippy::needless_range_loop)]
 
 use core::arch::x86_64::*;
-use core::array::from_fn;
 use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::Avx512;
-use super::binary_put::{FAR, Loads, Means, NEAR, OfRow, Shift, To, by_row};
+use super::binary_put::{FAR, Loads, Means, NEAR, OfRow, Shift, To};
 use super::lanes::Scale;
+use crate::generic::BinaryJob;
 use crate::generic::binary_depthwise::{Bits, add_nine};
 use crate::generic::epilogue::Sink;
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
-use crate::generic::{BinaryJob, taps_inside};
 use crate::layout::pixel_bytes;
-use crate::types::{Conv, Epilogue, Padding, Shape, Shortcut};
+use crate::types::{Conv, Epilogue, Padding, Shortcut};
+use crate::x86::bit_lines::{BLOCK, BitLines, COLUMNS, Image, Line, REACH};
 
 /// Taps.
 const TAPS: usize = 9;
 
-/// Channels of a block, the bits of a word.
-const BLOCK: usize = 64;
-
 /// Pixels of a tile, the words of a register.
-const TILE: usize = 8;
+const TILE: usize = REACH;
 
 /// Planes of a count.
 const PLANES: usize = 4;
 
-/// Columns of a copied line that one tap reads, and as many more as a tile may reach
-/// past the last.
-const COLUMNS: usize = 256 + TILE;
-
-/// The words of a line, those of every second column apart where the stride is 2.
-type Line = [[u64; COLUMNS]; 2];
-
 /// If the job is one for [`run`]: its shift, and that of its shortcut.
 #[inline(always)]
 pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> {
-    let Conv { window, input, output, .. } = job.conv;
-    let &Epilogue::Stream { shift, shortcut: Some(ref taken), prelu: Some(_), .. } = &job.epilogue
-    else {
+    let &Epilogue::Stream { shift, shortcut: Some(ref taken), .. } = &job.epilogue else {
         return None;
     };
-    let reach = |out: usize, stride: usize| (out - 1) * stride + 3;
-    let suits = !job.rows.is_empty()
-        && (window.kernel_h, window.kernel_w) == (3, 3)
-        && window.stride_w <= 2
-        && window.pad_top.max(window.pad_left) <= 1
-        && reach(output.h, window.stride_h) <= input.h + window.pad_top + 1
-        && reach(output.w, window.stride_w) <= input.w + window.pad_left + 1
-        && output.w >= 2
-        && output.w + 2 <= COLUMNS - TILE
-        && (input.w + 1) / window.stride_w < COLUMNS
-        && by_row(taken, output, &job.rows)
-        && shift >= 0;
+    let suits = job.usual_depthwise(COLUMNS);
     suits.then(|| (Shift::new(isa, shift as u32, TAPS), Scale::new(isa, taken.shift)))
 }
 
@@ -94,12 +70,12 @@ impl Work for Whole<'_> {
             return;
         };
         let mut sink = Sink::new(epilogue, conv.output, &rows, TAPS);
-        let mut lines = [[[0; COLUMNS]; 2]; 3];
-        let outside = &[[0; COLUMNS]; 2];
+        let mut lines = BitLines::new();
         for channel in (0..conv.output.c).step_by(BLOCK) {
             let (rows, sink, lines) = (rows.clone(), &mut sink, &mut lines);
+            lines.forget();
             let image = Image { conv, padding, input, weights };
-            let block = Block { isa, image, lines, outside, rows, sink, channel, shift, scale };
+            let block = Block { isa, image, lines, rows, sink, channel, shift, scale };
             match pool {
                 1 => block.outline::<Loads>(),
                 _ => block.outline::<Means>(),
@@ -108,23 +84,11 @@ impl Work for Whole<'_> {
     }
 }
 
-/// What is read, and how.
-#[derive(Clone, Copy)]
-struct Image<'a> {
-    conv: Conv,
-    padding: Padding,
-    input: &'a [u8],
-    weights: &'a [u8],
-}
-
 /// All pixels of up to 64 channels.
 struct Block<'b, 'a> {
     isa: Avx512,
     image: Image<'a>,
-    /// For any lines of the input; what is left and right of them is 0.
-    lines: &'b mut [Line; 3],
-    /// What is above and below.
-    outside: &'b Line,
+    lines: &'b mut BitLines,
     rows: Range<usize>,
     sink: &'b mut Sink<'a>,
     channel: usize,
@@ -167,11 +131,10 @@ impl<X: OfRow, const BOTH: bool, const WHOLE: bool, const KIND: u32> Work
 {
     #[inline(always)]
     fn run(self) {
-        let Block { isa, image, lines, outside, rows, sink, channel, shift, scale } = self.0;
-        let Image { conv, padding, input, weights } = image;
-        let Conv { window, input: Shape { h, w, .. }, output, .. } = conv;
+        let Block { isa, image, lines, rows, sink, channel, shift, scale } = self.0;
+        let Conv { window, output, .. } = image.conv;
         let pixel = pixel_bytes(output.c);
-        let words: [u64; TAPS] = from_fn(|tap| word(&weights[tap * pixel + channel / 8..]));
+        let words = image.words(channel);
         let mut taps = [isa.zeros(); TAPS];
         for tap in 0..TAPS {
             // SAFETY: `isa` proves AVX-512 F.
@@ -197,27 +160,12 @@ impl<X: OfRow, const BOTH: bool, const WHOLE: bool, const KIND: u32> Work
             bytes: pixel,
             scale,
         };
-        let (left, stride) = (window.pad_left, window.stride_w);
-        // The first column with a tap right of the input.
-        let right = if (output.w - 1) * stride + 3 > w + left { output.w - 1 } else { output.w };
-        let all_terms = Terms::new(isa, &words, padding, shift);
+        let (stride, between) = (window.stride_w, image.between());
+        let all_terms = Terms::new(isa, &words, image.padding, shift);
         let (mut known, mut terms) = (0..3, all_terms.of(&(0..3)));
         let mut nowhere = [0; BLOCK];
-        let mut held = [usize::MAX; 3];
         for row in rows {
-            let inside = taps_inside(row, window.stride_h, window.pad_top, 3, h);
-            for ky in inside.clone() {
-                let y = row * window.stride_h + ky - window.pad_top;
-                if held[y % 3] != y {
-                    let from = &input[y * w * pixel..][..w * pixel];
-                    copy(from, pixel, channel, left, stride, &mut lines[y % 3]);
-                    held[y % 3] = y;
-                }
-            }
-            let of_row: [&Line; 3] = from_fn(|ky| match inside.contains(&ky) {
-                true => &lines[(row * window.stride_h + ky - window.pad_top) % 3],
-                false => outside,
-            });
+            let (of_row, inside) = lines.of_row(&image, channel, row);
             if inside != known {
                 terms = all_terms.of(&inside);
                 known = inside.clone();
@@ -239,7 +187,8 @@ impl<X: OfRow, const BOTH: bool, const WHOLE: bool, const KIND: u32> Work
                 let planes = planes(isa, &of_row, stride, first, &taps);
                 for p in 0..TILE.min(output.w - first) {
                     let column = first + p;
-                    let case = usize::from(column < left) + 2 * usize::from(column >= right);
+                    let case = usize::from(column < between.start)
+                        + 2 * usize::from(column >= between.end);
                     let mut values = terms[case];
                     for plane in 0..PLANES {
                         let ([low, high], weighs) = (planes[plane][p], weighs[plane]);
@@ -267,29 +216,6 @@ impl<X: OfRow, const BOTH: bool, const WHOLE: bool, const KIND: u32> Work
                 }
             }
         }
-    }
-}
-
-/// The 64 bits at the start.
-#[inline(always)]
-fn word(from: &[u8]) -> u64 {
-    u64::from_le_bytes(*from.first_chunk().expect("a word"))
-}
-
-/// The words of 64 channels from `channel` on, from column `left` of the line on.
-#[inline(always)]
-fn copy(pixels: &[u8], pixel: usize, channel: usize, left: usize, stride: usize, line: &mut Line) {
-    let words = pixels.chunks_exact(pixel).map(|pixel| word(&pixel[channel / 8..]));
-    let [even, odd] = line;
-    if stride == 1 {
-        for (to, word) in even[left..].iter_mut().zip(words) {
-            *to = word;
-        }
-        return;
-    }
-    for (column, word) in (left..).zip(words) {
-        let half = if column % 2 == 0 { &mut *even } else { &mut *odd };
-        half[column / 2] = word;
     }
 }
 

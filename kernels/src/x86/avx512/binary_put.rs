@@ -8,7 +8,6 @@
 
 use core::arch::x86_64::*;
 use core::mem::MaybeUninit;
-use core::ops::Range;
 
 use super::Avx512;
 use super::depthwise_pass::mean_of_four;
@@ -16,7 +15,7 @@ use super::lanes::{Left, Scale, load, store};
 use crate::generic::epilogue::Parameters;
 use crate::generic::lanes::{Lanes, WIDE};
 use crate::layout::{BINARY_LANES, binary_lanes};
-use crate::types::{Shape, Shortcut};
+use crate::types::Shape;
 
 /// Steps of a block that is not full, at most: it is copied to where each has 64
 /// bytes.
@@ -43,19 +42,6 @@ pub(super) fn spread(
             to[4..][..four.len()].copy_from_slice(four);
         }
     }
-}
-
-/// Whether [`OfRow`] does for these rows of the output: a shortcut of as many channels,
-/// pixel by pixel or from 2×2 that are all there.
-#[inline(always)]
-pub(super) fn by_row(taken: &Shortcut<'_>, output: Shape, rows: &Range<usize>) -> bool {
-    let Shape { h, w, c } = taken.shape;
-    c == output.c
-        && match taken.pool {
-            1 => w == output.w,
-            2 => 2 * rows.end <= h && 2 * output.w <= w,
-            _ => false,
-        }
 }
 
 /// The shift of the accumulators to the left: as far as none can saturate, and the rest.

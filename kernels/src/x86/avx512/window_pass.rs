@@ -22,13 +22,13 @@ use core::ops::Range;
 
 use super::Avx512;
 use super::binary_put::{
-    Extra, FAR, Loads, Means, NEAR, OfRow, SPREAD_STEPS, Shift, Spreader, To, WORDS, by_row,
-    groups, spread,
+    Extra, FAR, Loads, Means, NEAR, OfRow, SPREAD_STEPS, Shift, Spreader, To, WORDS, groups, spread,
 };
 use super::lanes::Scale;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::Sink;
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
+use crate::generic::usual::by_row;
 use crate::generic::{BinaryJob, taps_inside};
 use crate::layout::{BINARY_LANES, binary_steps, pixel_bytes};
 use crate::types::{Conv, Epilogue, Padding, Shape, Shortcut, Window};

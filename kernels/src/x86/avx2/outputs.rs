@@ -1,0 +1,355 @@
+//! What becomes of counts of differing bits in the passes: a stream and perhaps bits, by a
+//! shift, a multiplier, a bias, a shortcut and a shifted PReLU, 16 channels at a time.
+//! Between the counts and the stores nothing is in memory, and nothing is asked per pixel.
+
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
+
+use core::arch::x86_64::*;
+
+use super::Avx2;
+use super::shift::{Left, Taken};
+use crate::generic::epilogue::Parameters;
+use crate::generic::lanes::{LANES, Lanes};
+use crate::generic::mean::Mean;
+use crate::passes::depthwise::{self, InOnePass};
+
+/// Channels that the last group has, if not 16.
+pub(super) const EIGHT: usize = LANES / 2;
+
+/// Bits of the outputs of two groups.
+const BITS: usize = 2 * LANES;
+
+/// Outputs of G groups of 16 channels, or of one of 8 at the end. All pointers are at the
+/// first pixel and the first channel.
+#[derive(Clone, Copy)]
+pub(super) struct Outputs<const G: usize> {
+    pub(super) isa: Avx2,
+    pub(super) shifts: Shifts,
+    pub(super) parameters: [Parameters<Avx2>; G],
+    pub(super) stream: *mut i16,
+    /// Elements per pixel of the stream.
+    pub(super) channels: usize,
+    pub(super) bits: Option<*mut u8>,
+    /// Bytes per pixel of bits.
+    pub(super) bytes: usize,
+    /// Whether they start a word of 64 channels, and write all of it.
+    pub(super) word: bool,
+    /// Whether the last group has 8 channels.
+    pub(super) eight: bool,
+}
+
+/// Work that has code for each kind of shifts.
+pub(super) trait OfKind: Sized {
+    /// Becomes a function of its own, for [`Shifts::kind`].
+    fn outline<const KIND: u32>(self);
+}
+
+impl<const G: usize> Outputs<G> {
+    /// The work with the kind of these shifts; the rare ones in one way.
+    #[inline(always)]
+    pub(super) fn of_kind<X: Extra>(&self, work: impl OfKind) {
+        let rare = G % 2 == 1 || X::RARE || self.eight;
+        match if rare { ANY } else { self.shifts.kind } {
+            0 => work.outline::<0>(),
+            1 => work.outline::<1>(),
+            2 => work.outline::<2>(),
+            3 => work.outline::<3>(),
+            4 => work.outline::<4>(),
+            5 => work.outline::<5>(),
+            6 => work.outline::<6>(),
+            7 => work.outline::<7>(),
+            8 => work.outline::<8>(),
+            12 => work.outline::<12>(),
+            RIGHT => work.outline::<RIGHT>(),
+            _ => work.outline::<ANY>(),
+        }
+    }
+
+    /// The outputs of a pixel: from `terms`, shifted, as much is taken as twice the counts.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    pub(super) unsafe fn put<X: Extra, const KIND: u32>(
+        &self,
+        extra: &X,
+        pixel: usize,
+        terms: &[__m256i; G],
+        counts: [__m256i; G],
+    ) {
+        let mut below = 0;
+        for g in (0..G).step_by(2) {
+            // SAFETY: of this function.
+            unsafe {
+                let low = self.group::<X, KIND>(extra, pixel, g, terms[g], counts[g]);
+                let high = match g + 1 < G {
+                    true => self.group::<X, KIND>(extra, pixel, g + 1, terms[g + 1], counts[g + 1]),
+                    false => self.isa.splat16(0),
+                };
+                below |= u64::from(mask(self.isa, low, high)) << (g / 2 * BITS);
+            }
+        }
+        // SAFETY: of this function.
+        unsafe { self.put_bits(pixel, below) };
+    }
+
+    /// Those of group `g`; −1 where one is below its threshold.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    unsafe fn group<X: Extra, const KIND: u32>(
+        &self,
+        extra: &X,
+        pixel: usize,
+        g: usize,
+        terms: __m256i,
+        counts: __m256i,
+    ) -> __m256i {
+        let Outputs { isa, ref shifts, ref parameters, stream, channels, eight, .. } = *self;
+        let eight = KIND == ANY && g == G - 1 && eight;
+        let parameters = &parameters[g];
+        // SAFETY: of this function; `isa` proves AVX2.
+        unsafe {
+            let mut value = isa.sub16(terms, isa.mul16(counts, shifts.twice));
+            let mut extra = extra.of(isa, pixel, g, eight);
+            if KIND == ANY {
+                value = shifts.rest.apply(isa, value);
+                extra = shifts.taken.apply::<{ depthwise::ANY }>(isa, extra);
+            } else if KIND == RIGHT {
+                extra = shifts.taken.apply::<{ depthwise::RIGHT }>(isa, extra);
+            } else {
+                for _ in 0..KIND % DOUBLINGS {
+                    value = isa.adds16(value, value);
+                }
+                for _ in 0..KIND / DOUBLINGS {
+                    extra = isa.adds16(extra, extra);
+                }
+            }
+            value = parameters.scale(isa, value);
+            let y = parameters.prelu(isa, isa.adds16(value, extra));
+            let to = stream.add(pixel * channels + g * LANES);
+            if eight {
+                _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(y));
+            } else {
+                _mm256_storeu_si256(to.cast(), y);
+            }
+            // Lanes that are not there have parameters of 0, and so are not below.
+            _mm256_cmpgt_epi16(parameters.sign, y)
+        }
+    }
+
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    unsafe fn put_bits(&self, pixel: usize, below: u64) {
+        let Outputs { bits, bytes, word, .. } = *self;
+        let Some(bits) = bits else { return };
+        // SAFETY: of this function.
+        unsafe {
+            let to = bits.add(pixel * bytes);
+            if G > 2 || word {
+                to.cast::<u64>().write_unaligned(below.to_le());
+            } else {
+                to.cast::<u32>().write_unaligned((below as u32).to_le());
+            }
+        }
+    }
+}
+
+/// A bit for each of two times 16 lanes that are 0 or −1.
+#[inline(always)]
+fn mask(_: Avx2, low: __m256i, high: __m256i) -> u32 {
+    // SAFETY: an `Avx2` proves AVX2.
+    unsafe {
+        let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(low, high));
+        _mm256_movemask_epi8(packed) as u32
+    }
+}
+
+/// Doublings from which on they are done in another way.
+const DOUBLINGS: u32 = 4;
+
+/// [`Shifts::kind`]: shifts that are not a few doublings.
+const ANY: u32 = DOUBLINGS * DOUBLINGS;
+
+/// [`Shifts::kind`]: of the shortcut only, to the right.
+const RIGHT: u32 = ANY + 1;
+
+/// The shift of the accumulators to the left, as far as none can saturate and the rest,
+/// and that of the shortcut.
+#[derive(Clone, Copy)]
+pub(super) struct Shifts {
+    pub(super) exact: u32,
+    /// What the differing bits are multiplied by, shifted.
+    twice: __m256i,
+    rest: Left,
+    taken: Taken,
+    /// Doublings of the accumulators, and 4 times those of the shortcut; or [`ANY`], or
+    /// [`RIGHT`].
+    kind: u32,
+}
+
+impl Shifts {
+    /// For accumulators of at most this magnitude, and a shortcut that is shifted to the
+    /// left by `taken`, −15..=15.
+    #[inline(always)]
+    pub(super) fn new(isa: Avx2, shift: u32, bound: usize, taken: i8) -> Shifts {
+        let exact = shift.min((i16::MAX as usize / bound).checked_ilog2().unwrap_or(0));
+        let (rest, doublings) = (shift - exact, u32::try_from(taken).unwrap_or(DOUBLINGS));
+        let few = rest.max(doublings) < DOUBLINGS;
+        Shifts {
+            exact,
+            twice: isa.splat16((2 << exact) as i16),
+            rest: Left::new(isa, rest),
+            taken: Taken::new(isa, taken),
+            kind: match (rest, taken) {
+                (0, ..0) => RIGHT,
+                _ if few => rest + DOUBLINGS * doublings,
+                _ => ANY,
+            },
+        }
+    }
+}
+
+/// What the shortcut adds, before its shift.
+pub(super) trait Extra: Copy {
+    /// Whether code for every kind of shift is not worth its size.
+    const RARE: bool;
+
+    /// To the lanes of group `g`, which are 16 or `eight`.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i;
+}
+
+/// 16 elements, or `eight` and zeros.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+unsafe fn load(_: Avx2, from: *const i16, eight: bool) -> __m256i {
+    // SAFETY: of this function; an `Avx2` proves AVX2.
+    unsafe {
+        match eight {
+            true => _mm256_zextsi128_si256(_mm_loadu_si128(from.cast())),
+            false => _mm256_loadu_si256(from.cast()),
+        }
+    }
+}
+
+/// One load.
+#[derive(Clone, Copy)]
+pub(super) struct Loads<const G: usize> {
+    pub(super) from: *const i16,
+    /// Elements per pixel.
+    pub(super) step: usize,
+    /// The first channel of each group.
+    pub(super) firsts: [usize; G],
+}
+
+impl<const G: usize> Extra for Loads<G> {
+    const RARE: bool = false;
+
+    #[inline(always)]
+    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
+        // SAFETY: of this function.
+        unsafe { load(isa, self.from.add(pixel * self.step + self.firsts[g]), eight) }
+    }
+}
+
+/// Two loads of 8 channels: those of fewer than the output has, which wrap round.
+#[derive(Clone, Copy)]
+pub(super) struct Halves<const G: usize> {
+    pub(super) from: *const i16,
+    /// Elements per pixel.
+    pub(super) step: usize,
+    /// The first channel of each half of a group.
+    pub(super) firsts: [[usize; 2]; G],
+}
+
+impl<const G: usize> Extra for Halves<G> {
+    const RARE: bool = true;
+
+    #[inline(always)]
+    unsafe fn of(&self, _: Avx2, pixel: usize, g: usize, _: bool) -> __m256i {
+        // SAFETY: of this function; an `Avx2` proves AVX2.
+        unsafe {
+            let from = self.from.add(pixel * self.step);
+            let [low, high] = self.firsts[g];
+            _mm256_loadu2_m128i(from.add(high).cast(), from.add(low).cast())
+        }
+    }
+}
+
+/// Means over channels.
+#[derive(Clone, Copy)]
+pub(super) struct Means<const G: usize> {
+    pub(super) from: *const i16,
+    /// Elements per pixel.
+    pub(super) step: usize,
+    /// From one of a mean's terms to the next.
+    pub(super) channels: usize,
+    /// The first channel of each group.
+    pub(super) firsts: [usize; G],
+    /// Of how many terms each group's are.
+    pub(super) means: [(usize, Mean<Avx2, LANES>); G],
+}
+
+impl<const G: usize> Extra for Means<G> {
+    const RARE: bool = true;
+
+    #[inline(always)]
+    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
+        let Means { from, step, channels, firsts, ref means } = *self;
+        let (terms, mean) = &means[g];
+        // SAFETY: of this function; an `Avx2` proves AVX2; every lane has so many terms.
+        unsafe {
+            let from = from.add(pixel * step + firsts[g]);
+            let first = load(isa, from, eight);
+            if *terms == 1 {
+                return first;
+            }
+            let mut so_far = mean.first(isa, first);
+            for term in 1..*terms {
+                so_far = mean.with(isa, so_far, load(isa, from.add(term * channels), eight));
+            }
+            mean.rounded(isa, so_far)
+        }
+    }
+}
+
+/// Means of 2×2 pixels of a row.
+#[derive(Clone, Copy)]
+pub(super) struct Squares<const G: usize> {
+    /// The first line; the second is as far from it as a line has elements.
+    pub(super) from: *const i16,
+    pub(super) line: usize,
+    /// Elements per pixel.
+    pub(super) step: usize,
+    /// The first channel of each group.
+    pub(super) firsts: [usize; G],
+}
+
+impl<const G: usize> Extra for Squares<G> {
+    const RARE: bool = false;
+
+    #[inline(always)]
+    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
+        let Squares { from, line, step, firsts } = *self;
+        // SAFETY: of this function.
+        unsafe {
+            let upper = from.offset(2 * pixel as isize * step as isize).add(firsts[g]);
+            let lower = upper.add(line);
+            isa.mean_of_four([
+                load(isa, upper, eight),
+                load(isa, upper.add(step), eight),
+                load(isa, lower, eight),
+                load(isa, lower.add(step), eight),
+            ])
+        }
+    }
+}
