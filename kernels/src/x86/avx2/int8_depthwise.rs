@@ -178,6 +178,17 @@ impl InOnePass for Avx2 {
 }
 
 impl Avx2 {
+    /// `rdiv(a + b, 2)`.
+    #[inline(always)]
+    pub(super) fn mean_of_two(self, a: __m256i, b: __m256i) -> __m256i {
+        let sign = self.splat16(i16::MIN);
+        // SAFETY: `self` proves AVX2.
+        unsafe {
+            let (a, b) = (_mm256_xor_si256(sign, a), _mm256_xor_si256(sign, b));
+            _mm256_xor_si256(sign, _mm256_avg_epu16(a, b))
+        }
+    }
+
     /// Two lines, narrowed and times 256, joined as by [`Avx2::pair`].
     #[inline(always)]
     fn bytes(self, a: __m256i, b: __m256i, narrow: __m256i) -> Pair {

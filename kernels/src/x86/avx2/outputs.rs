@@ -50,7 +50,7 @@ impl<const G: usize> Outputs<G> {
     /// The work with the kind of these shifts; the rare ones in one way.
     #[inline(always)]
     pub(super) fn of_kind<X: Extra>(&self, work: impl OfKind) {
-        let rare = G % 2 == 1 || X::RARE || self.eight;
+        let rare = G == 3 || X::RARE || self.eight;
         match if rare { ANY } else { self.shifts.kind } {
             0 => work.outline::<0>(),
             1 => work.outline::<1>(),
@@ -309,15 +309,19 @@ impl<const G: usize> Extra for Means<G> {
         // SAFETY: of this function; an `Avx2` proves AVX2; every lane has so many terms.
         unsafe {
             let from = from.add(pixel * step + firsts[g]);
-            let first = load(isa, from, eight);
-            if *terms == 1 {
-                return first;
+            let term = |term: usize| load(isa, from.add(term * channels), eight);
+            match *terms {
+                1 => term(0),
+                2 => isa.mean_of_two(term(0), term(1)),
+                4 => isa.mean_of_four([term(0), term(1), term(2), term(3)]),
+                terms => {
+                    let mut so_far = mean.first(isa, term(0));
+                    for at in 1..terms {
+                        so_far = mean.with(isa, so_far, term(at));
+                    }
+                    mean.rounded(isa, so_far)
+                }
             }
-            let mut so_far = mean.first(isa, first);
-            for term in 1..*terms {
-                so_far = mean.with(isa, so_far, load(isa, from.add(term * channels), eight));
-            }
-            mean.rounded(isa, so_far)
         }
     }
 }

@@ -155,8 +155,8 @@ impl Work for Whole<'_> {
     }
 }
 
-/// The nibbles of `count` of the `stride` channels of a block, from the `first` on; zeros
-/// up to a multiple of three steps.
+/// The nibbles of `count` of the `stride` channels of a block, from the `first` on, those of
+/// 16 or fewer in both halves; zeros up to a multiple of three steps.
 #[inline(always)]
 fn split(isa: Avx2, weights: &[u8], stride: usize, first: usize, count: usize, to: &mut Nibbles) {
     let registers = count.div_ceil(VECTOR);
@@ -165,6 +165,9 @@ fn split(isa: Avx2, weights: &[u8], stride: usize, first: usize, count: usize, t
     for (row, to) in weights.chunks_exact(stride).zip(to) {
         let mut bytes = [0; BINARY_LANES];
         bytes[..count].copy_from_slice(&row[first..first + count]);
+        if count <= LANES {
+            bytes.copy_within(..LANES, LANES);
+        }
         let (low, high) = to.split_at_mut(registers);
         for (r, (low, high)) in low.iter_mut().zip(high).enumerate() {
             // SAFETY: an `Avx2` proves AVX2; 32 bytes each are read from 0 and 32 of 64.
@@ -342,16 +345,22 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
     unsafe fn four(&self, first: usize) {
         let Tiles { isa, input, pixel, nibbles, steps, .. } = self.tiles;
         let mut counts = [[isa.splat16(0); R]; TILE];
+        // Pixels whose counts are in a register.
+        let each = if G == 1 { 2 } else { 1 };
         // SAFETY: of this function; `isa` proves AVX2.
         unsafe {
             let input = input.add(first * pixel);
+            let rows = |p: usize, k: usize| -> *const __m128i {
+                let byte = input.add(p * pixel + k).read();
+                binary_conv::ROWS.0.as_ptr().add(byte.into()).cast()
+            };
             for k in 0..steps {
                 let weights = nibbles.add(2 * R * k);
-                for p in 0..TILE {
-                    let byte = input.add(p * pixel + k).read();
-                    let rows: *const __m128i = binary_conv::ROWS.0.as_ptr().add(byte.into()).cast();
-                    let low = _mm256_broadcastsi128_si256(_mm_load_si128(rows));
-                    let high = _mm256_broadcastsi128_si256(_mm_load_si128(rows.add(1)));
+                for p in (0..TILE).step_by(each) {
+                    // Of two pixels in either half, or of one in both.
+                    let (a, b) = (rows(p, k), rows(p + each - 1, k));
+                    let low = _mm256_set_m128i(_mm_load_si128(b), _mm_load_si128(a));
+                    let high = _mm256_set_m128i(_mm_load_si128(b.add(1)), _mm_load_si128(a.add(1)));
                     for r in 0..R {
                         let low = _mm256_shuffle_epi8(low, weights.add(r).read());
                         let high = _mm256_shuffle_epi8(high, weights.add(R + r).read());
@@ -360,12 +369,16 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
                     }
                 }
             }
-            for p in 0..TILE {
+            for p in (0..TILE).step_by(each) {
                 let mut sums = [[isa.splat16(0); 2]; R];
                 for r in 0..R {
                     sums[r] = halves(isa, counts[p][r]);
                 }
                 self.finish(first + p, sums);
+                if G == 1 {
+                    let [_, second] = sums[0];
+                    self.finish(first + p + 1, [[second; 2]; R]);
+                }
             }
         }
     }
