@@ -17,6 +17,10 @@ pub(super) const COLUMNS: usize = 256;
 /// Pixels of a tile, at most: it may reach so far past the last.
 pub(super) const REACH: usize = 8;
 
+/// From a pixel to the one whose channels are in the upper half of its word, where a block
+/// has no more than 32.
+pub(super) const APART: usize = REACH / 2;
+
 /// The words of a line, those of every second column apart where the stride is 2; around
 /// them is a padding of +1.
 pub(super) type Line = [[u64; COLUMNS + REACH]; 2];
@@ -68,9 +72,10 @@ impl BitLines {
     }
 
     /// The lines for row `row` of the output, of the 64 channels from `channel` on, and
-    /// those rows of the window that are inside the input.
+    /// those rows of the window that are inside the input. HALF: there are up to 32, and
+    /// above them are those of the pixel [`APART`].
     #[inline(always)]
-    pub(super) fn of_row(
+    pub(super) fn of_row<const HALF: bool>(
         &mut self,
         image: &Image<'_>,
         channel: usize,
@@ -86,6 +91,9 @@ impl BitLines {
                 let from = &image.input[y * w * pixel..][..w * pixel];
                 let to = &mut self.lines[y % 3];
                 copy(from, pixel, channel, window.pad_left, window.stride_w, to);
+                if HALF {
+                    to[..window.stride_w].iter_mut().for_each(join);
+                }
                 self.held[y % 3] = y;
             }
         }
@@ -116,5 +124,13 @@ fn copy(pixels: &[u8], pixel: usize, channel: usize, left: usize, stride: usize,
     for (column, word) in (left..).zip(words) {
         let half = if column % 2 == 0 { &mut *even } else { &mut *odd };
         half[column / 2] = word;
+    }
+}
+
+/// Fills the upper halves of words.
+#[inline(always)]
+fn join(words: &mut [u64; COLUMNS + REACH]) {
+    for at in 0..words.len() - APART {
+        words[at] = u64::from(words[at] as u32) | words[at + APART] << 32;
     }
 }

@@ -2,7 +2,7 @@
 //! bits or both, a shifted PReLU, and a shortcut of as many channels, perhaps the means
 //! of 2×2 pixels.
 //!
-//! The taps of 64 channels of 4 neighbouring pixels are bits of one register
+//! The taps of 64 channels of 4 neighbouring pixels, or of 32 of 8, are bits of one register
 //! (`bit_lines.rs`), and the adders of `generic/binary_depthwise.rs` count those that
 //! differ in four planes. Pairs of planes change places bit by bit, then two by two, so
 //! that a nibble is a count; bytes of every eighth channel are unpacked into the order of
@@ -25,13 +25,15 @@ use crate::generic::binary_depthwise::{Bits, add_nine};
 use crate::generic::epilogue::Sink;
 use crate::generic::lanes::{LANES, Lanes, Outline, Work};
 use crate::types::{Conv, Epilogue, Padding, Shortcut};
-use crate::x86::bit_lines::{BLOCK, BitLines, COLUMNS, Image, Line};
+use crate::x86::bit_lines::{APART, BLOCK, BitLines, COLUMNS, Image, Line};
 
 /// Taps.
 const TAPS: usize = 9;
 
 /// Pixels of a tile, the words of a register.
 const TILE: usize = 4;
+
+const _: () = assert!(TILE == APART);
 
 /// Groups of 16 channels in a block.
 const GROUPS: usize = BLOCK / LANES;
@@ -201,35 +203,43 @@ impl<X: OfRow, const G: usize, const KIND: u32> Work for Run<'_, '_, X, G, KIND>
         let Run { pixels: Pixels { image, lines, rows, channel, outputs }, extra } = self;
         let Conv { window, output, .. } = image.conv;
         let isa = outputs.isa;
+        // Up to 32 channels, and those of another pixel above them.
+        let half = G <= GROUPS / 2;
         let words = image.words(channel);
         let mut taps = [isa.zeros(); TAPS];
         for tap in 0..TAPS {
             // SAFETY: `isa` proves AVX2.
-            taps[tap] = unsafe { _mm256_set1_epi64x(words[tap] as i64) };
+            let upper = if half { words[tap] << 32 } else { 0 };
+            taps[tap] = unsafe { _mm256_set1_epi64x((words[tap] | upper) as i64) };
         }
         let all_terms = Terms::<G>::new(isa, &words, image.padding, outputs.shifts.exact);
         let (mut known, mut terms) = (0..3, all_terms.of(&(0..3)));
         let between = image.between();
         let first_row = rows.start;
         for row in rows {
-            let (of_row, inside) = lines.of_row(&image, channel, row);
+            let (of_row, inside) = match half {
+                true => lines.of_row::<true>(&image, channel, row),
+                false => lines.of_row::<false>(&image, channel, row),
+            };
             if inside != known {
                 terms = all_terms.of(&inside);
                 known = inside;
             }
             let done = (row - first_row) * output.w;
             let extra = extra.of_row(row - first_row, output.w);
-            for first in (0..output.w).step_by(TILE) {
+            let tile = if half { TILE + APART } else { TILE };
+            for first in (0..output.w).step_by(tile) {
                 let planes = planes(isa, &of_row, window.stride_w, first, &taps);
                 let mut counts = Counts([MaybeUninit::uninit(); TILE * BLOCK]);
                 let counts = counts_of(isa, planes, &mut counts);
-                for p in 0..TILE.min(output.w - first) {
+                for p in 0..tile.min(output.w - first) {
                     let column = first + p;
                     let case = usize::from(column < between.start)
                         + 2 * usize::from(column >= between.end);
                     let mut found = [isa.splat16(0); G];
                     for g in 0..G {
-                        let counts = &counts[p * BLOCK + g * LANES..];
+                        let at = p % TILE * BLOCK + p / TILE * (BLOCK / 2) + g * LANES;
+                        let counts = &counts[at..];
                         found[g] = isa.load_u8(counts.first_chunk().expect("a group"));
                     }
                     // SAFETY: `Block::run` looked at so many pixels of everything.

@@ -165,7 +165,7 @@ impl<X: OfRow, const BOTH: bool, const WHOLE: bool, const KIND: u32> Work
         let (mut known, mut terms) = (0..3, all_terms.of(&(0..3)));
         let mut nowhere = [0; BLOCK];
         for row in rows {
-            let (of_row, inside) = lines.of_row(&image, channel, row);
+            let (of_row, inside) = lines.of_row::<false>(&image, channel, row);
             if inside != known {
                 terms = all_terms.of(&inside);
                 known = inside.clone();
