@@ -40,29 +40,39 @@ pub(super) struct Outputs<const G: usize> {
     pub(super) eight: bool,
 }
 
-/// Work that has code for each kind of shifts.
+/// Work that has code for kinds of shifts ([`Shifts::kind`]): for those that it may have,
+/// and for the others in one way, as more code would not pay for them.
 pub(super) trait OfKind: Sized {
-    /// Becomes a function of its own, for [`Shifts::kind`].
+    /// Becomes a function of its own.
     fn outline<const KIND: u32>(self);
+
+    /// The same for sums that are doubled once, or shortcuts that are more than once.
+    fn outline_doubled<const KIND: u32>(self) {
+        self.outline::<ANY>();
+    }
+
+    /// The same for sums that are doubled more than once.
+    fn outline_far<const KIND: u32>(self) {
+        self.outline::<ANY>();
+    }
 }
 
 impl<const G: usize> Outputs<G> {
-    /// The work with the kind of these shifts; the rare ones in one way.
+    /// The work with the kind of these shifts; with 8 channels at the end that is [`ANY`].
     #[inline(always)]
-    pub(super) fn of_kind<X: Extra>(&self, work: impl OfKind) {
-        let rare = G == 3 || X::RARE || self.eight;
-        match if rare { ANY } else { self.shifts.kind } {
+    pub(super) fn of_kind(&self, work: impl OfKind) {
+        match if self.eight { ANY } else { self.shifts.kind } {
             0 => work.outline::<0>(),
-            1 => work.outline::<1>(),
-            2 => work.outline::<2>(),
-            3 => work.outline::<3>(),
             4 => work.outline::<4>(),
-            5 => work.outline::<5>(),
-            6 => work.outline::<6>(),
-            7 => work.outline::<7>(),
-            8 => work.outline::<8>(),
-            12 => work.outline::<12>(),
             RIGHT => work.outline::<RIGHT>(),
+            1 => work.outline_doubled::<1>(),
+            5 => work.outline_doubled::<5>(),
+            8 => work.outline_doubled::<8>(),
+            12 => work.outline_doubled::<12>(),
+            2 => work.outline_far::<2>(),
+            3 => work.outline_far::<3>(),
+            6 => work.outline_far::<6>(),
+            7 => work.outline_far::<7>(),
             _ => work.outline::<ANY>(),
         }
     }
@@ -173,7 +183,7 @@ fn mask(_: Avx2, low: __m256i, high: __m256i) -> u32 {
 const DOUBLINGS: u32 = 4;
 
 /// [`Shifts::kind`]: shifts that are not a few doublings.
-const ANY: u32 = DOUBLINGS * DOUBLINGS;
+pub(super) const ANY: u32 = DOUBLINGS * DOUBLINGS;
 
 /// [`Shifts::kind`]: of the shortcut only, to the right.
 const RIGHT: u32 = ANY + 1;
@@ -216,9 +226,6 @@ impl Shifts {
 
 /// What the shortcut adds, before its shift.
 pub(super) trait Extra: Copy {
-    /// Whether code for every kind of shift is not worth its size.
-    const RARE: bool;
-
     /// To the lanes of group `g`, which are 16 or `eight`.
     ///
     /// # Safety
@@ -252,8 +259,6 @@ pub(super) struct Loads<const G: usize> {
 }
 
 impl<const G: usize> Extra for Loads<G> {
-    const RARE: bool = false;
-
     #[inline(always)]
     unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
         // SAFETY: of this function.
@@ -272,8 +277,6 @@ pub(super) struct Halves<const G: usize> {
 }
 
 impl<const G: usize> Extra for Halves<G> {
-    const RARE: bool = true;
-
     #[inline(always)]
     unsafe fn of(&self, _: Avx2, pixel: usize, g: usize, _: bool) -> __m256i {
         // SAFETY: of this function; an `Avx2` proves AVX2.
@@ -300,8 +303,6 @@ pub(super) struct Means<const G: usize> {
 }
 
 impl<const G: usize> Extra for Means<G> {
-    const RARE: bool = true;
-
     #[inline(always)]
     unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
         let Means { from, step, channels, firsts, ref means } = *self;
@@ -309,19 +310,24 @@ impl<const G: usize> Extra for Means<G> {
         // SAFETY: of this function; an `Avx2` proves AVX2; every lane has so many terms.
         unsafe {
             let from = from.add(pixel * step + firsts[g]);
-            let term = |term: usize| load(isa, from.add(term * channels), eight);
-            match *terms {
-                1 => term(0),
-                2 => isa.mean_of_two(term(0), term(1)),
-                4 => isa.mean_of_four([term(0), term(1), term(2), term(3)]),
-                terms => {
-                    let mut so_far = mean.first(isa, term(0));
-                    for at in 1..terms {
-                        so_far = mean.with(isa, so_far, term(at));
-                    }
-                    mean.rounded(isa, so_far)
-                }
+            let first = load(isa, from, eight);
+            if *terms == 1 {
+                return first;
             }
+            let second = load(isa, from.add(channels), eight);
+            if *terms == 2 {
+                return isa.mean_of_two(first, second);
+            }
+            if *terms == 4 {
+                let third = load(isa, from.add(2 * channels), eight);
+                let fourth = load(isa, from.add(3 * channels), eight);
+                return isa.mean_of_four([first, second, third, fourth]);
+            }
+            let mut so_far = mean.with(isa, mean.first(isa, first), second);
+            for term in 2..*terms {
+                so_far = mean.with(isa, so_far, load(isa, from.add(term * channels), eight));
+            }
+            mean.rounded(isa, so_far)
         }
     }
 }
@@ -339,8 +345,6 @@ pub(super) struct Squares<const G: usize> {
 }
 
 impl<const G: usize> Extra for Squares<G> {
-    const RARE: bool = false;
-
     #[inline(always)]
     unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
         let Squares { from, line, step, firsts } = *self;

@@ -27,7 +27,7 @@ use core::ops::Range;
 
 use super::Avx2;
 use super::binary_conv;
-use super::outputs::{EIGHT, Extra, Halves, Loads, Means, OfKind, Outputs, Shifts};
+use super::outputs::{ANY, EIGHT, Extra, Halves, Loads, Means, OfKind, Outputs, Shifts};
 use crate::generic::BinaryJob;
 use crate::generic::epilogue::{At, Sink};
 use crate::generic::lanes::{LANES, Lanes, Outline, Work};
@@ -251,15 +251,13 @@ impl Block<'_, '_> {
                 let terms = mean_terms(step, channels, at).expect("as `suits` found");
                 (terms, Mean::new(isa, terms, channels))
             });
-            outputs.of_kind::<Means<G>>((tiles, Means { from, step, channels, firsts, means }));
+            (tiles, Means { from, step, channels, firsts, means }).outline::<ANY>();
         } else if step == channels || step.is_multiple_of(LANES) {
-            outputs.of_kind::<Loads<G>>((
-                tiles,
-                Loads { from, step, firsts: firsts.map(|first| first % step) },
-            ));
+            outputs
+                .of_kind((tiles, Loads { from, step, firsts: firsts.map(|first| first % step) }));
         } else {
             let firsts = firsts.map(|first| [first % step, (first + EIGHT) % step]);
-            outputs.of_kind::<Halves<G>>((tiles, Halves { from, step, firsts }));
+            (tiles, Halves { from, step, firsts }).outline::<ANY>();
         }
     }
 }
@@ -293,6 +291,18 @@ impl<X: Extra, const R: usize, const G: usize> OfKind for (Tiles<R, G>, X) {
         } else {
             isa.outline(Run::<X, R, G, LONG, KIND> { tiles, extra });
         }
+    }
+    #[inline(always)]
+    fn outline_doubled<const KIND: u32>(self) {
+        self.outline::<KIND>();
+    }
+    #[inline(always)]
+    fn outline_far<const KIND: u32>(self) {
+        let (tiles, extra) = self;
+        if tiles.threes <= THREES {
+            return (tiles, extra).outline::<ANY>();
+        }
+        tiles.isa.outline(Run::<X, R, G, LONG, KIND> { tiles, extra });
     }
 }
 
