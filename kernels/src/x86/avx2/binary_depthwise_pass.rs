@@ -208,8 +208,8 @@ impl<X: OfRow, const G: usize, const KIND: u32> Work for Run<'_, '_, X, G, KIND>
         let words = image.words(channel);
         let mut taps = [isa.zeros(); TAPS];
         for tap in 0..TAPS {
-            // SAFETY: `isa` proves AVX2.
             let upper = if half { words[tap] << 32 } else { 0 };
+            // SAFETY: `isa` proves AVX2.
             taps[tap] = unsafe { _mm256_set1_epi64x((words[tap] | upper) as i64) };
         }
         let all_terms = Terms::<G>::new(isa, &words, image.padding, outputs.shifts.exact);
