@@ -4,11 +4,13 @@
 //! layer that is worth it is cut into parts, all but one of which are handed
 //! to the pool; the caller does the last and then waits for the others. It
 //! looks at a counter while it waits, for a part is over sooner than a thread
-//! that sleeps is awake; only if others hold the processors does it sleep.
+//! that sleeps is awake. Only if others hold the processors does it make room for them,
+//! and sleep.
 
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::thread::yield_now;
 
 use bitat_kernels::{Kernels, Misuse};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -18,9 +20,12 @@ use crate::geometry;
 use crate::part::{Crew, Part};
 use crate::split::{Cut, Threads};
 
-/// Looks at the counter before the caller sleeps: some hundred microseconds,
-/// more than parts of one layer differ by.
-const LOOKS: u32 = 20_000;
+/// Looks at the counter before the caller lets others run between two: some microseconds,
+/// as much as parts of one layer differ by.
+const LOOKS: u32 = 500;
+
+/// Such times before it sleeps.
+const YIELDS: u32 = 2_000;
 
 /// Threads that share the work of an inference; see
 /// [`Network::run_on`](crate::Network::run_on).
@@ -113,11 +118,15 @@ impl Crew for Gang<'_> {
                 });
             }
             note(rest.compute(kernels));
-            for _ in 0..LOOKS {
+            for look in 0..LOOKS + YIELDS {
                 if open.load(Ordering::Acquire) == 0 {
                     break;
                 }
-                spin_loop();
+                match look {
+                    ..LOOKS => spin_loop(),
+                    // On a busy machine it may be this processor that another part waits for.
+                    _ => yield_now(),
+                }
             }
         });
         fault.into_inner().unwrap_or(Err(None))
