@@ -20,11 +20,11 @@ use crate::geometry;
 use crate::part::{Crew, Part};
 use crate::split::{Cut, Threads};
 
-/// Looks at the counter before the caller lets others run between two: some microseconds,
-/// as much as parts of one layer differ by.
+/// Looks at the counter before the caller lets others run: ten or twenty microseconds, more
+/// than parts of one layer mostly differ by.
 const LOOKS: u32 = 500;
 
-/// Such times before it sleeps.
+/// Times that it lets others run, and looks again, before it sleeps.
 const YIELDS: u32 = 2_000;
 
 /// Threads that share the work of an inference; see

@@ -70,9 +70,9 @@ impl Work for Whole<'_> {
         let shifts = Shifts::new(isa, shift as u32, TAPS, taken);
         let mut sink = Sink::new(epilogue, conv.output, &rows, TAPS);
         let mut lines = BitLines::new();
+        let image = Image { conv, padding, input, weights };
         for channel in (0..conv.output.c).step_by(BLOCK) {
             lines.forget();
-            let image = Image { conv, padding, input, weights };
             let (rows, sink, lines) = (rows.clone(), &mut sink, &mut lines);
             let block = Block { isa, image, lines, rows, sink, channel, shifts, pool };
             match (conv.output.c - channel).min(BLOCK).div_ceil(LANES) {
@@ -98,7 +98,7 @@ struct Block<'b, 'a> {
     pool: usize,
 }
 
-impl<'b> Block<'b, '_> {
+impl Block<'_, '_> {
     /// G groups of channels.
     #[inline(always)]
     fn run<const G: usize>(self) {
@@ -205,6 +205,7 @@ impl<X: OfRow, const G: usize, const KIND: u32> Work for Run<'_, '_, X, G, KIND>
         let isa = outputs.isa;
         // Up to 32 channels, and those of another pixel above them.
         let half = G <= GROUPS / 2;
+        let tile = if half { TILE + APART } else { TILE };
         let words = image.words(channel);
         let mut taps = [isa.zeros(); TAPS];
         for tap in 0..TAPS {
@@ -227,7 +228,6 @@ impl<X: OfRow, const G: usize, const KIND: u32> Work for Run<'_, '_, X, G, KIND>
             }
             let done = (row - first_row) * output.w;
             let extra = extra.of_row(row - first_row, output.w);
-            let tile = if half { TILE + APART } else { TILE };
             for first in (0..output.w).step_by(tile) {
                 let planes = planes(isa, &of_row, window.stride_w, first, &taps);
                 let mut counts = Counts([MaybeUninit::uninit(); TILE * BLOCK]);
@@ -368,7 +368,7 @@ impl<const G: usize> Terms<G> {
     }
 
     /// With these rows of the window inside the input: for columns all of whose taps are,
-    /// for one with taps left of it, and for one with taps right of it.
+    /// for one with taps left of it, for one with taps right of it, and for one with both.
     #[inline(always)]
     fn of(&self, inside: &Range<usize>) -> [[__m256i; G]; 4] {
         let Terms { isa, padding, all, taps } = self;

@@ -87,7 +87,7 @@ impl InOnePass for Avx2 {
     }
     #[inline(always)]
     fn narrow(self, count: u8) -> __m256i {
-        self.splat16(1 << (15 - count.max(1)))
+        self.splat16(1 << (15 - count))
     }
     #[inline(always)]
     fn narrowed(self, [a, b, c, d]: [__m256i; 4], narrow: __m256i) -> [Pair; 2] {

@@ -47,11 +47,13 @@ pub(super) trait OfKind: Sized {
     fn outline<const KIND: u32>(self);
 
     /// The same for sums that are doubled once, or shortcuts that are more than once.
+    #[inline(always)]
     fn outline_doubled<const KIND: u32>(self) {
         self.outline::<ANY>();
     }
 
     /// The same for sums that are doubled more than once.
+    #[inline(always)]
     fn outline_far<const KIND: u32>(self) {
         self.outline::<ANY>();
     }
@@ -335,8 +337,9 @@ impl<const G: usize> Extra for Means<G> {
 /// Means of 2×2 pixels of a row.
 #[derive(Clone, Copy)]
 pub(super) struct Squares<const G: usize> {
-    /// The first line; the second is as far from it as a line has elements.
+    /// The first line, as if its pixels were at twice the outputs' numbers.
     pub(super) from: *const i16,
+    /// Elements to the second.
     pub(super) line: usize,
     /// Elements per pixel.
     pub(super) step: usize,
@@ -350,7 +353,7 @@ impl<const G: usize> Extra for Squares<G> {
         let Squares { from, line, step, firsts } = *self;
         // SAFETY: of this function.
         unsafe {
-            let upper = from.offset(2 * pixel as isize * step as isize).add(firsts[g]);
+            let upper = from.wrapping_add(2 * pixel * step + firsts[g]);
             let lower = upper.add(line);
             isa.mean_of_four([
                 load(isa, upper, eight),

@@ -71,10 +71,10 @@ impl Work for Whole<'_> {
         };
         let mut sink = Sink::new(epilogue, conv.output, &rows, TAPS);
         let mut lines = BitLines::new();
+        let image = Image { conv, padding, input, weights };
         for channel in (0..conv.output.c).step_by(BLOCK) {
             let (rows, sink, lines) = (rows.clone(), &mut sink, &mut lines);
             lines.forget();
-            let image = Image { conv, padding, input, weights };
             let block = Block { isa, image, lines, rows, sink, channel, shift, scale };
             match pool {
                 1 => block.outline::<Loads>(),
