@@ -309,7 +309,7 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         crew: &impl Crew,
     ) -> Result<(), Option<Misuse>> {
         let Some((operation, mut conv)) = geometry::convolution(&self.view, layer) else {
-            return self.pool(layer, run.arena);
+            return crew.alone(|| self.pool(layer, run.arena));
         };
         // As much scratch as all rows need, which is enough for some.
         let scratch = Some((operation, conv));

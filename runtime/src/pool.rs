@@ -8,7 +8,7 @@
 //! and sleep.
 
 use core::hint::spin_loop;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Mutex;
 use std::thread::yield_now;
 
@@ -23,6 +23,9 @@ use crate::split::{Cut, Threads};
 /// Looks at the counter before the caller lets others run: ten or twenty microseconds, more
 /// than parts of one layer mostly differ by.
 const LOOKS: u32 = 500;
+
+/// Looks of a thread that has no part of a layer, before it sleeps: some fifty microseconds.
+const AWAKE: u32 = 2_000;
 
 /// Times that it lets others run, and looks again, before it sleeps.
 const YIELDS: u32 = 2_000;
@@ -130,5 +133,21 @@ impl Crew for Gang<'_> {
             }
         });
         fault.into_inner().unwrap_or(Err(None))
+    }
+
+    fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
+        let Some(others) = &self.pool.others else { return work() };
+        let done = &AtomicBool::new(false);
+        others.in_place_scope(|scope| {
+            for _ in 1..self.pool.threads.min(self.planned.count) {
+                scope.spawn(|_| {
+                    let waits = (0..AWAKE).take_while(|_| !done.load(Ordering::Acquire));
+                    waits.for_each(|_| spin_loop());
+                });
+            }
+            let value = work();
+            done.store(true, Ordering::Release);
+            value
+        })
     }
 }
