@@ -20,6 +20,9 @@ pub(crate) struct Mean<L: Lanes<N>, const N: usize> {
 /// As many as [`Mean::of`] is exact for.
 pub(crate) const MEAN_TERMS: usize = 7;
 
+/// As many as [`Mean::of_fours`] is exact for.
+pub(crate) const FOURS_TERMS: usize = 6;
+
 /// The mean over some of a shortcut's `from` channels that all channels at `at`,
 /// of fewer `channels`, have in common, if it is the same number for all of them
 /// and not too large.
@@ -101,17 +104,69 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
     /// The mean.
     #[inline(always)]
     pub(crate) fn rounded(&self, lanes: L, [sum, q]: [L::I16; 2]) -> L::I16 {
-        let Mean { r, least, reciprocal, .. } = *self;
+        self.rounded_from(lanes, [sum, q], self.least)
+    }
+
+    /// ⌊(Σ x + t) / r⌋, where `least` is 2·(t + r²), and t is r/2 for the mean.
+    #[inline(always)]
+    fn rounded_from(&self, lanes: L, [sum, q]: [L::I16; 2], least: L::I16) -> L::I16 {
+        let Mean { r, reciprocal, .. } = *self;
         let rest = lanes.sub16(sum, lanes.mul16(q, r));
         let u = lanes.add16(lanes.add16(rest, rest), least);
         let quotient = lanes.sub16(q, r);
         lanes.add16(quotient, lanes.shr16(lanes.mul16(u, reciprocal), 11))
     }
+
+    /// `rdiv(Σ x, 4·r)` over the same r channels, at most [`FOURS_TERMS`], of two pixels
+    /// and of those below them, `pixel` apart.
+    ///
+    /// With [`fours`] of each channel, Σ x is 4·Σ q + Σ lost, and so the mean is
+    /// ⌊(Σ q + t) / r⌋ with t = ⌊(Σ lost + 2·r) / 4⌋, at most 7/2·r.
+    #[inline(always)]
+    pub(crate) fn of_fours(&self, lanes: L, lines: [&[i16]; 2], pixel: usize) -> L::I16 {
+        let [quarters, mut lost] = fours(lanes, lines, 0, pixel);
+        if self.terms == 1 {
+            let carried = lanes.shr16(lanes.add16(lost, lanes.splat16(2)), 2);
+            return lanes.add16(quarters, carried);
+        }
+        let mut so_far = self.first(lanes, quarters);
+        for term in 1..self.terms {
+            let [quarters, more] = fours(lanes, lines, term * self.step, pixel);
+            so_far = self.with(lanes, so_far, quarters);
+            lost = lanes.add16(lost, more);
+        }
+        let Mean { r, least, .. } = *self;
+        let t = lanes.shr16(lanes.add16(lost, lanes.add16(r, r)), 2);
+        let least = lanes.add16(lanes.sub16(least, r), lanes.add16(t, t));
+        self.rounded_from(lanes, so_far, least)
+    }
+}
+
+/// Of four 16-bit values the sum of the quarters, rounded down, and what that lost, 0 to
+/// 12: the difference of two sums that both wrap. They are those from `from` on in two
+/// pixels, and in those below them, `pixel` apart.
+#[inline(always)]
+pub(super) fn fours<L: Lanes<N>, const N: usize>(
+    lanes: L,
+    [upper, lower]: [&[i16]; 2],
+    from: usize,
+    pixel: usize,
+) -> [L::I16; 2] {
+    let a = load16_padded(lanes, cut::part(upper, from..));
+    let b = load16_padded(lanes, cut::part(upper, from + pixel..));
+    let c = load16_padded(lanes, cut::part(lower, from..));
+    let d = load16_padded(lanes, cut::part(lower, from + pixel..));
+    let sum = lanes.add16(lanes.add16(a, b), lanes.add16(c, d));
+    let quarters = lanes.add16(
+        lanes.add16(lanes.shr16(a, 2), lanes.shr16(b, 2)),
+        lanes.add16(lanes.shr16(c, 2), lanes.shr16(d, 2)),
+    );
+    [quarters, lanes.sub16(sum, lanes.shl16(quarters, 2))]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MEAN_TERMS, Mean};
+    use super::{FOURS_TERMS, MEAN_TERMS, Mean};
     use crate::generic::lanes::LANES;
     use crate::generic::pool::rdiv;
     use crate::portable::Portable;
@@ -136,6 +191,43 @@ mod tests {
                         assert_eq!(
                             i64::from(found[0]),
                             rdiv(sum, terms as i64),
+                            "{terms} terms: {first}, {others}, {last}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn means_over_four_pixels_and_channels_are_exact() {
+        const PIXEL: usize = LANES * FOURS_TERMS;
+        for terms in 1..=FOURS_TERMS {
+            for u in 0..=4 * terms * terms + 7 * terms {
+                let product = i16::try_from(u * 1024usize.div_ceil(terms)).expect("fits 16 bits");
+                assert_eq!(product as usize >> 11, u / (2 * terms), "{u} of {terms} terms");
+            }
+            let ends =
+                [i16::MIN, i16::MIN + 3, -12345, -2, 0, 1, 77, 23454, i16::MAX - 1, i16::MAX];
+            for first in ends {
+                for others in ends {
+                    for last in -100..100i16 {
+                        let mut pixels = [[others; 2 * PIXEL]; 2];
+                        pixels[0][..LANES].fill(first);
+                        pixels[1][PIXEL + LANES * (terms - 1)..].fill(others.saturating_add(last));
+                        let channels = || (0..terms).map(|term| term * LANES);
+                        let sum: i64 = pixels
+                            .iter()
+                            .flat_map(|line| channels().map(|at| [line[at], line[PIXEL + at]]))
+                            .flatten()
+                            .map(i64::from)
+                            .sum();
+                        let lines = [&pixels[0][..], &pixels[1][..]];
+                        let mean = Mean::new(Portable, terms, LANES);
+                        let found = mean.of_fours(Portable, lines, PIXEL);
+                        assert_eq!(
+                            i64::from(found[0]),
+                            rdiv(sum, 4 * terms as i64),
                             "{terms} terms: {first}, {others}, {last}"
                         );
                     }

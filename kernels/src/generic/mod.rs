@@ -24,6 +24,8 @@ pub(crate) mod mean;
 #[cfg(feature = "std")]
 pub(crate) mod peak;
 pub(crate) mod pool;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(crate) mod pooled;
 mod shift;
 pub(crate) mod shortcut;
 #[cfg(target_arch = "x86_64")]

@@ -8,7 +8,8 @@
 //! - a mean over four pixels or a few channels, in 16 bits and exact.
 //!
 //! What is left (other pools, means over both, groups that start anywhere) is
-//! added up in 32 bits, or takes the scalar path, one channel at a time.
+//! added up in 32 bits, or takes the scalar path, one channel at a time. 1×1 layers
+//! put means over pixels aside where there is `pooled.rs`.
 //!
 //! Cost per 16 channels: 1 load and 1 add; a mean of four pixels 4 loads and 15
 //! operations; a mean over r channels r loads and 3r + 8 operations.
@@ -18,7 +19,7 @@ use core::ops::Range;
 use super::cut;
 use super::epilogue::At;
 use super::lanes::{LANES, Lanes, Work, load16_padded};
-use super::mean::{Mean, mean_terms};
+use super::mean::{Mean, fours, mean_terms};
 use super::pool::rdiv;
 use crate::types::Shortcut;
 
@@ -410,32 +411,16 @@ fn wrapped<L: Lanes<N>, const N: usize>(
     lanes.select16(lanes.mask16((1 << turn) - 1), first, again)
 }
 
-/// [`quarter`] of two pixels of `channels` channels in each of two rows, for the N
+/// The mean of two pixels of `channels` channels in each of two rows, for the N
 /// channels from `source` on.
 #[inline(always)]
 fn mean_of_four<L: Lanes<N>, const N: usize>(
     lanes: L,
-    [upper, lower]: [&[i16]; 2],
+    lines: [&[i16]; 2],
     source: usize,
     channels: usize,
 ) -> L::I16 {
-    let a = load16_padded(lanes, cut::part(upper, source..));
-    let b = load16_padded(lanes, cut::part(upper, channels + source..));
-    let c = load16_padded(lanes, cut::part(lower, source..));
-    let d = load16_padded(lanes, cut::part(lower, channels + source..));
-    quarter(lanes, [a, b, c, d])
-}
-
-/// `(a + b + c + d + 2) >> 2` in 16 bits: the quarters are added rounded down, and
-/// what that lost, 0 to 12, is the difference of two sums that both wrap.
-#[inline(always)]
-fn quarter<L: Lanes<N>, const N: usize>(lanes: L, [a, b, c, d]: [L::I16; 4]) -> L::I16 {
-    let sum = lanes.add16(lanes.add16(a, b), lanes.add16(c, d));
-    let quarters = lanes.add16(
-        lanes.add16(lanes.shr16(a, 2), lanes.shr16(b, 2)),
-        lanes.add16(lanes.shr16(c, 2), lanes.shr16(d, 2)),
-    );
-    let lost = lanes.sub16(sum, lanes.shl16(quarters, 2));
+    let [quarters, lost] = fours(lanes, lines, source, channels);
     lanes.add16(quarters, lanes.shr16(lanes.add16(lost, lanes.splat16(2)), 2))
 }
 
@@ -497,7 +482,7 @@ impl<L: Lanes<N>, const N: usize> Work for Pooled<'_, '_, L, N> {
 }
 
 /// The means of up to 16 channels of one pixel, whatever the geometry.
-fn one_by_one(
+pub(super) fn one_by_one(
     taken: &Shortcut<'_>,
     channels: usize,
     at: At,

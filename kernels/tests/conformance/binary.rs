@@ -85,6 +85,27 @@ fn binary_conv_pixel_by_pixel() {
     });
 }
 
+/// So many outputs that what a shortcut adds to them is put aside in several goes.
+#[test]
+fn binary_conv_of_many_channels() {
+    run_dense("binary convolution, pointwise, many channels", |random| {
+        let mut convs = Vec::new();
+        for c_in in [8, 24] {
+            for c_out in [256, 320, 480, 512, 520] {
+                for _ in 0..4 {
+                    let (h, w) = (random.size(3, 6), random.size(5, 11));
+                    let mut one = conv(random, (1, 1), (c_in, c_out), 1);
+                    (one.window.stride_h, one.window.stride_w) = (1, 1);
+                    one.input = Shape { h, w, c: c_in };
+                    one.output = Shape { h, w, c: c_out };
+                    convs.push(one);
+                }
+            }
+        }
+        convs
+    });
+}
+
 /// As the other layers are: small windows with at most a tap outside at each side.
 #[test]
 fn binary_conv_of_small_windows() {

@@ -16,7 +16,7 @@ pub(super) mod peak;
 mod pointwise_pass;
 
 use crate::generic::binary_depthwise::Word;
-use crate::generic::lanes::{Outline, Work};
+use crate::generic::lanes::{LANES, Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
 use crate::passes::{depthwise, image};
@@ -45,12 +45,19 @@ pub(crate) static TABLE: Table = Table {
 };
 
 pub(super) fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
+    match generic::pooled::suits(&job) {
+        true => generic::pooled::run::<LANES, _, _>(Neon, Neon, job, binary_conv_unpooled),
+        false => binary_conv_unpooled(job),
+    }
+    cut::complete()
+}
+
+fn binary_conv_unpooled(job: BinaryJob<'_>) {
     match pointwise_pass::suits(&job) {
         true => pointwise_pass::run(job),
         // 16 of 32 registers hold the counters, and 4 divides most widths.
         false => generic::binary_conv::run::<Neon, 4>(Neon, job),
     }
-    cut::complete()
 }
 
 pub(super) fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {

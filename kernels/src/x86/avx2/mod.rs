@@ -14,7 +14,7 @@ mod pointwise_pass;
 mod shift;
 
 use crate::generic::binary_depthwise::Word;
-use crate::generic::lanes::{Outline, Work};
+use crate::generic::lanes::{LANES, Outline, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
 use crate::passes::{depthwise, image};
@@ -68,11 +68,21 @@ pub(crate) fn table() -> Option<&'static Table> {
 #[target_feature(enable = "avx2")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     let isa = Avx2::here();
+    match generic::pooled::suits(&job) {
+        true => {
+            generic::pooled::run::<LANES, _, _>(isa, isa, job, |job| binary_conv_unpooled(isa, job))
+        }
+        false => binary_conv_unpooled(isa, job),
+    }
+    cut::complete()
+}
+
+#[target_feature(enable = "avx2")]
+fn binary_conv_unpooled(isa: Avx2, job: BinaryJob<'_>) {
     match pointwise_pass::suits(&job) {
         true => pointwise_pass::run(isa, job),
         false => generic::binary_conv::run::<Avx2, 3>(isa, job),
     }
-    cut::complete()
 }
 
 #[target_feature(enable = "avx2")]

@@ -19,7 +19,7 @@ mod stem_pass;
 mod window_pass;
 
 use super::avx2::Avx2;
-use crate::generic::lanes::{Outline, Work};
+use crate::generic::lanes::{Outline, WIDE, Work};
 use crate::generic::{self, BinaryJob, Int8DepthwiseJob, Int8Job, PoolJob, cut};
 use crate::isa::Isa;
 use crate::table::Table;
@@ -84,6 +84,18 @@ pub(crate) fn table() -> Option<&'static Table> {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     let isa = Avx512::here();
+    match generic::pooled::suits(&job) {
+        true => {
+            let kernel = |job: BinaryJob<'_>| binary_conv_unpooled(isa, job);
+            generic::pooled::run::<WIDE, _, _>(isa, isa.avx2, job, kernel);
+        }
+        false => binary_conv_unpooled(isa, job),
+    }
+    cut::complete()
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
+fn binary_conv_unpooled(isa: Avx512, job: BinaryJob<'_>) {
     if let Some(shifts) = pointwise_pass::suits(isa, &job) {
         match sixteen_pass::suits(&job) {
             true => sixteen_pass::run(isa, job, shifts),
@@ -94,7 +106,6 @@ fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     } else {
         generic::binary_conv::run::<Avx512, 4>(isa, job);
     }
-    cut::complete()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
