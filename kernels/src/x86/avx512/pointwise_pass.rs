@@ -231,6 +231,7 @@ impl Tiles {
         let common = X::COMMON && !pair && self.to.there == [u32::MAX; 2];
         match self.to.kind() {
             0 => self.outline_as::<_, 0>(extra, pair),
+            1 if common => self.outline_common::<_, 1>(extra),
             1 | NEAR => self.outline_as::<_, NEAR>(extra, pair),
             2 if common => self.outline_common::<_, 2>(extra),
             3 if common => self.outline_common::<_, 3>(extra),
