@@ -57,6 +57,35 @@ impl Sink<'_> {
             channels: taken.shape.c,
         })
     }
+
+    /// Some rows of bits by thresholds.
+    #[inline(always)]
+    pub(crate) fn sign_rows(&mut self, rows: Range<usize>) -> Option<UsualRows<'_>> {
+        let Shape { w, c, .. } = self.shape;
+        let pixel = pixel_bytes(c);
+        let at = rows.start - self.first_row..rows.end - self.first_row;
+        let Epilogue::Threshold { bits, .. } = &mut self.epilogue else { return None };
+        Some(UsualRows {
+            pixels: rows.len() * w,
+            stream: None,
+            bits: Some(cut::part_mut(bits, at.start * w * pixel..at.end * w * pixel)),
+            pixel,
+            shortcut: &[],
+            channels: 0,
+        })
+    }
+
+    /// What N sums that start at these, instead of 0, are below 0 for if they are below
+    /// their thresholds, which are those from `channel` on. Sums are of 9 products of bytes.
+    pub(crate) fn less_thresholds<const N: usize>(&self, channel: usize) -> [i32; N] {
+        const MOST: i32 = 1 << 20;
+        let thresholds = self.thresholds().unwrap_or_default();
+        let mut less = [0; N];
+        for (less, &threshold) in less.iter_mut().zip(cut::part(thresholds, channel..)) {
+            *less = -i32::clamp(threshold, -MOST, MOST);
+        }
+        less
+    }
 }
 
 /// See [`Sink::usual_rows`].
@@ -66,7 +95,7 @@ pub(crate) struct UsualRows<'r> {
     pub(crate) bits: Option<&'r mut [u8]>,
     /// Bytes per pixel of bits.
     pub(crate) pixel: usize,
-    /// All rows that become these.
+    /// All rows that become these; none where there is no shortcut.
     pub(crate) shortcut: &'r [i16],
     /// Of the shortcut.
     pub(crate) channels: usize,

@@ -1,7 +1,8 @@
 //! 3×3 8-bit depthwise convolution in one pass, 16 channels at a time: from the loads of a
 //! row to its stores, nothing is put aside. It is for the epilogue that almost all of these
 //! layers have: bits, perhaps a stream, a shifted PReLU, and a shortcut that is the input,
-//! or its 2×2 means where the stride is 2.
+//! or its 2×2 means where the stride is 2; or bits by thresholds of the sums, and nothing
+//! else.
 //!
 //! Where the stride is 1 and there are registers for it, two rows of the output share the
 //! four lines that they read, so that each pixel of the input is made a byte twice, not
@@ -64,6 +65,17 @@ pub(crate) trait InOnePass: Taps {
         weights: &Self::Weights,
         shift: Self::Shift,
     ) -> <Self::L as Lanes>::I16;
+    /// 256 if sums are 256 times as large before they are shifted, else 1.
+    const SCALE: i32 = 1;
+    /// The same plus `start`, which is `SCALE` times as large, neither shifted nor rounded:
+    /// below 0 where the sums are.
+    fn signs(
+        self,
+        window: [Self::Lines; 3],
+        row: usize,
+        weights: &Self::Weights,
+        start: <Self::L as Lanes>::I32,
+    ) -> <Self::L as Lanes>::I16;
     /// To the left by `shift`, −15..=15, rounded or saturated.
     fn taken(self, shift: i8) -> Self::Taken;
     /// Shifts, as KIND says: [`NONE`], [`RIGHT`] or [`ANY`].
@@ -86,7 +98,9 @@ pub(crate) trait InOnePass: Taps {
     fn mean_of_four(self, x: [<Self::L as Lanes>::I16; 4]) -> <Self::L as Lanes>::I16;
 }
 
-/// Shifts of the shortcut: by 0.
+/// KIND of an epilogue: thresholds of sums.
+pub(crate) const SIGNS: u8 = 3;
+/// The usual one ([`Sink::usual`]), and shifts its shortcut by 0.
 pub(crate) const NONE: u8 = 0;
 /// To the right.
 pub(crate) const RIGHT: u8 = 1;
@@ -106,13 +120,19 @@ pub(crate) fn run<'a, S: InOnePass>(
     let channels = layer.conv.input.c;
     let kernel = (window.kernel_h, window.kernel_w);
     let strides = (window.stride_h, window.stride_w);
-    let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return 0 };
+    let (shift, left) = match sink.usual(&rows, window.stride_w) {
+        Some(shifts) => shifts,
+        None if sink.thresholds().is_some() => (0, 0),
+        None => return 0,
+    };
     let suits = kernel == (3, 3) && matches!(strides, (1, 1) | (2, 2)) && layer.narrow >= S::LEAST;
     if !suits {
         return 0;
     }
     let taken = isa.taken(left);
+    let signs = sink.thresholds().is_some();
     let kind = match left {
+        _ if signs => SIGNS,
         0 => NONE,
         ..0 if S::RIGHT => RIGHT,
         _ => ANY,
@@ -120,6 +140,8 @@ pub(crate) fn run<'a, S: InOnePass>(
     let whole = channels / LANES * LANES;
     let mut pass = Pass { isa, layer, sink, rows, shift: isa.shift(shift), taken };
     match (window.stride_w, kind) {
+        (1, SIGNS) => pass.outline::<1, SIGNS, false>(0..whole),
+        (_, SIGNS) => pass.outline::<2, SIGNS, false>(0..whole),
         (1, NONE) => pass.outline::<1, NONE, false>(0..whole),
         (1, RIGHT) if S::RIGHT => pass.outline::<1, RIGHT, false>(0..whole),
         (1, _) => pass.outline::<1, ANY, false>(0..whole),
@@ -131,14 +153,16 @@ pub(crate) fn run<'a, S: InOnePass>(
         return whole;
     }
     // In one way for all shifts.
-    match window.stride_w {
-        1 => pass.outline::<1, ANY, true>(whole..channels),
-        _ => pass.outline::<2, ANY, true>(whole..channels),
+    match (window.stride_w, signs) {
+        (1, false) => pass.outline::<1, ANY, true>(whole..channels),
+        (_, false) => pass.outline::<2, ANY, true>(whole..channels),
+        (1, true) => pass.outline::<1, SIGNS, true>(whole..channels),
+        (_, true) => pass.outline::<2, SIGNS, true>(whole..channels),
     }
     channels
 }
 
-/// Some rows, whose epilogue is the usual one ([`Sink::usual`]).
+/// Some rows.
 struct Pass<'l, 'a, S: InOnePass> {
     isa: S,
     layer: Layer<'a>,
@@ -164,16 +188,24 @@ impl<S: InOnePass> Pass<'_, '_, S> {
             for (tap, weight) in taps.iter_mut().enumerate() {
                 *weight = layer.weight(lanes, tap, channel);
             }
+            let mut start = [0; LANES];
+            if KIND == SIGNS {
+                start = sink.less_thresholds(channel).map(|less: i32| less * S::SCALE);
+            }
             let group = Group {
                 isa,
                 taps,
+                start: &start,
                 parameters: sink.row(rows.start).parameters(lanes, channel),
                 shift,
                 narrow: isa.narrow(layer.narrow),
                 taken,
             };
             let conv = layer.conv;
-            let to = sink.usual_rows(rows.clone(), STRIDE);
+            let to = match KIND {
+                SIGNS => sink.sign_rows(rows.clone()),
+                _ => sink.usual_rows(rows.clone(), STRIDE),
+            };
             let rows = to.and_then(|to| Rows::new(conv, layer.all(channel), to, rows, channel));
             let Some(rows) = cut::there(rows) else { return };
             isa.outline(Run::<S, STRIDE, KIND, HALF> { group: &group, rows });
@@ -182,10 +214,12 @@ impl<S: InOnePass> Pass<'_, '_, S> {
 }
 
 /// What 16 channels have in common.
-struct Group<S: InOnePass> {
+struct Group<'g, S: InOnePass> {
     isa: S,
     /// Weights, row by row.
     taps: [<S::L as Lanes>::I16; 9],
+    /// Of [`InOnePass::signs`].
+    start: &'g [i32; LANES],
     parameters: Parameters<S::L>,
     /// Of the accumulators.
     shift: S::Shift,
@@ -195,9 +229,9 @@ struct Group<S: InOnePass> {
     taken: S::Taken,
 }
 
-/// KIND: of the shortcut's shift; HALF: there are 8 channels.
+/// KIND: of the epilogue; HALF: there are 8 channels.
 struct Run<'g, S: InOnePass, const STRIDE: usize, const KIND: u8, const HALF: bool> {
-    group: &'g Group<S>,
+    group: &'g Group<'g, S>,
     rows: Rows<STRIDE, LANES>,
 }
 
@@ -207,9 +241,13 @@ impl<S: InOnePass, const STRIDE: usize, const KIND: u8, const HALF: bool> Work
     #[inline(always)]
     fn run(self) {
         // A copy, which no store can change.
-        let Group { isa, taps, parameters, shift, narrow, taken } = *self.group;
+        let Group { isa, taps, start, parameters, shift, narrow, taken } = *self.group;
         let Rows { range, pixels, lines, columns, channels, top, step, bytes, .. } = self.rows;
         let whole = isa.placed(taps);
+        let start = match KIND {
+            SIGNS => isa.lanes().load32(start),
+            _ => isa.lanes().zero32(),
+        };
         let (mut row, end) = range;
         while row < end {
             let inside = taps_inside(row, STRIDE, top, 3, lines);
@@ -241,12 +279,13 @@ impl<S: InOnePass, const STRIDE: usize, const KIND: u8, const HALF: bool> Work
                 let line = Line::<S, STRIDE, HALF> {
                     isa,
                     weights,
+                    start,
                     parameters,
                     shift,
                     narrow,
                     taken,
                     lines: [line(0), line(1), line(2), last].map(|at| self.rows.input.add(at)),
-                    shortcut: self.rows.shortcut.add(STRIDE * done * step),
+                    shortcut: self.rows.shortcut.wrapping_add(STRIDE * done * step),
                     stream: self.rows.stream.map(|stream| stream.add(done * pixels * channels)),
                     bits: self.rows.bits.add(done * pixels * bytes),
                     rows: self.rows,
@@ -266,6 +305,7 @@ impl<S: InOnePass, const STRIDE: usize, const KIND: u8, const HALF: bool> Work
 struct Line<S: InOnePass, const STRIDE: usize, const HALF: bool> {
     isa: S,
     weights: S::Weights,
+    start: <S::L as Lanes>::I32,
     parameters: Parameters<S::L>,
     shift: S::Shift,
     narrow: S::Narrow,
@@ -364,42 +404,54 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
     /// One pixel of each of ROWS rows, and on to the next.
     ///
     /// # Safety
-    /// They are there, of the shortcut too.
+    /// They are there, of the shortcut too if there is one.
     #[inline(always)]
     unsafe fn put<const KIND: u8, const ROWS: usize>(&mut self, window: [S::Lines; 3]) {
-        let Line { isa, ref weights, ref parameters, shift, ref taken, shortcut, .. } = *self;
+        let Line { isa, ref weights, start, ref parameters, shift, ref taken, shortcut, .. } =
+            *self;
         let Rows { pixels, step, channels, bytes, word, .. } = self.rows;
         let lanes = isa.lanes();
-        let mut y = [lanes.splat16(0); ROWS];
-        for row in 0..ROWS {
-            y[row] = parameters.scale(lanes, isa.sums(window, row, weights, shift));
-        }
-        for row in 0..ROWS {
-            // SAFETY: of this function.
-            let extra = unsafe {
-                let shortcut = shortcut.add(row * step);
-                let first = isa.load::<HALF>(shortcut);
-                match STRIDE {
-                    1 => first,
-                    _ => isa.mean_of_four([
-                        first,
-                        isa.load::<HALF>(shortcut.add(channels)),
-                        isa.load::<HALF>(shortcut.add(step)),
-                        isa.load::<HALF>(shortcut.add(step + channels)),
-                    ]),
-                }
-            };
-            y[row] = lanes.adds16(y[row], isa.take::<KIND>(taken, extra));
-        }
+        let zero = lanes.splat16(0);
+        let mut y = [zero; ROWS];
         let mut below = [0; ROWS];
-        // Channels that are not there have parameters of 0, and so are not below.
-        for row in 0..ROWS {
-            y[row] = parameters.prelu(lanes, y[row]);
-            below[row] = lanes.less16(y[row], parameters.sign);
+        if KIND == SIGNS {
+            for row in 0..ROWS {
+                y[row] = isa.signs(window, row, weights, start);
+            }
+            // Channels that are not there have weights and thresholds of 0.
+            for row in 0..ROWS {
+                below[row] = lanes.less16(y[row], zero);
+            }
+        } else {
+            for row in 0..ROWS {
+                y[row] = parameters.scale(lanes, isa.sums(window, row, weights, shift));
+            }
+            for row in 0..ROWS {
+                // SAFETY: of this function.
+                let extra = unsafe {
+                    let shortcut = shortcut.add(row * step);
+                    let first = isa.load::<HALF>(shortcut);
+                    match STRIDE {
+                        1 => first,
+                        _ => isa.mean_of_four([
+                            first,
+                            isa.load::<HALF>(shortcut.add(channels)),
+                            isa.load::<HALF>(shortcut.add(step)),
+                            isa.load::<HALF>(shortcut.add(step + channels)),
+                        ]),
+                    }
+                };
+                y[row] = lanes.adds16(y[row], isa.take::<KIND>(taken, extra));
+            }
+            // Channels that are not there have parameters of 0, and so are not below.
+            for row in 0..ROWS {
+                y[row] = parameters.prelu(lanes, y[row]);
+                below[row] = lanes.less16(y[row], parameters.sign);
+            }
         }
         // SAFETY: of this function.
         unsafe {
-            if let Some(stream) = self.stream {
+            if let (NONE | RIGHT | ANY, Some(stream)) = (KIND, self.stream) {
                 for row in 0..ROWS {
                     isa.store::<HALF>(y[row], stream.add(row * pixels * channels));
                 }

@@ -2,6 +2,7 @@
 //! bounds to check.
 
 use core::ops::Range;
+use core::ptr;
 
 use crate::generic::cut;
 use crate::generic::usual::UsualRows;
@@ -21,7 +22,7 @@ pub(crate) struct Rows<const STRIDE: usize, const N: usize> {
     /// Padding.
     pub(crate) top: usize,
     pub(crate) left: usize,
-    /// The first of `STRIDE` lines, and elements from one to the next.
+    /// The first of `STRIDE` lines, if there is a shortcut, and elements from one to the next.
     pub(crate) shortcut: *const i16,
     pub(crate) step: usize,
     pub(crate) stream: Option<*mut i16>,
@@ -56,7 +57,13 @@ impl<const STRIDE: usize, const N: usize> Rows<STRIDE, N> {
         let step = shortcut.len() / cut::divisor(STRIDE * rows.len());
         // From the first element of the first pixel to the last's `own`th.
         let reach = |pixels: usize, of: usize, own: usize| (pixels - 1) * of + own;
-        let shortcuts = (STRIDE * rows.len() - 1) * step + reach(STRIDE * width, channels, own);
+        let shortcut = match shortcut {
+            [] => ptr::null(),
+            all => {
+                let reach = (STRIDE * rows.len() - 1) * step + reach(STRIDE * width, channels, own);
+                all.get(channel..)?.get(..reach)?.as_ptr()
+            }
+        };
         let stream = match stream {
             Some(all) => {
                 let own = reach(pixels, channels, own);
@@ -72,7 +79,7 @@ impl<const STRIDE: usize, const N: usize> Rows<STRIDE, N> {
             columns: w,
             top: conv.window.pad_top,
             left: conv.window.pad_left,
-            shortcut: shortcut.get(channel..)?.get(..shortcuts)?.as_ptr(),
+            shortcut,
             step,
             stream,
             bits: bits.get_mut(part..)?.get_mut(..reach(pixels, pixel, pixel - part))?.as_mut_ptr(),

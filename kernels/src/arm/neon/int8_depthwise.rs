@@ -97,17 +97,23 @@ impl InOnePass for Neon {
     #[inline(always)]
     fn sums(
         self,
-        [a, b, c]: [[int8x16_t; 4]; 3],
+        window: [[int8x16_t; 4]; 3],
         row: usize,
         weights: &[int8x16_t; 9],
         count: int32x4_t,
     ) -> [int16x8_t; 2] {
-        let columns = [
-            [a[row], a[row + 1], a[row + 2]],
-            [b[row], b[row + 1], b[row + 2]],
-            [c[row], c[row + 1], c[row + 2]],
-        ];
-        self.shifted(self.nine(columns, weights), count)
+        self.shifted(self.nine(window_from(row, window), weights), count)
+    }
+    #[inline(always)]
+    fn signs(
+        self,
+        window: [[int8x16_t; 4]; 3],
+        row: usize,
+        weights: &[int8x16_t; 9],
+        start: [int32x4_t; 4],
+    ) -> [int16x8_t; 2] {
+        let sums = self.nine(window_from(row, window), weights);
+        self.saturate32(self.add32(sums, start))
     }
     #[inline(always)]
     fn taken(self, shift: i8) -> int16x8_t {
@@ -189,6 +195,16 @@ fn nine([a, b, c]: [[int8x16_t; 3]; 3], w: &[int8x16_t; 9]) -> [int32x4_t; 4] {
     };
     let ([a, b], [c, d]) = (half(0), half(1));
     [a, b, c, d]
+}
+
+/// Three of the four lines of each column, from line `row` on.
+#[inline(always)]
+fn window_from(row: usize, [a, b, c]: [[int8x16_t; 4]; 3]) -> [[int8x16_t; 3]; 3] {
+    [
+        [a[row], a[row + 1], a[row + 2]],
+        [b[row], b[row + 1], b[row + 2]],
+        [c[row], c[row + 1], c[row + 2]],
+    ]
 }
 
 /// Two taps of 16 channels.

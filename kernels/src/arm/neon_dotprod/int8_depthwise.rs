@@ -113,6 +113,17 @@ impl InOnePass for Dotprod {
         self.shifted(self.nine(window, &weights[row]), count)
     }
     #[inline(always)]
+    fn signs(
+        self,
+        window: [[int8x16_t; 4]; 3],
+        row: usize,
+        weights: &[[[int8x16_t; 4]; 3]; 2],
+        start: [int32x4_t; 4],
+    ) -> [int16x8_t; 2] {
+        let lanes = self.lanes();
+        lanes.saturate32(lanes.add32(self.nine(window, &weights[row]), start))
+    }
+    #[inline(always)]
     fn shift(self, count: u32) -> int32x4_t {
         self.neon.shift(count)
     }

@@ -75,6 +75,7 @@ impl InOnePass for Avx2 {
     type Weights = [[[Pair; 2]; 3]; 2];
     const ROWS: usize = 2;
     const LEAST: u8 = 1;
+    const SCALE: i32 = 256;
 
     #[inline(always)]
     fn start(self, [half, _]: [__m256i; 2]) -> [__m256i; 2] {
@@ -121,14 +122,18 @@ impl InOnePass for Avx2 {
         let scaled = unsafe {
             [_mm256_slli_epi32::<8>(half), _mm256_add_epi32(count, _mm256_set1_epi32(8))]
         };
-        let mut sums = self.start(scaled);
-        for kx in 0..3 {
-            for two in 0..2 {
-                let products = self.multiply(window[kx][two], weights[row][kx][two]);
-                sums = self.add32(sums, products);
-            }
-        }
+        let sums = self.from(self.start(scaled), window, &weights[row]);
         self.shifted(sums, scaled)
+    }
+    #[inline(always)]
+    fn signs(
+        self,
+        window: [[Pair; 2]; 3],
+        row: usize,
+        weights: &[[[Pair; 2]; 3]; 2],
+        start: [__m256i; 2],
+    ) -> __m256i {
+        self.saturate32(self.from(start, window, &weights[row]))
     }
     #[inline(always)]
     fn taken(self, shift: i8) -> Taken {
@@ -210,6 +215,23 @@ impl Avx2 {
     fn pair(self, a: __m256i, b: __m256i) -> Pair {
         // SAFETY: `self` proves AVX2.
         unsafe { [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)] }
+    }
+
+    /// Sums of a window's products that start at `sums`.
+    #[inline(always)]
+    fn from(
+        self,
+        mut sums: [__m256i; 2],
+        window: [[Pair; 2]; 3],
+        weights: &[[Pair; 2]; 3],
+    ) -> [__m256i; 2] {
+        for kx in 0..3 {
+            for two in 0..2 {
+                let products = self.multiply(window[kx][two], weights[kx][two]);
+                sums = self.add32(sums, products);
+            }
+        }
+        sums
     }
 
     /// x.a·w.a + x.b·w.b.

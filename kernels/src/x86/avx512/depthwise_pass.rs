@@ -1,7 +1,7 @@
 //! 3×3 8-bit depthwise convolution in one pass: from the loads of a row to its
 //! stores, nothing is put aside. It is for the epilogue that almost all of these layers
 //! have: bits, perhaps a stream, a shifted PReLU, and a shortcut that is the input, or its
-//! 2×2 means where the stride is 2.
+//! 2×2 means where the stride is 2; or bits by thresholds of the sums, and nothing else.
 //!
 //! Where the stride is 1, two rows of the output share the four lines that they read: what
 //! a product of four bytes takes, so that none of it is idle, and each pixel of the input
@@ -28,9 +28,15 @@ use crate::generic::int8_depthwise::{Layer, Taps};
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
 use crate::passes::depthwise_rows::Rows;
 
-/// Some rows of some channels, whose epilogue is the usual one ([`Sink::usual`]);
-/// WHOLE if they are groups of 32, FAR if its shift goes far to the left ([`Scale::far`]).
-pub(super) struct Pass<'l, 'a, const STRIDE: usize, const WHOLE: bool, const FAR: bool> {
+/// KIND of an epilogue: the usual one ([`Sink::usual`]).
+pub(super) const NEAR: u8 = 0;
+/// The same, with a shift that goes far to the left ([`Scale::far`]).
+pub(super) const FAR: u8 = 1;
+/// Thresholds of sums.
+pub(super) const SIGNS: u8 = 2;
+
+/// Some rows of some channels; WHOLE if they are groups of 32.
+pub(super) struct Pass<'l, 'a, const STRIDE: usize, const WHOLE: bool, const KIND: u8> {
     pub(super) isa: Avx512,
     pub(super) layer: Layer<'a>,
     pub(super) sink: &'l mut Sink<'a>,
@@ -42,8 +48,8 @@ pub(super) struct Pass<'l, 'a, const STRIDE: usize, const WHOLE: bool, const FAR
     pub(super) scale: Scale,
 }
 
-impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
-    for Pass<'_, '_, STRIDE, WHOLE, FAR>
+impl<const STRIDE: usize, const WHOLE: bool, const KIND: u8> Work
+    for Pass<'_, '_, STRIDE, WHOLE, KIND>
 {
     #[inline(always)]
     fn run(self) {
@@ -57,21 +63,26 @@ impl<const STRIDE: usize, const WHOLE: bool, const FAR: bool> Work
                 isa,
                 weights: isa.weights(weight),
                 parameters: sink.row(rows.start).parameters(isa, channel),
-                // Sums start so that they are rounded by the shift.
-                half: isa.splat32((1 << shift) >> 1),
+                start: match KIND {
+                    SIGNS => isa.load32(&sink.less_thresholds(channel)),
+                    _ => [isa.splat32((1 << shift) >> 1); 2],
+                },
                 shift: isa.splat32(shift as i32),
                 narrow: Right::new(isa, layer.narrow),
                 scale,
             };
             let (conv, all) = (layer.conv, layer.all(channel));
-            let to = sink.usual_rows(rows.clone(), STRIDE);
+            let to = match KIND {
+                SIGNS => sink.sign_rows(rows.clone()),
+                _ => sink.usual_rows(rows.clone(), STRIDE),
+            };
             let rows = to.and_then(|to| Rows::<STRIDE, WIDE>::new(conv, all, to, &rows, channel));
             let Some(rows) = cut::there(rows) else { return };
             let group = &group;
             if STRIDE == 1 && rows.range.1 - rows.range.0 > 1 {
-                isa.outline(Run::<STRIDE, 2, WHOLE, FAR> { group, rows });
+                isa.outline(Run::<STRIDE, 2, WHOLE, KIND> { group, rows });
             } else {
-                isa.outline(Run::<STRIDE, 1, WHOLE, FAR> { group, rows });
+                isa.outline(Run::<STRIDE, 1, WHOLE, KIND> { group, rows });
             }
         }
     }
@@ -83,8 +94,10 @@ struct Group {
     isa: Avx512,
     weights: Nine,
     parameters: Parameters<Avx512, WIDE>,
-    /// What the shift of the accumulators would round off, and that shift, to the right.
-    half: __m512i,
+    /// What sums start at: so that the shift of the accumulators rounds them or, for
+    /// [`SIGNS`], below 0 where they are below their thresholds.
+    start: Fours,
+    /// Of the accumulators, to the right.
     shift: __m512i,
     /// Of the input.
     narrow: Right,
@@ -94,18 +107,18 @@ struct Group {
 
 /// `ROWS` rows of the output at a time, 1 or 2, for which 3 lines of the input are read or
 /// 4; what 32 bits hold. Apart from how it came about, which would take registers.
-struct Run<'g, const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const FAR: bool> {
+struct Run<'g, const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const KIND: u8> {
     group: &'g Group,
     rows: Rows<STRIDE, WIDE>,
 }
 
-impl<const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const FAR: bool> Work
-    for Run<'_, STRIDE, ROWS, WHOLE, FAR>
+impl<const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const KIND: u8> Work
+    for Run<'_, STRIDE, ROWS, WHOLE, KIND>
 {
     #[inline(always)]
     fn run(self) {
         // A copy, which no store can change: it stays in registers.
-        let Group { isa, parameters, half, shift, narrow, scale, .. } = *self.group;
+        let Group { isa, parameters, start, shift, narrow, scale, .. } = *self.group;
         let Rows { range, pixels, lines, columns, channels, top, step, bytes, .. } = self.rows;
         let read = STRIDE * (ROWS - 1) + 3;
         let mut weights = [self.group.weights; ROWS];
@@ -121,7 +134,7 @@ impl<const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const FAR: bool>
                 for (row, weights) in weights.iter_mut().enumerate() {
                     let down = wanted - line + (STRIDE * row) as isize;
                     *weights = isa.moved(&self.group.weights, down, lines - line as usize);
-                    weights.start = isa.add32(weights.start, [half; 2]);
+                    weights.start = isa.add32(weights.start, start);
                 }
                 placed = Some(wanted - line);
             }
@@ -141,12 +154,12 @@ impl<const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const FAR: bool>
                     scale,
                     input: self.rows.input.add(line * elements),
                     others: [other(1), other(2), other(3)],
-                    shortcut: self.rows.shortcut.add(STRIDE * done * step),
+                    shortcut: self.rows.shortcut.wrapping_add(STRIDE * done * step),
                     stream: self.rows.stream.map(|stream| stream.add(done * pixels * channels)),
                     bits: self.rows.bits.add(done * pixels * bytes),
                     rows: self.rows,
                 }
-                .run::<WHOLE, FAR>();
+                .run::<WHOLE, KIND>();
             }
         }
     }
@@ -156,7 +169,7 @@ impl<const STRIDE: usize, const ROWS: usize, const WHOLE: bool, const FAR: bool>
 #[derive(Clone, Copy)]
 struct Line<const STRIDE: usize, const ROWS: usize> {
     isa: Avx512,
-    /// Sums start so that they are rounded by the shift.
+    /// Sums start at [`Group::start`].
     weights: [Nine; ROWS],
     parameters: Parameters<Avx512, WIDE>,
     shift: __m512i,
@@ -179,7 +192,7 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
     /// # Safety
     /// All pointers reach as far as the rows say.
     #[inline(always)]
-    unsafe fn run<const WHOLE: bool, const FAR: bool>(mut self) {
+    unsafe fn run<const WHOLE: bool, const KIND: u8>(mut self) {
         let Rows { pixels, columns, channels, left, .. } = self.rows;
         let first = 3 - left.min(2);
         let none = self.isa.bytes([self.isa.splat16(0); 4]);
@@ -194,7 +207,7 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
                 2 => (none, self.at::<WHOLE>(0, none), self.at::<WHOLE>(1, none)),
                 _ => (none, none, self.at::<WHOLE>(0, none)),
             };
-            let mut y = self.values::<WHOLE, FAR>([a, b, c]);
+            let mut y = self.values::<WHOLE, KIND>([a, b, c]);
             (a, b, c) = self.next::<WHOLE>(first, [b, c], none);
             let mut p = 0;
             // As many at a time as it takes until a column is where it was, while the
@@ -203,22 +216,22 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
             let step = STRIDE * channels;
             let mut from = self.input.wrapping_add((first + STRIDE) * channels);
             while STRIDE == 1 && p + 3 < inside {
-                y = self.turn::<WHOLE, FAR>(y, [a, b, c]);
+                y = self.turn::<WHOLE, KIND>(y, [a, b, c]);
                 a = self.column::<WHOLE>(from);
-                y = self.turn::<WHOLE, FAR>(y, [b, c, a]);
+                y = self.turn::<WHOLE, KIND>(y, [b, c, a]);
                 from = from.add(step);
                 b = self.column::<WHOLE>(from);
-                y = self.turn::<WHOLE, FAR>(y, [c, a, b]);
+                y = self.turn::<WHOLE, KIND>(y, [c, a, b]);
                 from = from.add(step);
                 c = self.column::<WHOLE>(from);
                 from = from.wrapping_add(step);
                 p += 3;
             }
             while STRIDE == 2 && p + 2 < inside {
-                y = self.turn::<WHOLE, FAR>(y, [a, b, c]);
+                y = self.turn::<WHOLE, KIND>(y, [a, b, c]);
                 b = self.column::<WHOLE>(from);
                 a = self.column::<WHOLE>(from.add(channels));
-                y = self.turn::<WHOLE, FAR>(y, [c, b, a]);
+                y = self.turn::<WHOLE, KIND>(y, [c, b, a]);
                 from = from.add(step);
                 b = self.column::<WHOLE>(from);
                 c = self.column::<WHOLE>(from.add(channels));
@@ -226,11 +239,11 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
                 p += 2;
             }
             while p + 1 < pixels {
-                y = self.turn::<WHOLE, FAR>(y, [a, b, c]);
+                y = self.turn::<WHOLE, KIND>(y, [a, b, c]);
                 p += 1;
                 (a, b, c) = self.next::<WHOLE>(first + p * STRIDE, [b, c], none);
             }
-            self.put::<WHOLE>(y);
+            self.put::<WHOLE, KIND>(y);
         }
     }
 
@@ -294,7 +307,7 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
     /// # Safety
     /// Both are there.
     #[inline(always)]
-    unsafe fn turn<const WHOLE: bool, const FAR: bool>(
+    unsafe fn turn<const WHOLE: bool, const KIND: u8>(
         &mut self,
         y: [__m512i; ROWS],
         window: [Fours; 3],
@@ -302,20 +315,22 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
         let Rows { channels, bytes, .. } = self.rows;
         // SAFETY: of this function.
         unsafe {
-            self.put::<WHOLE>(y);
+            self.put::<WHOLE, KIND>(y);
             self.stream = self.stream.map(|stream| stream.add(channels));
             self.bits = self.bits.add(bytes);
-            self.shortcut = self.shortcut.add(STRIDE * channels);
-            self.values::<WHOLE, FAR>(window)
+            if KIND != SIGNS {
+                self.shortcut = self.shortcut.add(STRIDE * channels);
+            }
+            self.values::<WHOLE, KIND>(window)
         }
     }
 
-    /// Values before the PReLU.
+    /// Values before the PReLU, or sums less thresholds.
     ///
     /// # Safety
-    /// The shortcut is there.
+    /// The shortcut is there, if there is one.
     #[inline(always)]
-    unsafe fn values<const WHOLE: bool, const FAR: bool>(
+    unsafe fn values<const WHOLE: bool, const KIND: u8>(
         &self,
         window: [Fours; 3],
     ) -> [__m512i; ROWS] {
@@ -324,6 +339,10 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
         let mut values = [isa.splat16(0); ROWS];
         for row in 0..ROWS {
             let [low, high] = isa.nine(window, &weights[row]);
+            if KIND == SIGNS {
+                values[row] = isa.saturate32([low, high]);
+                continue;
+            }
             // SAFETY: of this function; `isa` proves AVX-512 F.
             unsafe {
                 let from = shortcut.add(STRIDE * row * step);
@@ -333,7 +352,11 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
                 };
                 let sums = [_mm512_srav_epi32(low, shift), _mm512_srav_epi32(high, shift)];
                 let scaled = parameters.scale(isa, isa.saturate32(sums));
-                values[row] = isa.adds16(scaled, scale.apply::<FAR>(isa, extra));
+                let extra = match KIND {
+                    FAR => scale.apply::<true>(isa, extra),
+                    _ => scale.apply::<false>(isa, extra),
+                };
+                values[row] = isa.adds16(scaled, extra);
             }
         }
         values
@@ -344,17 +367,20 @@ impl<const STRIDE: usize, const ROWS: usize> Line<STRIDE, ROWS> {
     /// # Safety
     /// The pixels are there.
     #[inline(always)]
-    unsafe fn put<const WHOLE: bool>(&self, y: [__m512i; ROWS]) {
+    unsafe fn put<const WHOLE: bool, const KIND: u8>(&self, y: [__m512i; ROWS]) {
         let Line { isa, ref parameters, stream, bits, .. } = *self;
         let Rows { pixels, word, channels, bytes, there, .. } = self.rows;
         for row in 0..ROWS {
-            let y = parameters.prelu(isa, y[row]);
+            let (y, least) = match KIND {
+                SIGNS => (y[row], isa.splat16(0)),
+                _ => (parameters.prelu(isa, y[row]), parameters.sign),
+            };
             // SAFETY: of this function.
             unsafe {
-                if let Some(stream) = stream {
+                if let (NEAR | FAR, Some(stream)) = (KIND, stream) {
                     store::<WHOLE>(isa, y, stream.add(row * pixels * channels), there);
                 }
-                let below = isa.less16(y, parameters.sign) & if WHOLE { u32::MAX } else { there };
+                let below = isa.less16(y, least) & if WHOLE { u32::MAX } else { there };
                 let to = bits.add(row * pixels * bytes);
                 if word {
                     to.cast::<u64>().write_unaligned(u64::from(below).to_le());

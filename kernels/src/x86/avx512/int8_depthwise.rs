@@ -9,11 +9,12 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::Avx512;
-use super::depthwise_pass::Pass;
+use super::depthwise_pass::{FAR, NEAR, Pass, SIGNS};
 use super::lanes::Scale;
 use crate::generic::epilogue::Sink;
 use crate::generic::int8_depthwise::{Layer, OnePass, Taps};
 use crate::generic::lanes::{Lanes, Narrow, Outline, WIDE};
+use crate::types::Window;
 
 /// Four bytes per channel, in the order of the 32-bit lanes.
 pub(super) type Fours = [__m512i; 2];
@@ -102,15 +103,25 @@ impl Taps<WIDE> for Avx512 {
 impl OnePass for Avx512 {
     #[inline(always)]
     fn pass<'a>(self, layer: Layer<'a>, sink: &mut Sink<'a>, rows: Range<usize>) -> bool {
-        let window = layer.conv.window;
-        let Some((shift, left)) = sink.usual(&rows, window.stride_w) else { return false };
+        let Window { kernel_h, kernel_w, stride_h, stride_w, .. } = layer.conv.window;
+        let (shift, left) = match sink.usual(&rows, stride_w) {
+            Some(shifts) => shifts,
+            None if sink.thresholds().is_some() => (0, 0),
+            None => return false,
+        };
         let scale = Scale::new(self, left);
-        let strides = (window.stride_h, window.stride_w);
-        match (window.kernel_h, window.kernel_w, strides, scale.far()) {
-            (3, 3, (1, 1), false) => self.both::<1, false>(layer, sink, rows, shift, scale),
-            (3, 3, (1, 1), true) => self.both::<1, true>(layer, sink, rows, shift, scale),
-            (3, 3, (2, 2), false) => self.both::<2, false>(layer, sink, rows, shift, scale),
-            (3, 3, (2, 2), true) => self.both::<2, true>(layer, sink, rows, shift, scale),
+        let kind = match (sink.thresholds(), scale.far()) {
+            (Some(_), _) => SIGNS,
+            (None, false) => NEAR,
+            (None, true) => FAR,
+        };
+        match (kernel_h, kernel_w, (stride_h, stride_w), kind) {
+            (3, 3, (1, 1), NEAR) => self.both::<1, NEAR>(layer, sink, rows, shift, scale),
+            (3, 3, (1, 1), FAR) => self.both::<1, FAR>(layer, sink, rows, shift, scale),
+            (3, 3, (1, 1), _) => self.both::<1, SIGNS>(layer, sink, rows, shift, scale),
+            (3, 3, (2, 2), NEAR) => self.both::<2, NEAR>(layer, sink, rows, shift, scale),
+            (3, 3, (2, 2), FAR) => self.both::<2, FAR>(layer, sink, rows, shift, scale),
+            (3, 3, (2, 2), _) => self.both::<2, SIGNS>(layer, sink, rows, shift, scale),
             _ => return false,
         }
         true
@@ -120,7 +131,7 @@ impl OnePass for Avx512 {
 impl Avx512 {
     /// Whole groups of channels, and what is left.
     #[inline(always)]
-    fn both<'a, const STRIDE: usize, const FAR: bool>(
+    fn both<'a, const STRIDE: usize, const KIND: u8>(
         self,
         layer: Layer<'a>,
         sink: &mut Sink<'a>,
@@ -133,7 +144,7 @@ impl Avx512 {
         let isa = self;
         if most > 0 {
             let (rows, channels) = (rows.clone(), 0..most);
-            isa.outline(Pass::<STRIDE, true, FAR> {
+            isa.outline(Pass::<STRIDE, true, KIND> {
                 isa,
                 layer,
                 sink,
@@ -145,7 +156,7 @@ impl Avx512 {
         }
         if most < all {
             let channels = most..all;
-            isa.outline(Pass::<STRIDE, false, FAR> {
+            isa.outline(Pass::<STRIDE, false, KIND> {
                 isa,
                 layer,
                 sink,
