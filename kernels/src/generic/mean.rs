@@ -21,6 +21,7 @@ pub(crate) struct Mean<L: Lanes<N>, const N: usize> {
 pub(crate) const MEAN_TERMS: usize = 7;
 
 /// As many as [`Mean::of_fours`] is exact for.
+#[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) const FOURS_TERMS: usize = 6;
 
 /// The mean over some of a shortcut's `from` channels that all channels at `at`,
@@ -122,6 +123,7 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
     ///
     /// With [`fours`] of each channel, Σ x is 4·Σ q + Σ lost, and so the mean is
     /// ⌊(Σ q + t) / r⌋ with t = ⌊(Σ lost + 2·r) / 4⌋, at most 7/2·r.
+    #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     pub(crate) fn of_fours(&self, lanes: L, lines: [&[i16]; 2], pixel: usize) -> L::I16 {
         let [quarters, mut lost] = fours(lanes, lines, 0, pixel);

@@ -15,11 +15,11 @@ use super::{BinaryJob, cut};
 use crate::layout::pixel_bytes;
 use crate::types::{Conv, Epilogue, Shape, Shortcut, Sign, Window};
 
-/// Values that are put aside, at most: on the stack.
-const VALUES: usize = 8192;
+/// Values that are put aside, at most: on the stack, which a device has less of.
+const VALUES: usize = if cfg!(feature = "std") { 8192 } else { 2048 };
 
 /// Pixels for which they are, at least; else there are too many channels.
-const PIXELS: usize = 16;
+const PIXELS: usize = 8;
 
 /// Whether the job is one for [`run`].
 pub(crate) fn suits(job: &BinaryJob<'_>) -> bool {

@@ -107,8 +107,8 @@ pub(crate) const RIGHT: u8 = 1;
 /// All that there are.
 pub(crate) const ANY: u8 = 2;
 
-/// Does some rows of the channels in whole groups of 16, and of 8 that are left, if this is
-/// for them; how many of the channels those are.
+/// Does some rows of the channels in whole groups of 16, and mostly of 8 that are left, if
+/// this is for them; how many of the channels those are.
 #[inline(always)]
 pub(crate) fn run<'a, S: InOnePass>(
     isa: S,
@@ -149,15 +149,14 @@ pub(crate) fn run<'a, S: InOnePass>(
         (_, RIGHT) if S::RIGHT => pass.outline::<2, RIGHT, false>(0..whole),
         (_, _) => pass.outline::<2, ANY, false>(0..whole),
     }
-    if channels - whole != LANES / 2 {
+    // Not worth code of its own for thresholds.
+    if channels - whole != LANES / 2 || signs {
         return whole;
     }
     // In one way for all shifts.
-    match (window.stride_w, signs) {
-        (1, false) => pass.outline::<1, ANY, true>(whole..channels),
-        (_, false) => pass.outline::<2, ANY, true>(whole..channels),
-        (1, true) => pass.outline::<1, SIGNS, true>(whole..channels),
-        (_, true) => pass.outline::<2, SIGNS, true>(whole..channels),
+    match window.stride_w {
+        1 => pass.outline::<1, ANY, true>(whole..channels),
+        _ => pass.outline::<2, ANY, true>(whole..channels),
     }
     channels
 }
@@ -418,7 +417,6 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
             for row in 0..ROWS {
                 y[row] = isa.signs(window, row, weights, start);
             }
-            // Channels that are not there have weights and thresholds of 0.
             for row in 0..ROWS {
                 below[row] = lanes.less16(y[row], zero);
             }

@@ -52,6 +52,7 @@ pub(super) fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     cut::complete()
 }
 
+#[inline(never)]
 fn binary_conv_unpooled(job: BinaryJob<'_>) {
     match pointwise_pass::suits(&job) {
         true => pointwise_pass::run(job),

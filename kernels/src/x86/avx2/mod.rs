@@ -77,6 +77,7 @@ fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     cut::complete()
 }
 
+#[inline(never)]
 #[target_feature(enable = "avx2")]
 fn binary_conv_unpooled(isa: Avx2, job: BinaryJob<'_>) {
     match pointwise_pass::suits(&job) {

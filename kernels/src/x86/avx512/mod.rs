@@ -94,6 +94,7 @@ fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     cut::complete()
 }
 
+#[inline(never)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,avx512bitalg")]
 fn binary_conv_unpooled(isa: Avx512, job: BinaryJob<'_>) {
     if let Some(shifts) = pointwise_pass::suits(isa, &job) {
