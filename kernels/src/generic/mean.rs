@@ -126,11 +126,10 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
     #[cfg(any(test, target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline(always)]
     pub(crate) fn of_fours(&self, lanes: L, lines: [&[i16]; 2], pixel: usize) -> L::I16 {
-        let [quarters, mut lost] = fours(lanes, lines, 0, pixel);
         if self.terms == 1 {
-            let carried = lanes.shr16(lanes.add16(lost, lanes.splat16(2)), 2);
-            return lanes.add16(quarters, carried);
+            return mean_of_four(lanes, lines, 0, pixel);
         }
+        let [quarters, mut lost] = fours(lanes, lines, 0, pixel);
         let mut so_far = self.first(lanes, quarters);
         for term in 1..self.terms {
             let [quarters, more] = fours(lanes, lines, term * self.step, pixel);
@@ -148,7 +147,7 @@ impl<L: Lanes<N>, const N: usize> Mean<L, N> {
 /// 12: the difference of two sums that both wrap. They are those from `from` on in two
 /// pixels, and in those below them, `pixel` apart.
 #[inline(always)]
-pub(super) fn fours<L: Lanes<N>, const N: usize>(
+fn fours<L: Lanes<N>, const N: usize>(
     lanes: L,
     [upper, lower]: [&[i16]; 2],
     from: usize,
@@ -164,6 +163,18 @@ pub(super) fn fours<L: Lanes<N>, const N: usize>(
         lanes.add16(lanes.shr16(c, 2), lanes.shr16(d, 2)),
     );
     [quarters, lanes.sub16(sum, lanes.shl16(quarters, 2))]
+}
+
+/// `rdiv(a + b + c + d, 4)` of the same, exact in 16 bits.
+#[inline(always)]
+pub(super) fn mean_of_four<L: Lanes<N>, const N: usize>(
+    lanes: L,
+    lines: [&[i16]; 2],
+    from: usize,
+    pixel: usize,
+) -> L::I16 {
+    let [quarters, lost] = fours(lanes, lines, from, pixel);
+    lanes.add16(quarters, lanes.shr16(lanes.add16(lost, lanes.splat16(2)), 2))
 }
 
 #[cfg(test)]

@@ -80,11 +80,17 @@ pub(crate) struct PoolJob<'a> {
     pub(crate) output: &'a mut [i16],
 }
 
+/// Whether each pixel of the output is had from the one at its place.
+fn pointwise(conv: &Conv) -> bool {
+    let side = |shape: Shape| (shape.h, shape.w);
+    let window =
+        Window { kernel_h: 1, kernel_w: 1, stride_h: 1, stride_w: 1, pad_top: 0, pad_left: 0 };
+    conv.window == window && side(conv.input) == side(conv.output)
+}
+
 /// A pointwise convolution does not care where a row ends, so its rows are
 /// joined into one line: pixel tiles then fit whatever the width is.
 fn joins(conv: &Conv, epilogue: &Epilogue<'_>) -> bool {
-    let pointwise = conv.window
-        == Window { kernel_h: 1, kernel_w: 1, stride_h: 1, stride_w: 1, pad_top: 0, pad_left: 0 };
     let side = |shape: Shape| (shape.h, shape.w);
     let shortcut_joins = match epilogue {
         Epilogue::Stream { shortcut: Some(taken), .. } => {
@@ -92,7 +98,7 @@ fn joins(conv: &Conv, epilogue: &Epilogue<'_>) -> bool {
         }
         _ => true,
     };
-    pointwise && side(conv.input) == side(conv.output) && shortcut_joins
+    pointwise(conv) && shortcut_joins
 }
 
 /// The geometry and shortcut of the joined rows. Slices of the input are the

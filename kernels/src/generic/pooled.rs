@@ -11,9 +11,9 @@ use super::epilogue::At;
 use super::lanes::{Lanes, Work, store16_clipped};
 use super::mean::{FOURS_TERMS, Mean, mean_terms};
 use super::shortcut::one_by_one;
-use super::{BinaryJob, cut};
+use super::{BinaryJob, cut, pointwise};
 use crate::layout::pixel_bytes;
-use crate::types::{Conv, Epilogue, Shape, Shortcut, Sign, Window};
+use crate::types::{Conv, Epilogue, Shape, Shortcut, Sign};
 
 /// Values that are put aside, at most: on the stack, which a device has less of.
 const VALUES: usize = if cfg!(feature = "std") { 8192 } else { 2048 };
@@ -23,15 +23,11 @@ const PIXELS: usize = 8;
 
 /// Whether the job is one for [`run`].
 pub(crate) fn suits(job: &BinaryJob<'_>) -> bool {
-    let Conv { window, input, output, groups } = job.conv;
     let Epilogue::Stream { shortcut: Some(taken), .. } = &job.epilogue else { return false };
-    let point =
-        Window { kernel_h: 1, kernel_w: 1, stride_h: 1, stride_w: 1, pad_top: 0, pad_left: 0 };
-    window == point
-        && groups == 1
-        && (input.h, input.w) == (output.h, output.w)
+    pointwise(&job.conv)
+        && job.conv.groups == 1
         && taken.pool > 1
-        && taken.shape.c.min(output.c) <= VALUES / PIXELS
+        && taken.shape.c.min(job.conv.output.c) <= VALUES / PIXELS
 }
 
 /// The whole operation, which [`suits`], as several of `kernel`. `wide` is for groups of N
@@ -123,31 +119,7 @@ impl Aside<'_, '_> {
             false => Some(1),
         }
     }
-}
 
-/// N channels at a time.
-struct By<'l, 'a, L, const N: usize> {
-    lanes: L,
-    aside: Aside<'l, 'a>,
-}
-
-impl<L: Lanes<N>, const N: usize> Work for By<'_, '_, L, N> {
-    #[inline(always)]
-    fn run(self) {
-        let By { lanes, mut aside } = self;
-        let (width, pixels) = (aside.width, aside.pixels.clone());
-        // Row by row: all channels of its lines, while these are in the cache.
-        let mut pixel = pixels.start;
-        while pixel < pixels.end {
-            let (row, first) = (pixel / cut::divisor(width), pixel % cut::divisor(width));
-            let columns = first..width.min(first + pixels.end - pixel);
-            aside.row(lanes, row, columns.clone(), pixel - pixels.start);
-            pixel += columns.len();
-        }
-    }
-}
-
-impl Aside<'_, '_> {
     /// Those of some columns of a row, the `done`th pixel and those after it.
     #[inline(always)]
     fn row<L: Lanes<N>, const N: usize>(
@@ -187,6 +159,28 @@ impl Aside<'_, '_> {
                 one_by_one(self.taken, self.channels, at, rows.clone(), columns, means);
                 to = to.get_mut(own..).unwrap_or_default();
             }
+        }
+    }
+}
+
+/// N channels at a time.
+struct By<'l, 'a, L, const N: usize> {
+    lanes: L,
+    aside: Aside<'l, 'a>,
+}
+
+impl<L: Lanes<N>, const N: usize> Work for By<'_, '_, L, N> {
+    #[inline(always)]
+    fn run(self) {
+        let By { lanes, mut aside } = self;
+        let (width, pixels) = (aside.width, aside.pixels.clone());
+        // Row by row: all channels of its lines, while these are in the cache.
+        let mut pixel = pixels.start;
+        while pixel < pixels.end {
+            let (row, first) = (pixel / cut::divisor(width), pixel % cut::divisor(width));
+            let columns = first..width.min(first + pixels.end - pixel);
+            aside.row(lanes, row, columns.clone(), pixel - pixels.start);
+            pixel += columns.len();
         }
     }
 }

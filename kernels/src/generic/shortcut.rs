@@ -19,7 +19,7 @@ use core::ops::Range;
 use super::cut;
 use super::epilogue::At;
 use super::lanes::{LANES, Lanes, Work, load16_padded};
-use super::mean::{Mean, fours, mean_terms};
+use super::mean::{Mean, mean_of_four, mean_terms};
 use super::pool::rdiv;
 use crate::types::Shortcut;
 
@@ -409,19 +409,6 @@ fn wrapped<L: Lanes<N>, const N: usize>(
     }
     let again = load16_padded(lanes, cut::part(line, pixel - turn..));
     lanes.select16(lanes.mask16((1 << turn) - 1), first, again)
-}
-
-/// The mean of two pixels of `channels` channels in each of two rows, for the N
-/// channels from `source` on.
-#[inline(always)]
-fn mean_of_four<L: Lanes<N>, const N: usize>(
-    lanes: L,
-    lines: [&[i16]; 2],
-    source: usize,
-    channels: usize,
-) -> L::I16 {
-    let [quarters, lost] = fours(lanes, lines, source, channels);
-    lanes.add16(quarters, lanes.shr16(lanes.add16(lost, lanes.splat16(2)), 2))
 }
 
 /// Means over pixels and channels.

@@ -120,17 +120,14 @@ pub(crate) fn run<'a, S: InOnePass>(
     let channels = layer.conv.input.c;
     let kernel = (window.kernel_h, window.kernel_w);
     let strides = (window.stride_h, window.stride_w);
-    let (shift, left) = match sink.usual(&rows, window.stride_w) {
-        Some(shifts) => shifts,
-        None if sink.thresholds().is_some() => (0, 0),
-        None => return 0,
-    };
+    let signs = sink.thresholds().is_some();
+    let usual = if signs { Some((0, 0)) } else { sink.usual(&rows, window.stride_w) };
+    let Some((shift, left)) = usual else { return 0 };
     let suits = kernel == (3, 3) && matches!(strides, (1, 1) | (2, 2)) && layer.narrow >= S::LEAST;
     if !suits {
         return 0;
     }
     let taken = isa.taken(left);
-    let signs = sink.thresholds().is_some();
     let kind = match left {
         _ if signs => SIGNS,
         0 => NONE,

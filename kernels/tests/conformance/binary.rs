@@ -64,7 +64,15 @@ fn binary_conv() {
     run_dense("binary convolution", |random| dense_convs(random, 2_000_000));
 }
 
-/// As most layers are: every pixel becomes one.
+/// Every pixel becomes one.
+fn pointwise(h: usize, w: usize, (c_in, c_out): (usize, usize)) -> Conv {
+    let window =
+        Window { kernel_h: 1, kernel_w: 1, stride_h: 1, stride_w: 1, pad_top: 0, pad_left: 0 };
+    let shape = |c| Shape { h, w, c };
+    Conv { input: shape(c_in), output: shape(c_out), window, groups: 1 }
+}
+
+/// As most layers are.
 #[test]
 fn binary_conv_pixel_by_pixel() {
     run_dense("binary convolution, pointwise", |random| {
@@ -73,11 +81,7 @@ fn binary_conv_pixel_by_pixel() {
             for c_out in [8, 16, 20, 24, 32, 33, 48, 64, 80, 96, 128, 144] {
                 for _ in 0..if c_out == 16 { 40 } else { 4 } {
                     let (h, w) = (random.size(1, 5), random.size(2, 9));
-                    let mut one = conv(random, (1, 1), (c_in, c_out), 1);
-                    (one.window.stride_h, one.window.stride_w) = (1, 1);
-                    one.input = Shape { h, w, c: c_in };
-                    one.output = Shape { h, w, c: c_out };
-                    convs.push(one);
+                    convs.push(pointwise(h, w, (c_in, c_out)));
                 }
             }
         }
@@ -94,11 +98,7 @@ fn binary_conv_of_many_channels() {
             for c_out in [256, 320, 480, 512, 520] {
                 for _ in 0..4 {
                     let (h, w) = (random.size(3, 6), random.size(5, 11));
-                    let mut one = conv(random, (1, 1), (c_in, c_out), 1);
-                    (one.window.stride_h, one.window.stride_w) = (1, 1);
-                    one.input = Shape { h, w, c: c_in };
-                    one.output = Shape { h, w, c: c_out };
-                    convs.push(one);
+                    convs.push(pointwise(h, w, (c_in, c_out)));
                 }
             }
         }

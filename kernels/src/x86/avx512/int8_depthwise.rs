@@ -104,16 +104,14 @@ impl OnePass for Avx512 {
     #[inline(always)]
     fn pass<'a>(self, layer: Layer<'a>, sink: &mut Sink<'a>, rows: Range<usize>) -> bool {
         let Window { kernel_h, kernel_w, stride_h, stride_w, .. } = layer.conv.window;
-        let (shift, left) = match sink.usual(&rows, stride_w) {
-            Some(shifts) => shifts,
-            None if sink.thresholds().is_some() => (0, 0),
-            None => return false,
-        };
+        let signs = sink.thresholds().is_some();
+        let usual = if signs { Some((0, 0)) } else { sink.usual(&rows, stride_w) };
+        let Some((shift, left)) = usual else { return false };
         let scale = Scale::new(self, left);
-        let kind = match (sink.thresholds(), scale.far()) {
-            (Some(_), _) => SIGNS,
-            (None, false) => NEAR,
-            (None, true) => FAR,
+        let kind = match scale.far() {
+            _ if signs => SIGNS,
+            false => NEAR,
+            true => FAR,
         };
         match (kernel_h, kernel_w, (stride_h, stride_w), kind) {
             (3, 3, (1, 1), NEAR) => self.both::<1, NEAR>(layer, sink, rows, shift, scale),
