@@ -20,42 +20,31 @@
 use core::ops::Range;
 
 use super::depthwise_rows::Rows;
+use super::lanes::{ANY, NONE, PassLanes, RIGHT};
 use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::int8_depthwise::{Layer, Taps};
 use crate::generic::lanes::{LANES, Lanes, Work};
 use crate::generic::{cut, taps_inside};
 
-/// What the pass asks for beside products.
-pub(crate) trait InOnePass: Taps {
-    /// A right shift of sums.
-    type Shift: Copy;
-    /// A right shift of the input.
-    type Narrow: Copy;
-    /// A shift of the shortcut, in one direction or none.
-    type Taken: Copy;
+/// What the pass asks for beside the epilogue's vectors.
+pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
+    /// The epilogue's vectors.
+    type V: PassLanes;
     /// A column of the lines of the input that are read, ready to be multiplied.
     type Lines: Copy;
     /// The weights of a window.
     type Weights: Copy;
-    /// Whether a shift of the shortcut to the right is worth code of its own.
-    const RIGHT: bool;
     /// Rows of the output at a time where the stride is 1, 1 or 2.
     const ROWS: usize;
-    /// Least shift of the input.
-    const LEAST: u8 = 0;
 
-    /// By `count`, 0..=16.
-    fn shift(self, count: u32) -> Self::Shift;
-    /// What sums start at, so that [`InOnePass::shifted`] rounds.
-    fn start(self, shift: Self::Shift) -> <Self::L as Lanes>::I32;
-    /// Sums that started so, shifted, rounded, and saturated to 16 bits.
-    fn shifted(self, sums: <Self::L as Lanes>::I32, shift: Self::Shift) -> <Self::L as Lanes>::I16;
-    /// By `count`, [`InOnePass::LEAST`]..=8.
-    fn narrow(self, count: u8) -> Self::Narrow;
     /// Narrows the pixels of 4 lines, of which a row at a time has the last twice.
-    fn narrowed(self, pixels: [<Self::L as Lanes>::I16; 4], narrow: Self::Narrow) -> Self::Lines;
+    fn narrowed(
+        self,
+        pixels: [<Self::V as Lanes>::I16; 4],
+        narrow: <Self::V as PassLanes>::Narrow,
+    ) -> Self::Lines;
     /// Weights (of −127..=127) row by row.
-    fn placed(self, taps: [<Self::L as Lanes>::I16; 9]) -> Self::Weights;
+    fn placed(self, taps: [<Self::V as Lanes>::I16; 9]) -> Self::Weights;
     /// Σ w·x of a window from the left, whose first line is `row`, 0 or 1: shifted,
     /// rounded, and saturated to 16 bits.
     fn sums(
@@ -63,8 +52,8 @@ pub(crate) trait InOnePass: Taps {
         window: [Self::Lines; 3],
         row: usize,
         weights: &Self::Weights,
-        shift: Self::Shift,
-    ) -> <Self::L as Lanes>::I16;
+        shift: <Self::V as PassLanes>::Shift,
+    ) -> <Self::V as Lanes>::I16;
     /// 256 if sums are 256 times as large before they are shifted, else 1.
     const SCALE: i32 = 1;
     /// The same plus `start`, which is `SCALE` times as large, neither shifted nor rounded:
@@ -74,38 +63,13 @@ pub(crate) trait InOnePass: Taps {
         window: [Self::Lines; 3],
         row: usize,
         weights: &Self::Weights,
-        start: <Self::L as Lanes>::I32,
-    ) -> <Self::L as Lanes>::I16;
-    /// To the left by `shift`, −15..=15, rounded or saturated.
-    fn taken(self, shift: i8) -> Self::Taken;
-    /// Shifts, as KIND says: [`NONE`], [`RIGHT`] or [`ANY`].
-    fn take<const KIND: u8>(
-        self,
-        taken: &Self::Taken,
-        x: <Self::L as Lanes>::I16,
-    ) -> <Self::L as Lanes>::I16;
-    /// 16 channels, or with HALF 8 and zeros.
-    ///
-    /// # Safety
-    /// They are there.
-    unsafe fn load<const HALF: bool>(self, from: *const i16) -> <Self::L as Lanes>::I16;
-    /// All 16, or with HALF the first 8.
-    ///
-    /// # Safety
-    /// They have a place there.
-    unsafe fn store<const HALF: bool>(self, value: <Self::L as Lanes>::I16, to: *mut i16);
-    /// `rdiv(a + b + c + d, 4)`.
-    fn mean_of_four(self, x: [<Self::L as Lanes>::I16; 4]) -> <Self::L as Lanes>::I16;
+        start: <Self::V as Lanes>::I32,
+    ) -> <Self::V as Lanes>::I16;
 }
 
-/// KIND of an epilogue: thresholds of sums.
-pub(crate) const SIGNS: u8 = 3;
-/// The usual one ([`Sink::usual`]), and shifts its shortcut by 0.
-pub(crate) const NONE: u8 = 0;
-/// To the right.
-pub(crate) const RIGHT: u8 = 1;
-/// All that there are.
-pub(crate) const ANY: u8 = 2;
+/// KIND of an epilogue beside those of the usual one's shortcut ([`NONE`], [`RIGHT`],
+/// [`ANY`]): thresholds of sums.
+const SIGNS: u8 = 3;
 
 /// Does some rows of the channels in whole groups of 16, and mostly of 8 that are left, if
 /// this is for them; how many of the channels those are.
@@ -123,27 +87,29 @@ pub(crate) fn run<'a, S: InOnePass>(
     let signs = sink.thresholds().is_some();
     let usual = if signs { Some((0, 0)) } else { sink.usual(&rows, window.stride_w) };
     let Some((shift, left)) = usual else { return 0 };
-    let suits = kernel == (3, 3) && matches!(strides, (1, 1) | (2, 2)) && layer.narrow >= S::LEAST;
+    let suits =
+        kernel == (3, 3) && matches!(strides, (1, 1) | (2, 2)) && layer.narrow >= S::V::LEAST;
     if !suits {
         return 0;
     }
-    let taken = isa.taken(left);
+    let lanes = isa.lanes();
+    let taken = lanes.taken(left);
     let kind = match left {
         _ if signs => SIGNS,
         0 => NONE,
-        ..0 if S::RIGHT => RIGHT,
+        ..0 if S::V::RIGHT => RIGHT,
         _ => ANY,
     };
     let whole = channels / LANES * LANES;
-    let mut pass = Pass { isa, layer, sink, rows, shift: isa.shift(shift), taken };
+    let mut pass = Pass { isa, layer, sink, rows, shift: lanes.shift(shift), taken };
     match (window.stride_w, kind) {
         (1, SIGNS) => pass.outline::<1, SIGNS, false>(0..whole),
         (_, SIGNS) => pass.outline::<2, SIGNS, false>(0..whole),
         (1, NONE) => pass.outline::<1, NONE, false>(0..whole),
-        (1, RIGHT) if S::RIGHT => pass.outline::<1, RIGHT, false>(0..whole),
+        (1, RIGHT) if S::V::RIGHT => pass.outline::<1, RIGHT, false>(0..whole),
         (1, _) => pass.outline::<1, ANY, false>(0..whole),
         (_, NONE) => pass.outline::<2, NONE, false>(0..whole),
-        (_, RIGHT) if S::RIGHT => pass.outline::<2, RIGHT, false>(0..whole),
+        (_, RIGHT) if S::V::RIGHT => pass.outline::<2, RIGHT, false>(0..whole),
         (_, _) => pass.outline::<2, ANY, false>(0..whole),
     }
     // Not worth code of its own for thresholds.
@@ -165,9 +131,9 @@ struct Pass<'l, 'a, S: InOnePass> {
     sink: &'l mut Sink<'a>,
     rows: Range<usize>,
     /// Of the accumulators.
-    shift: S::Shift,
+    shift: <S::V as PassLanes>::Shift,
     /// Of the shortcut.
-    taken: S::Taken,
+    taken: <S::V as PassLanes>::Taken,
 }
 
 impl<S: InOnePass> Pass<'_, '_, S> {
@@ -194,7 +160,7 @@ impl<S: InOnePass> Pass<'_, '_, S> {
                 start: &start,
                 parameters: sink.row(rows.start).parameters(lanes, channel),
                 shift,
-                narrow: isa.narrow(layer.narrow),
+                narrow: lanes.narrow(layer.narrow),
                 taken,
             };
             let conv = layer.conv;
@@ -213,16 +179,16 @@ impl<S: InOnePass> Pass<'_, '_, S> {
 struct Group<'g, S: InOnePass> {
     isa: S,
     /// Weights, row by row.
-    taps: [<S::L as Lanes>::I16; 9],
+    taps: [<S::V as Lanes>::I16; 9],
     /// Of [`InOnePass::signs`].
     start: &'g [i32; LANES],
-    parameters: Parameters<S::L>,
+    parameters: Parameters<S::V>,
     /// Of the accumulators.
-    shift: S::Shift,
+    shift: <S::V as PassLanes>::Shift,
     /// Of the input.
-    narrow: S::Narrow,
+    narrow: <S::V as PassLanes>::Narrow,
     /// Of the shortcut.
-    taken: S::Taken,
+    taken: <S::V as PassLanes>::Taken,
 }
 
 /// KIND: of the epilogue; HALF: there are 8 channels.
@@ -301,11 +267,11 @@ impl<S: InOnePass, const STRIDE: usize, const KIND: u8, const HALF: bool> Work
 struct Line<S: InOnePass, const STRIDE: usize, const HALF: bool> {
     isa: S,
     weights: S::Weights,
-    start: <S::L as Lanes>::I32,
-    parameters: Parameters<S::L>,
-    shift: S::Shift,
-    narrow: S::Narrow,
-    taken: S::Taken,
+    start: <S::V as Lanes>::I32,
+    parameters: Parameters<S::V>,
+    shift: <S::V as PassLanes>::Shift,
+    narrow: <S::V as PassLanes>::Narrow,
+    taken: <S::V as PassLanes>::Taken,
     /// Of the input.
     lines: [*const i16; 4],
     shortcut: *const i16,
@@ -384,14 +350,15 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
     #[inline(always)]
     unsafe fn column<const ROWS: usize>(&self, at: usize) -> S::Lines {
         let Line { isa, lines: [first, second, third, last], narrow, .. } = *self;
+        let lanes = isa.lanes();
         // SAFETY: of this function.
         let pixels = unsafe {
-            let third = isa.load::<HALF>(third.add(at));
+            let third = lanes.load::<HALF>(third.add(at));
             [
-                isa.load::<HALF>(first.add(at)),
-                isa.load::<HALF>(second.add(at)),
+                lanes.load::<HALF>(first.add(at)),
+                lanes.load::<HALF>(second.add(at)),
                 third,
-                if ROWS == 1 { third } else { isa.load::<HALF>(last.add(at)) },
+                if ROWS == 1 { third } else { lanes.load::<HALF>(last.add(at)) },
             ]
         };
         isa.narrowed(pixels, narrow)
@@ -425,18 +392,18 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
                 // SAFETY: of this function.
                 let extra = unsafe {
                     let shortcut = shortcut.add(row * step);
-                    let first = isa.load::<HALF>(shortcut);
+                    let first = lanes.load::<HALF>(shortcut);
                     match STRIDE {
                         1 => first,
-                        _ => isa.mean_of_four([
+                        _ => lanes.mean_of_four([
                             first,
-                            isa.load::<HALF>(shortcut.add(channels)),
-                            isa.load::<HALF>(shortcut.add(step)),
-                            isa.load::<HALF>(shortcut.add(step + channels)),
+                            lanes.load::<HALF>(shortcut.add(channels)),
+                            lanes.load::<HALF>(shortcut.add(step)),
+                            lanes.load::<HALF>(shortcut.add(step + channels)),
                         ]),
                     }
                 };
-                y[row] = lanes.adds16(y[row], isa.take::<KIND>(taken, extra));
+                y[row] = lanes.adds16(y[row], lanes.take::<KIND>(taken, extra));
             }
             // Channels that are not there have parameters of 0, and so are not below.
             for row in 0..ROWS {
@@ -448,7 +415,7 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
         unsafe {
             if let (NONE | RIGHT | ANY, Some(stream)) = (KIND, self.stream) {
                 for row in 0..ROWS {
-                    isa.store::<HALF>(y[row], stream.add(row * pixels * channels));
+                    lanes.store::<HALF>(y[row], stream.add(row * pixels * channels));
                 }
             }
             for row in 0..ROWS {

@@ -1,8 +1,9 @@
 //! 3×3 8-bit convolution of an image of one channel or three, as the first layer of a
 //! network is one, from the image to the stores: 32 output channels at a time, or 16.
 //!
-//! The lines of the image that a row of the output reads are widened to 16 bits, with the
-//! padding around them, where they stay for the rows after it.
+//! The lines of the image that a row of the output reads are copied, widened to 16 bits
+//! where that is how they are multiplied, with the padding around them; there they stay for
+//! the rows after it.
 
 // Fixed loops over indices are unrolled into registers; iterators over the same
 // arrays often are not.
@@ -10,8 +11,9 @@
 
 use core::ops::Range;
 
-use super::depthwise::InOnePass;
+use super::lanes::PassLanes;
 use crate::generic::epilogue::{Parameters, Sink};
+use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{LANES, Lanes, Work};
 use crate::generic::usual_image::PlainRow;
 use crate::generic::{Int8Job, cut, taps_inside};
@@ -21,11 +23,15 @@ use crate::types::{Conv, Int8Input};
 /// Weights of 4 positions of a window and 16 channels, as they are stored.
 pub(crate) type Fours = [i8; LANES * INT8_GROUP];
 
-/// What the pass asks for beside shifts.
-pub(crate) trait Images: InOnePass<L = Self> + Lanes {
+/// What the pass asks for beside vectors.
+pub(crate) trait Images: Taps<LANES, L = <Self as Images>::V> {
+    /// The epilogue's vectors.
+    type V: PassLanes;
+    /// What a pixel's value becomes.
+    type Value: Copy + Default + From<u8>;
     /// The weights of Q times 16 channels, in G pieces for each row of a window.
     type Held<const G: usize, const Q: usize>: Copy;
-    /// Values of a row that a piece takes.
+    /// Values of a row that a piece takes: 1, 2 or 4.
     const VALUES: usize;
 
     /// Those of R values a row, from the first position on.
@@ -37,23 +43,21 @@ pub(crate) trait Images: InOnePass<L = Self> + Lanes {
     /// Σ w·x over the windows of P pixels, `step` values from one to the next, and `start`.
     ///
     /// # Safety
-    /// Each line has a window's values for each, and one more.
+    /// Each line has a window's values for each, and [`SLACK`] more.
     unsafe fn windows<const G: usize, const Q: usize, const P: usize>(
         self,
-        start: [[Self::I32; Q]; P],
+        start: [[<Self::V as Lanes>::I32; Q]; P],
         weights: &Self::Held<G, Q>,
-        lines: [*const i16; 3],
+        lines: [*const Self::Value; 3],
         step: usize,
-    ) -> [[Self::I32; Q]; P];
-    /// `a − b`, wrapping.
-    fn minus(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    ) -> [[<Self::V as Lanes>::I32; Q]; P];
 }
 
 /// Values of a line with its padding, at most.
 const LINE: usize = 2048;
 
 /// Values after a window's last that may be read.
-const SLACK: usize = 1;
+pub(crate) const SLACK: usize = 3;
 
 /// Pixels of a tile.
 const TILE: usize = 2;
@@ -99,8 +103,10 @@ impl<S: Images> Work for Pass<'_, S> {
     #[inline(always)]
     fn run(self) {
         match (self.conv.input.c, S::VALUES) {
+            (1, 4) => self.groups::<3, 1>(),
             (1, 2) => self.groups::<3, 2>(),
             (1, _) => self.groups::<3, 3>(),
+            (_, 4) => self.groups::<9, 3>(),
             (_, 2) => self.groups::<9, 5>(),
             (_, _) => self.groups::<9, 9>(),
         }
@@ -149,32 +155,33 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: boo
             let block = cut::run(weights, (channel + q * LANES) * depth, LANES * depth);
             fours[q] = block.as_chunks().0;
         }
+        let lanes = isa.lanes();
         let weights = isa.held::<R, G, Q>(fours);
         let first = pass.sink.row(pass.rows.start);
-        let mut parameters = [first.parameters(isa, channel); Q];
+        let mut parameters = [first.parameters(lanes, channel); Q];
         for q in 1..Q {
-            parameters[q] = first.parameters(isa, channel + q * LANES);
+            parameters[q] = first.parameters(lanes, channel + q * LANES);
         }
         let mut held = [usize::MAX; 3];
         let values = columns(&conv) * input.c + SLACK;
         // One line more, of what is outside the image.
-        let mut outside = [0; LINE];
+        let mut outside = [S::Value::default(); LINE];
         for pixel in cut::part_mut(&mut outside, ..values).chunks_mut(cut::divisor(input.c)) {
             for (value, &zero) in pixel.iter_mut().zip(zero) {
                 *value = zero.into();
             }
         }
         let outside = &outside;
-        let mut lines = [*outside; 3];
-        let shift = isa.shift(shift);
+        let mut copies = [*outside; 3];
+        let shift = lanes.shift(shift);
         // The sums of a window of zeros are taken off each.
-        let none = [[isa.zero32(); Q]; 1];
+        let none = [[lanes.zero32(); Q]; 1];
         let Some(zeros) = cut::there(outside.get(..R + SLACK)) else { return };
-        // SAFETY: it has a window, and one value more.
+        // SAFETY: it has a window, and as many values more.
         let [zeros] = unsafe { isa.windows(none, &weights, [zeros.as_ptr(); 3], 0) };
         let mut start = zeros;
         for q in 0..Q {
-            start[q] = isa.minus(isa.start(shift), start[q]);
+            start[q] = lanes.minus32(lanes.start(shift), start[q]);
         }
         let left = window.pad_left * input.c;
         let copied = (input.w * input.c).min((values - SLACK).saturating_sub(left));
@@ -182,7 +189,7 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: boo
             let inside = taps_inside(row, window.stride_h, window.pad_top, 3, input.h);
             for ky in inside.clone() {
                 let y = row * window.stride_h + ky - window.pad_top;
-                let [first, second, third] = &mut lines;
+                let [first, second, third] = &mut copies;
                 let (line, held) = match y % 3 {
                     0 => (first, &mut held[0]),
                     1 => (second, &mut held[1]),
@@ -197,7 +204,7 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: boo
                 }
             }
             let line = |ky: usize| {
-                let [first, second, third] = &lines;
+                let [first, second, third] = &copies;
                 let from = match inside.contains(&ky) {
                     false => outside,
                     true => match (row * window.stride_h + ky - window.pad_top) % 3 {
@@ -230,16 +237,16 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: boo
 /// A row of the output of 32 or 16 channels.
 struct Line<'l, S: Images, const R: usize, const G: usize, const Q: usize> {
     isa: S,
-    lines: [&'l [i16]; 3],
+    lines: [&'l [S::Value]; 3],
     /// Values from one window to the next.
     step: usize,
     weights: &'l S::Held<G, Q>,
     channel: usize,
     /// Of the sums.
-    start: [S::I32; Q],
+    start: [<S::V as Lanes>::I32; Q],
     /// Right shift of the accumulators.
-    shift: S::Shift,
-    parameters: [Parameters<S>; Q],
+    shift: <S::V as PassLanes>::Shift,
+    parameters: [Parameters<S::V>; Q],
     width: usize,
     out: PlainRow<'l>,
 }
@@ -251,6 +258,7 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize> Line<'_, S, R, G
         let PlainRow { stream, bits, channels, pixel } = self.out;
         let parameters = self.parameters;
         let word = channel.is_multiple_of(64);
+        let lanes = isa.lanes();
         let own = Q * LANES;
         let written = if word { 8 } else { own / 8 };
         let last = (width - 1) * step + R + SLACK;
@@ -261,7 +269,7 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize> Line<'_, S, R, G
             };
             let [first, second, third] = lines;
             let lines = [first.get(..last)?, second.get(..last)?, third.get(..last)?];
-            Some((stream, bits, lines.map(<[i16]>::as_ptr)))
+            Some((stream, bits, lines.map(<[S::Value]>::as_ptr)))
         });
         let Some((stream, bits, from)) = cut::there(found) else { return };
         for first in (0..width).step_by(TILE) {
@@ -277,12 +285,12 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize> Line<'_, S, R, G
                     let to = stream.add((first + p) * channels);
                     let mut below = 0;
                     for q in 0..Q {
-                        let mut y = parameters[q].scale(isa, isa.shifted(found[p][q], shift));
+                        let mut y = parameters[q].scale(lanes, lanes.shifted(found[p][q], shift));
                         if PRELU {
-                            y = parameters[q].prelu(isa, y);
+                            y = parameters[q].prelu(lanes, y);
                         }
-                        isa.store16(y, &mut *to.add(q * LANES).cast());
-                        below |= isa.less16(y, parameters[q].sign) << (q * LANES);
+                        lanes.store16(y, &mut *to.add(q * LANES).cast());
+                        below |= lanes.less16(y, parameters[q].sign) << (q * LANES);
                     }
                     if let Some(bits) = bits {
                         let to = bits.add((first + p) * pixel);

@@ -8,3 +8,4 @@
 pub(crate) mod depthwise;
 pub(crate) mod depthwise_rows;
 pub(crate) mod image;
+pub(crate) mod lanes;

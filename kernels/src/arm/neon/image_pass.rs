@@ -16,17 +16,19 @@ use crate::layout::INT8_GROUP;
 use crate::passes::image::{Fours, Images};
 
 /// 16-bit weights of Q times 16 channels.
-type Value<const Q: usize> = [[int16x8_t; 2]; Q];
+type Weight<const Q: usize> = [[int16x8_t; 2]; Q];
 
 impl Images for Neon {
-    type Held<const G: usize, const Q: usize> = [[Value<Q>; G]; 3];
+    type V = Neon;
+    type Value = i16;
+    type Held<const G: usize, const Q: usize> = [[Weight<Q>; G]; 3];
     const VALUES: usize = 1;
 
     #[inline(always)]
     fn held<const R: usize, const G: usize, const Q: usize>(
         self,
         fours: [&[Fours]; Q],
-    ) -> [[Value<Q>; G]; 3] {
+    ) -> [[Weight<Q>; G]; 3] {
         let mut found = [[[self.splat16(0); Q]; G]; 3];
         for q in 0..Q {
             for ky in 0..3 {
@@ -44,7 +46,7 @@ impl Images for Neon {
     unsafe fn windows<const G: usize, const Q: usize, const P: usize>(
         self,
         start: [[[int32x4_t; 4]; Q]; P],
-        weights: &[[Value<Q>; G]; 3],
+        weights: &[[Weight<Q>; G]; 3],
         lines: [*const i16; 3],
         step: usize,
     ) -> [[[int32x4_t; 4]; Q]; P] {
@@ -80,17 +82,13 @@ impl Images for Neon {
         }
         sums
     }
-    #[inline(always)]
-    fn minus(self, a: [int32x4_t; 4], b: [int32x4_t; 4]) -> [int32x4_t; 4] {
-        self.difference(a, b)
-    }
 }
 
 /// Adds the weights times lane `LANE` of each pixel's.
 #[inline(always)]
 fn multiply<const LANE: i32, const Q: usize, const P: usize>(
     sums: [[[int32x4_t; 4]; Q]; P],
-    weights: &Value<Q>,
+    weights: &Weight<Q>,
     x: [int16x8_t; P],
 ) -> [[[int32x4_t; 4]; Q]; P] {
     let mut sums = sums;

@@ -11,6 +11,7 @@ mod int8_conv;
 mod int8_depthwise;
 mod lanes;
 pub(super) mod memory;
+mod pass_lanes;
 #[cfg(feature = "std")]
 pub(super) mod peak;
 mod pointwise_pass;

@@ -9,6 +9,7 @@ use crate::arm::neon::Neon;
 use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
 use crate::passes::depthwise::InOnePass;
+use crate::passes::lanes::PassLanes;
 
 impl Taps for Dotprod {
     type L = Neon;
@@ -54,28 +55,13 @@ impl Taps for Dotprod {
 }
 
 impl InOnePass for Dotprod {
-    type Shift = int32x4_t;
-    type Taken = int16x8_t;
-    const RIGHT: bool = Neon::RIGHT;
-    type Narrow = int16x8_t;
+    type V = Neon;
     /// 4 channels to a register, from the top down.
     type Lines = [int8x16_t; 4];
     /// Column by column, the same way, of windows from the first line and the second.
     type Weights = [[[int8x16_t; 4]; 3]; 2];
     const ROWS: usize = 2;
 
-    #[inline(always)]
-    fn start(self, shift: int32x4_t) -> [int32x4_t; 4] {
-        self.neon.start(shift)
-    }
-    #[inline(always)]
-    fn shifted(self, sums: [int32x4_t; 4], shift: int32x4_t) -> [int16x8_t; 2] {
-        self.neon.shifted(sums, shift)
-    }
-    #[inline(always)]
-    fn narrow(self, count: u8) -> int16x8_t {
-        self.neon.narrow(count)
-    }
     #[inline(always)]
     fn narrowed(self, pixels: [[int16x8_t; 2]; 4], count: int16x8_t) -> [int8x16_t; 4] {
         let lines = self.neon.narrowed(pixels, count);
@@ -110,7 +96,7 @@ impl InOnePass for Dotprod {
         weights: &[[[int8x16_t; 4]; 3]; 2],
         count: int32x4_t,
     ) -> [int16x8_t; 2] {
-        self.shifted(self.nine(window, &weights[row]), count)
+        self.neon.shifted(self.nine(window, &weights[row]), count)
     }
     #[inline(always)]
     fn signs(
@@ -122,32 +108,6 @@ impl InOnePass for Dotprod {
     ) -> [int16x8_t; 2] {
         let lanes = self.lanes();
         lanes.saturate32(lanes.add32(self.nine(window, &weights[row]), start))
-    }
-    #[inline(always)]
-    fn shift(self, count: u32) -> int32x4_t {
-        self.neon.shift(count)
-    }
-    #[inline(always)]
-    fn taken(self, shift: i8) -> int16x8_t {
-        self.neon.taken(shift)
-    }
-    #[inline(always)]
-    fn take<const KIND: u8>(self, taken: &int16x8_t, x: [int16x8_t; 2]) -> [int16x8_t; 2] {
-        self.neon.take::<KIND>(taken, x)
-    }
-    #[inline(always)]
-    unsafe fn load<const HALF: bool>(self, from: *const i16) -> [int16x8_t; 2] {
-        // SAFETY: of this function.
-        unsafe { self.neon.load::<HALF>(from) }
-    }
-    #[inline(always)]
-    unsafe fn store<const HALF: bool>(self, value: [int16x8_t; 2], to: *mut i16) {
-        // SAFETY: of this function.
-        unsafe { self.neon.store::<HALF>(value, to) }
-    }
-    #[inline(always)]
-    fn mean_of_four(self, x: [[int16x8_t; 2]; 4]) -> [int16x8_t; 2] {
-        self.neon.mean_of_four(x)
     }
 }
 

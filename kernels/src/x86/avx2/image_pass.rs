@@ -14,6 +14,8 @@ use crate::layout::INT8_GROUP;
 use crate::passes::image::{Fours, Images};
 
 impl Images for Avx2 {
+    type V = Avx2;
+    type Value = i16;
     /// Pairs of neighbours, in the order of [`Lanes::I32`].
     type Held<const G: usize, const Q: usize> = [[[[__m256i; 2]; Q]; G]; 3];
     const VALUES: usize = 2;
@@ -71,10 +73,6 @@ impl Images for Avx2 {
             }
         }
         sums
-    }
-    #[inline(always)]
-    fn minus(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-        self.difference(a, b)
     }
 }
 

@@ -7,10 +7,10 @@
 use core::arch::x86_64::*;
 
 use super::Avx2;
-use super::shift::Taken;
 use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
 use crate::passes::depthwise::InOnePass;
+use crate::passes::lanes::PassLanes;
 
 /// Two 16-bit values per channel, in the order of 32-bit lanes.
 type Pair = [__m256i; 2];
@@ -63,33 +63,14 @@ impl Taps for Avx2 {
 }
 
 impl InOnePass for Avx2 {
-    /// What it would round off, and by how much.
-    type Shift = [__m256i; 2];
-    type Taken = Taken;
-    const RIGHT: bool = true;
-    /// A multiplication that rounds.
-    type Narrow = __m256i;
+    type V = Avx2;
     /// Lines 0 and 1, then 2 and 3, times 256.
     type Lines = [Pair; 2];
     /// For either row of the output, those that go with them, column by column.
     type Weights = [[[Pair; 2]; 3]; 2];
     const ROWS: usize = 2;
-    const LEAST: u8 = 1;
     const SCALE: i32 = 256;
 
-    #[inline(always)]
-    fn start(self, [half, _]: [__m256i; 2]) -> [__m256i; 2] {
-        [half; 2]
-    }
-    #[inline(always)]
-    fn shifted(self, [low, high]: [__m256i; 2], [_, count]: [__m256i; 2]) -> __m256i {
-        // SAFETY: `self` proves AVX2.
-        self.saturate32(unsafe { [_mm256_srav_epi32(low, count), _mm256_srav_epi32(high, count)] })
-    }
-    #[inline(always)]
-    fn narrow(self, count: u8) -> __m256i {
-        self.splat16(1 << (15 - count))
-    }
     #[inline(always)]
     fn narrowed(self, [a, b, c, d]: [__m256i; 4], narrow: __m256i) -> [Pair; 2] {
         [self.bytes(a, b, narrow), self.bytes(c, d, narrow)]
@@ -104,11 +85,6 @@ impl InOnePass for Avx2 {
             rows[1][kx] = [self.pair(none, a), self.pair(b, c)];
         }
         rows
-    }
-    #[inline(always)]
-    fn shift(self, count: u32) -> [__m256i; 2] {
-        // SAFETY: `self` proves AVX2.
-        unsafe { [_mm256_set1_epi32((1 << count) >> 1), _mm256_set1_epi32(count as i32)] }
     }
     #[inline(always)]
     fn sums(
@@ -135,65 +111,9 @@ impl InOnePass for Avx2 {
     ) -> __m256i {
         self.saturate32(self.from(start, window, &weights[row]))
     }
-    #[inline(always)]
-    fn taken(self, shift: i8) -> Taken {
-        Taken::new(self, shift)
-    }
-    #[inline(always)]
-    fn take<const KIND: u8>(self, taken: &Taken, x: __m256i) -> __m256i {
-        taken.apply::<KIND>(self, x)
-    }
-    #[inline(always)]
-    unsafe fn load<const HALF: bool>(self, from: *const i16) -> __m256i {
-        // SAFETY: of this function; `self` proves AVX2.
-        unsafe {
-            match HALF {
-                true => _mm256_zextsi128_si256(_mm_loadu_si128(from.cast())),
-                false => _mm256_loadu_si256(from.cast()),
-            }
-        }
-    }
-    #[inline(always)]
-    unsafe fn store<const HALF: bool>(self, value: __m256i, to: *mut i16) {
-        // SAFETY: of this function; `self` proves AVX2.
-        unsafe {
-            match HALF {
-                true => _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(value)),
-                false => _mm256_storeu_si256(to.cast(), value),
-            }
-        }
-    }
-    /// `(a + b + c + d + 2) >> 2` of unsigned numbers is the mean, rounded up, of the
-    /// means s and t of two each, rounded up; less 1 if what was rounded adds up to one: if
-    /// s + t is odd, and a + b or c + d. Signed numbers become unsigned ones by their sign
-    /// bits.
-    #[inline(always)]
-    fn mean_of_four(self, [a, b, c, d]: [__m256i; 4]) -> __m256i {
-        let (sign, one) = (self.splat16(i16::MIN), self.splat16(1));
-        // SAFETY: `self` proves AVX2.
-        unsafe {
-            let (a, b) = (_mm256_xor_si256(sign, a), _mm256_xor_si256(sign, b));
-            let (c, d) = (_mm256_xor_si256(sign, c), _mm256_xor_si256(sign, d));
-            let (s, t) = (_mm256_avg_epu16(a, b), _mm256_avg_epu16(c, d));
-            let odd = _mm256_or_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d));
-            let lost = _mm256_and_si256(_mm256_and_si256(odd, one), _mm256_xor_si256(s, t));
-            _mm256_xor_si256(sign, _mm256_sub_epi16(_mm256_avg_epu16(s, t), lost))
-        }
-    }
 }
 
 impl Avx2 {
-    /// `rdiv(a + b, 2)`.
-    #[inline(always)]
-    pub(super) fn mean_of_two(self, a: __m256i, b: __m256i) -> __m256i {
-        let sign = self.splat16(i16::MIN);
-        // SAFETY: `self` proves AVX2.
-        unsafe {
-            let (a, b) = (_mm256_xor_si256(sign, a), _mm256_xor_si256(sign, b));
-            _mm256_xor_si256(sign, _mm256_avg_epu16(a, b))
-        }
-    }
-
     /// Two lines, narrowed and times 256, joined as by [`Avx2::pair`].
     #[inline(always)]
     fn bytes(self, a: __m256i, b: __m256i, narrow: __m256i) -> Pair {

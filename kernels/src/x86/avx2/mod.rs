@@ -8,8 +8,9 @@ mod int8_conv;
 mod int8_depthwise;
 mod lanes;
 mod outputs;
+mod pass_lanes;
 #[cfg(feature = "std")]
-mod peak;
+pub(in crate::x86) mod peak;
 mod pointwise_pass;
 mod shift;
 
@@ -66,7 +67,7 @@ pub(crate) fn table() -> Option<&'static Table> {
 }
 
 #[target_feature(enable = "avx2")]
-fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
+pub(in crate::x86) fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
     let isa = Avx2::here();
     match generic::pooled::suits(&job) {
         true => {
@@ -87,7 +88,7 @@ fn binary_conv_unpooled(isa: Avx2, job: BinaryJob<'_>) {
 }
 
 #[target_feature(enable = "avx2")]
-fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
+pub(in crate::x86) fn binary_depthwise(job: BinaryJob<'_>) -> Option<()> {
     let isa = Avx2::here();
     match binary_depthwise_pass::suits(&job) {
         true => binary_depthwise_pass::run(isa, job),
@@ -114,7 +115,7 @@ fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
 }
 
 #[target_feature(enable = "avx2")]
-fn global_average_pool(job: PoolJob<'_>) -> Option<()> {
+pub(in crate::x86) fn global_average_pool(job: PoolJob<'_>) -> Option<()> {
     generic::pool::run(Avx2::here(), job);
     cut::complete()
 }

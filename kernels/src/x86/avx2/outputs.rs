@@ -13,7 +13,7 @@ use super::shift::{Left, Taken};
 use crate::generic::epilogue::Parameters;
 use crate::generic::lanes::{LANES, Lanes};
 use crate::generic::mean::Mean;
-use crate::passes::depthwise::{self, InOnePass};
+use crate::passes::lanes::{self, PassLanes};
 
 /// Channels that the last group has, if not 16.
 pub(super) const EIGHT: usize = LANES / 2;
@@ -129,9 +129,9 @@ impl<const G: usize> Outputs<G> {
             let mut extra = extra.of(isa, pixel, g, eight);
             if KIND == ANY {
                 value = shifts.rest.apply(isa, value);
-                extra = shifts.taken.apply::<{ depthwise::ANY }>(isa, extra);
+                extra = shifts.taken.apply::<{ lanes::ANY }>(isa, extra);
             } else if KIND == RIGHT {
-                extra = shifts.taken.apply::<{ depthwise::RIGHT }>(isa, extra);
+                extra = shifts.taken.apply::<{ lanes::RIGHT }>(isa, extra);
             } else {
                 for _ in 0..KIND % DOUBLINGS {
                     value = isa.adds16(value, value);

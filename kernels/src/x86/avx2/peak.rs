@@ -12,7 +12,7 @@ use crate::generic::peak::{self, PeakBytes};
 use crate::types::Arithmetic;
 
 #[target_feature(enable = "avx2")]
-pub(super) fn peak(arithmetic: Arithmetic, rounds: u64) -> u64 {
+pub(in crate::x86) fn peak(arithmetic: Arithmetic, rounds: u64) -> u64 {
     match arithmetic {
         Arithmetic::Binary => binary(Avx2::here(), rounds),
         Arithmetic::Int8 => peak::int8::<Avx2, 2>(Avx2::here(), rounds),
@@ -66,7 +66,7 @@ impl PeakBytes for Avx2 {
 /// The same value in the same register.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn veiled(value: __m256i) -> __m256i {
+pub(in crate::x86) fn veiled(value: __m256i) -> __m256i {
     let mut value = value;
     // SAFETY: no instructions.
     unsafe {

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::Avx2;
 use crate::generic::lanes::Lanes;
-use crate::passes::depthwise::{NONE, RIGHT};
+use crate::passes::lanes::{NONE, RIGHT};
 
 /// A left shift that saturates: its last bit is a saturating addition, what comes before
 /// it a plain shift of what is clamped so that no more than the sign is lost, and so far

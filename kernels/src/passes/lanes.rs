@@ -1,0 +1,52 @@
+//! What passes ask of vectors beside [`Lanes`]: shifts that are made ready once for a layer,
+//! and loads and stores without a length.
+
+use crate::generic::lanes::Lanes;
+
+/// 16 channels, as passes handle them.
+pub(crate) trait PassLanes: Lanes {
+    /// A right shift of sums.
+    type Shift: Copy;
+    /// A right shift of the input.
+    type Narrow: Copy;
+    /// A shift of the shortcut, in one direction or none.
+    type Taken: Copy;
+    /// Whether a shift of the shortcut to the right is worth code of its own.
+    const RIGHT: bool;
+    /// Least shift of the input.
+    const LEAST: u8 = 0;
+
+    /// By `count`, 0..=16.
+    fn shift(self, count: u32) -> Self::Shift;
+    /// What sums start at, so that [`PassLanes::shifted`] rounds.
+    fn start(self, shift: Self::Shift) -> Self::I32;
+    /// Sums that started so, shifted, rounded, and saturated to 16 bits.
+    fn shifted(self, sums: Self::I32, shift: Self::Shift) -> Self::I16;
+    /// By `count`, [`PassLanes::LEAST`]..=8.
+    fn narrow(self, count: u8) -> Self::Narrow;
+    /// To the left by `shift`, −15..=15, rounded or saturated.
+    fn taken(self, shift: i8) -> Self::Taken;
+    /// Shifts, as KIND says: [`NONE`], [`RIGHT`] or [`ANY`].
+    fn take<const KIND: u8>(self, taken: &Self::Taken, x: Self::I16) -> Self::I16;
+    /// 16 channels, or with HALF 8 and zeros.
+    ///
+    /// # Safety
+    /// They are there.
+    unsafe fn load<const HALF: bool>(self, from: *const i16) -> Self::I16;
+    /// All 16, or with HALF the first 8.
+    ///
+    /// # Safety
+    /// They have a place there.
+    unsafe fn store<const HALF: bool>(self, value: Self::I16, to: *mut i16);
+    /// `a − b`, wrapping.
+    fn minus32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `rdiv(a + b + c + d, 4)`.
+    fn mean_of_four(self, x: [Self::I16; 4]) -> Self::I16;
+}
+
+/// KIND of a shift of the shortcut: by 0.
+pub(crate) const NONE: u8 = 0;
+/// To the right.
+pub(crate) const RIGHT: u8 = 1;
+/// All that there are.
+pub(crate) const ANY: u8 = 2;
