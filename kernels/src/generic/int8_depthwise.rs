@@ -68,7 +68,7 @@ pub(crate) trait OnePass: Taps<WIDE> {
 /// turn: a part of the second-level cache. Making the weights ready costs as
 /// much as some pixels do, so one row at a time would be dear where rows are
 /// short.
-const BAND_BYTES: usize = 64 << 10;
+pub(crate) const BAND_BYTES: usize = 64 << 10;
 
 /// The same where vectors are wide: such processors have 1 MB of it, or nearly, and a
 /// row takes them less time.
@@ -159,23 +159,10 @@ impl<'a> Layer<'a> {
 /// The whole operation.
 #[inline(always)]
 pub(crate) fn run<S: Taps>(isa: S, job: Int8DepthwiseJob<'_>) {
-    let channels = 0..job.conv.output.c;
-    bands(job, BAND_BYTES, |mut part| part.run(isa, channels.clone()));
-}
-
-/// The same, after what `pass` has done of some rows: their first so many channels.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-#[inline(always)]
-pub(crate) fn run_after<S: Taps>(
-    isa: S,
-    job: Int8DepthwiseJob<'_>,
-    pass: impl for<'a> Fn(S, Layer<'a>, &mut Sink<'a>, Range<usize>) -> usize,
-) {
-    let channels = job.conv.output.c;
-    bands(job, BAND_BYTES, |mut part| {
-        let done = pass(isa, part.layer, part.sink, part.rows.clone());
-        part.run(isa, done..channels);
-    });
+    let mut whole = Whole::new(job);
+    for rows in whole.bands(BAND_BYTES) {
+        whole.run(isa, rows, 0..whole.layer.conv.output.c);
+    }
 }
 
 /// The same, in one pass if that can be, and otherwise 32 channels at a time as far
@@ -185,12 +172,13 @@ pub(crate) fn run_after<S: Taps>(
 pub(crate) fn run_wide<W: OnePass, S: Taps>(wide: W, isa: S, job: Int8DepthwiseJob<'_>) {
     let channels = job.conv.output.c;
     let most = if keeps(&job.epilogue, channels) { channels / WIDE * WIDE } else { 0 };
-    bands(job, WIDE_BAND_BYTES, |mut part| {
-        if !wide.pass(part.layer, part.sink, part.rows.clone()) {
-            part.run(wide, 0..most);
-            part.run(isa, most..channels);
+    let mut whole = Whole::new(job);
+    for rows in whole.bands(WIDE_BAND_BYTES) {
+        if !wide.pass(whole.layer, &mut whole.sink, rows.clone()) {
+            whole.run(wide, rows.clone(), 0..most);
+            whole.run(isa, rows, most..channels);
         }
-    });
+    }
 }
 
 /// Whether 32 channels of the shortcut, if there is one, are had by a load.
@@ -203,35 +191,40 @@ fn keeps(epilogue: &crate::types::Epilogue<'_>, channels: usize) -> bool {
     }
 }
 
-/// Calls `each` with some rows at a time, of about so many `bytes` of input.
-#[inline(always)]
-fn bands(job: Int8DepthwiseJob<'_>, bytes: usize, mut each: impl FnMut(Part<'_, '_>)) {
-    let Int8DepthwiseJob { conv, input, narrow, weights, rows, epilogue } = job;
-    let layer = Layer { conv, input, weights, narrow };
-    let sink = &mut Sink::new(epilogue, conv.output, &rows, 0);
-    let row_bytes = conv.window.stride_h * conv.input.w * conv.input.c * size_of::<i16>();
-    let most = (bytes / cut::divisor(row_bytes)).max(1);
-    let mut row = rows.start;
-    while row < rows.end {
-        let band = row..rows.end.min(row + most);
-        row = band.end;
-        each(Part { layer, sink, rows: band });
-    }
-}
-
-/// Some rows.
-struct Part<'l, 'a> {
-    layer: Layer<'a>,
-    sink: &'l mut Sink<'a>,
+/// All rows.
+pub(crate) struct Whole<'a> {
+    pub(crate) layer: Layer<'a>,
+    pub(crate) sink: Sink<'a>,
     rows: Range<usize>,
 }
 
-impl Part<'_, '_> {
-    /// N of some of the channels at a time.
+impl<'a> Whole<'a> {
     #[inline(always)]
-    fn run<S: Taps<N>, const N: usize>(&mut self, isa: S, channels: Range<usize>) {
-        let Part { layer, sink, rows } = self;
-        let (layer, rows) = (*layer, rows.clone());
+    pub(crate) fn new(job: Int8DepthwiseJob<'a>) -> Whole<'a> {
+        let Int8DepthwiseJob { conv, input, narrow, weights, rows, epilogue } = job;
+        let layer = Layer { conv, input, weights, narrow };
+        Whole { layer, sink: Sink::new(epilogue, conv.output, &rows, 0), rows }
+    }
+
+    /// Some rows at a time, of about so many `bytes` of input. (What is done with them is
+    /// the body of a loop: a function that is handed on is compiled without the
+    /// instructions.)
+    #[inline(always)]
+    pub(crate) fn bands(&self, bytes: usize) -> Bands {
+        let Conv { window, input, .. } = self.layer.conv;
+        let row_bytes = window.stride_h * input.w * input.c * size_of::<i16>();
+        Bands { left: self.rows.clone(), most: (bytes / cut::divisor(row_bytes)).max(1) }
+    }
+
+    /// N of some of the channels at a time, of some rows.
+    #[inline(always)]
+    pub(crate) fn run<S: Taps<N>, const N: usize>(
+        &mut self,
+        isa: S,
+        rows: Range<usize>,
+        channels: Range<usize>,
+    ) {
+        let Whole { layer, ref mut sink, .. } = *self;
         let window = layer.conv.window;
         let nine = (window.kernel_h, window.kernel_w) == (3, 3);
         match window.stride_w {
@@ -240,6 +233,23 @@ impl Part<'_, '_> {
             2 if nine => isa.outline(NineTaps::<S, N, 2> { isa, layer, sink, rows, channels }),
             _ => isa.outline(AnyTaps { isa, layer, sink, rows, channels }),
         }
+    }
+}
+
+/// See [`Whole::bands`].
+pub(crate) struct Bands {
+    left: Range<usize>,
+    most: usize,
+}
+
+impl Iterator for Bands {
+    type Item = Range<usize>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Range<usize>> {
+        let Range { start, end } = self.left;
+        self.left.start = end.min(start + self.most);
+        (start < end).then_some(start..self.left.start)
     }
 }
 

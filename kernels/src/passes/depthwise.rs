@@ -22,9 +22,9 @@ use core::ops::Range;
 use super::depthwise_rows::Rows;
 use super::lanes::{ANY, NONE, PassLanes, RIGHT};
 use crate::generic::epilogue::{Parameters, Sink};
-use crate::generic::int8_depthwise::{Layer, Taps};
+use crate::generic::int8_depthwise::{BAND_BYTES, Layer, Taps, Whole};
 use crate::generic::lanes::{LANES, Lanes, Work};
-use crate::generic::{cut, taps_inside};
+use crate::generic::{Int8DepthwiseJob, cut, taps_inside};
 
 /// What the pass asks for beside the epilogue's vectors.
 pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
@@ -36,6 +36,9 @@ pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
     type Weights: Copy;
     /// Rows of the output at a time where the stride is 1, 1 or 2.
     const ROWS: usize;
+    /// See [`Whole::bands`]; the output takes as much again, and both should find a place
+    /// in the second-level cache.
+    const BAND_BYTES: usize = BAND_BYTES;
 
     /// Narrows the pixels of 4 lines, of which a row at a time has the last twice.
     fn narrowed(
@@ -71,10 +74,21 @@ pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
 /// [`ANY`]): thresholds of sums.
 const SIGNS: u8 = 3;
 
+/// The whole operation: what the pass leaves of some rows goes the general way.
+#[inline(always)]
+pub(crate) fn run<S: InOnePass>(isa: S, job: Int8DepthwiseJob<'_>) {
+    let channels = job.conv.output.c;
+    let mut whole = Whole::new(job);
+    for rows in whole.bands(S::BAND_BYTES) {
+        let done = pass(isa, whole.layer, &mut whole.sink, rows.clone());
+        whole.run(isa, rows, done..channels);
+    }
+}
+
 /// Does some rows of the channels in whole groups of 16, and mostly of 8 that are left, if
 /// this is for them; how many of the channels those are.
 #[inline(always)]
-pub(crate) fn run<'a, S: InOnePass>(
+fn pass<'a, S: InOnePass>(
     isa: S,
     layer: Layer<'a>,
     sink: &mut Sink<'a>,
@@ -376,14 +390,12 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
         let lanes = isa.lanes();
         let zero = lanes.splat16(0);
         let mut y = [zero; ROWS];
-        let mut below = [0; ROWS];
+        let below;
         if KIND == SIGNS {
             for row in 0..ROWS {
                 y[row] = isa.signs(window, row, weights, start);
             }
-            for row in 0..ROWS {
-                below[row] = lanes.less16(y[row], zero);
-            }
+            below = lanes.less_each(y, zero);
         } else {
             for row in 0..ROWS {
                 y[row] = parameters.scale(lanes, isa.sums(window, row, weights, shift));
@@ -408,8 +420,8 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
             // Channels that are not there have parameters of 0, and so are not below.
             for row in 0..ROWS {
                 y[row] = parameters.prelu(lanes, y[row]);
-                below[row] = lanes.less16(y[row], parameters.sign);
             }
+            below = lanes.less_each(y, parameters.sign);
         }
         // SAFETY: of this function.
         unsafe {

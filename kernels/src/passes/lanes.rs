@@ -1,6 +1,10 @@
 //! What passes ask of vectors beside [`Lanes`]: shifts that are made ready once for a layer,
 //! and loads and stores without a length.
 
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
+
 use crate::generic::lanes::Lanes;
 
 /// 16 channels, as passes handle them.
@@ -38,6 +42,15 @@ pub(crate) trait PassLanes: Lanes {
     /// # Safety
     /// They have a place there.
     unsafe fn store<const HALF: bool>(self, value: Self::I16, to: *mut i16);
+    /// Bit `i` of each is `a < b` in lane `i`.
+    #[inline(always)]
+    fn less_each<const ROWS: usize>(self, a: [Self::I16; ROWS], b: Self::I16) -> [u32; ROWS] {
+        let mut below = [0; ROWS];
+        for row in 0..ROWS {
+            below[row] = self.less16(a[row], b);
+        }
+        below
+    }
     /// `a − b`, wrapping.
     fn minus32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// `rdiv(a + b + c + d, 4)`.

@@ -76,7 +76,7 @@ fn int8_conv(job: Int8Job<'_>) -> Option<()> {
 }
 
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
-    generic::int8_depthwise::run_after(Neon, job, depthwise::run);
+    depthwise::run(Neon, job);
     cut::complete()
 }
 

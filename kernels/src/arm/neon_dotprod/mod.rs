@@ -73,7 +73,7 @@ fn int8_conv(job: Int8Job<'_>) -> Option<()> {
 
 #[target_feature(enable = "dotprod")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
-    generic::int8_depthwise::run_after(Dotprod::here(), job, depthwise::run);
+    depthwise::run(Dotprod::here(), job);
     cut::complete()
 }
 

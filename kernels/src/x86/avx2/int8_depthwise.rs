@@ -69,6 +69,7 @@ impl InOnePass for Avx2 {
     /// For either row of the output, those that go with them, column by column.
     type Weights = [[[Pair; 2]; 3]; 2];
     const ROWS: usize = 2;
+    const BAND_BYTES: usize = 128 << 10;
     const SCALE: i32 = 256;
 
     #[inline(always)]

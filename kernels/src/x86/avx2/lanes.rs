@@ -8,6 +8,7 @@
 //! Shifts by as much in every lane take a register of counts, or are multiplications: a
 //! count in the lowest lane of one is an instruction more on Intel's processors.
 
+use core::arch::asm;
 use core::arch::x86_64::*;
 
 use super::Avx2;
@@ -27,6 +28,18 @@ impl Avx2 {
         // SAFETY: `self` proves AVX2.
         unsafe { regroup(halves) }
     }
+}
+
+/// The same value in the same register: the compiler does not look behind it.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(in crate::x86) fn veiled(value: __m256i) -> __m256i {
+    let mut value = value;
+    // SAFETY: no instructions.
+    unsafe {
+        asm!("/* {0} */", inout(ymm_reg) value, options(nomem, nostack, preserves_flags));
+    }
+    value
 }
 
 impl Lanes for Avx2 {

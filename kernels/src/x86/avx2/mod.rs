@@ -6,7 +6,7 @@ mod binary_depthwise_pass;
 mod image_pass;
 mod int8_conv;
 mod int8_depthwise;
-mod lanes;
+pub(in crate::x86) mod lanes;
 mod outputs;
 mod pass_lanes;
 #[cfg(feature = "std")]
@@ -110,7 +110,7 @@ fn int8_conv(job: Int8Job<'_>) -> Option<()> {
 #[target_feature(enable = "avx2")]
 fn int8_depthwise(job: Int8DepthwiseJob<'_>) -> Option<()> {
     let isa = Avx2::here();
-    generic::int8_depthwise::run_after(isa, job, depthwise::run);
+    depthwise::run(isa, job);
     cut::complete()
 }
 

@@ -64,6 +64,27 @@ impl PassLanes for Avx2 {
         }
     }
     #[inline(always)]
+    fn less_each<const ROWS: usize>(self, a: [__m256i; ROWS], b: __m256i) -> [u32; ROWS] {
+        let mut below = [0; ROWS];
+        if ROWS != 2 {
+            for row in 0..ROWS {
+                below[row] = self.less16(a[row], b);
+            }
+            return below;
+        }
+        // SAFETY: `self` proves AVX2.
+        let both = unsafe {
+            let first = _mm256_cmpgt_epi16(b, a[0]);
+            let second = _mm256_cmpgt_epi16(b, a[ROWS - 1]);
+            let bytes = _mm256_packs_epi16(first, second);
+            // From either half 8 lanes of the first, then 8 of the second.
+            _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(bytes)) as u32
+        };
+        below[0] = both & 0xFFFF;
+        below[ROWS - 1] = both >> 16;
+        below
+    }
+    #[inline(always)]
     fn minus32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
         Dot::difference(self, a, b)
     }

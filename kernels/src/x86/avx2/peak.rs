@@ -1,11 +1,11 @@
 //! Bits as the pointwise pass counts them, of two pixels and 32 channels; 2 pixels of 8-bit
 //! sums in 16 registers.
 
-use core::arch::asm;
 use core::arch::x86_64::*;
 use core::hint::black_box;
 
 use super::Avx2;
+use super::lanes::veiled;
 use super::pointwise_pass::{PAIR, THREE, THREES, Threes, VECTOR, count};
 use crate::generic::lanes::Lanes;
 use crate::generic::peak::{self, PeakBytes};
@@ -61,16 +61,4 @@ impl PeakBytes for Avx2 {
         // SAFETY: `self` proves AVX2.
         unsafe { [[veiled(a), veiled(b)], [veiled(c), veiled(d)]] }
     }
-}
-
-/// The same value in the same register.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(in crate::x86) fn veiled(value: __m256i) -> __m256i {
-    let mut value = value;
-    // SAFETY: no instructions.
-    unsafe {
-        asm!("/* {0} */", inout(ymm_reg) value, options(nomem, nostack, preserves_flags));
-    }
-    value
 }

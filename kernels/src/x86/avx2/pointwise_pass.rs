@@ -246,11 +246,14 @@ impl Block<'_, '_> {
         };
         let firsts: [usize; G] = core::array::from_fn(|g| channel + g * LANES);
         if step > channels {
-            let means = firsts.map(|first| {
+            let terms = firsts.map(|first| {
                 let at = group(channels, first);
-                let terms = mean_terms(step, channels, at).expect("as `suits` found");
-                (terms, Mean::new(isa, terms, channels))
+                mean_terms(step, channels, at).expect("as `suits` found")
             });
+            let mut means = [(terms[0], Mean::new(isa, terms[0], channels)); G];
+            for g in 1..G {
+                means[g] = (terms[g], Mean::new(isa, terms[g], channels));
+            }
             (tiles, Means { from, step, channels, firsts, means }).outline::<ANY>();
         } else if step == channels || step.is_multiple_of(LANES) {
             outputs
