@@ -4,7 +4,7 @@ has the fastest int8 kernels there are for a CPU, LiteRT (formerly TensorFlow Li
 XNNPACK), and ncnn in float32, since its packages quantize nothing.
 
     python3 benches/compare/int8.py [--network mobilenet-v1-1.0-224 …]
-                                    [--rounds 7] [--runs 20] [--isa avx2]
+                                    [--rounds 7] [--runs 20] [--isa avx2|avx2+vnni]
 
 One command does all: it makes an environment of its own under target/compare with the
 engines and TensorFlow, which converts for LiteRT, from PyPI, builds `bitat`, writes the
@@ -16,8 +16,9 @@ kernels' conformance suite's business; here float scores must agree between engi
 within a thousandth of their range, and int8 ones within a tenth.
 
 What an engine may use of the processor is its own choice. With `--isa avx2` none of
-them sees more than AVX2, FMA and F16C (`avx2_only.c`, made with `cc`; Linux, on a
-processor whose `cpuid` can be made to fault: Intel's).
+them sees more than AVX2, FMA and F16C, with `--isa avx2+vnni` AVX-VNNI and GFNI beside
+them (`seen_isa.c`, made with `cc`; Linux, on a processor whose `cpuid` can be made to
+fault: Intel's).
 """
 import argparse
 import contextlib
@@ -377,12 +378,12 @@ def engines(name, folder):
     return found
 
 
-def hide_all_but_avx2():
+def hide_all_but(isa):
     """Starts this program again where `cpuid` tells of no more."""
-    library = SCRATCH / "avx2_only.so"
-    source = pathlib.Path(__file__).with_name("avx2_only.c")
+    library = SCRATCH / "seen_isa.so"
+    source = pathlib.Path(__file__).with_name("seen_isa.c")
     subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
-    environment = {**os.environ, "LD_PRELOAD": str(library), "BITAT_AVX2_ONLY": "1"}
+    environment = {**os.environ, "LD_PRELOAD": str(library), "BITAT_SEEN_ISA": isa}
     os.execve(sys.executable, [sys.executable, *sys.argv], environment)
 
 
@@ -400,14 +401,14 @@ def main():
                         default=["mobilenet-v1-1.0-224", "mobilenet-v2-1.0-224"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--isa", choices=["avx2"], help="what all engines see, at most")
+    parser.add_argument("--isa", choices=["avx2", "avx2+vnni"], help="what all engines see, at most")
     args = parser.parse_args()
-    if "BITAT_AVX2_ONLY" not in os.environ:
+    if "BITAT_SEEN_ISA" not in os.environ:
         # Before: a compiler does not expect cpuid to fault.
         subprocess.run(["cargo", "build", "--release", "-q", "-p", "bitat-converter"],
                        cwd=ROOT, check=True)
         if args.isa:
-            hide_all_but_avx2()
+            hide_all_but(args.isa)
     bitat = str(ROOT / "target/release/bitat")
     kinds = ["8", "8-signs", "1"]
     for name in args.network:

@@ -27,6 +27,8 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2.
     Avx2,
+    /// x86-64 with AVX2 and AVX-VNNI.
+    Avx2Vnni,
     /// x86-64 with AVX-512 F, BW, VL, VNNI and BITALG.
     Avx512,
     /// AArch64 with Advanced SIMD.
@@ -37,8 +39,15 @@ pub enum Isa {
 
 impl Isa {
     /// Every instruction set, the plain one first, better ones later.
-    pub const ALL: [Isa; 6] =
-        [Isa::Scalar, Isa::Portable, Isa::Neon, Isa::NeonDotprod, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 7] = [
+        Isa::Scalar,
+        Isa::Portable,
+        Isa::Neon,
+        Isa::NeonDotprod,
+        Isa::Avx2,
+        Isa::Avx2Vnni,
+        Isa::Avx512,
+    ];
 
     /// Lower-case name, as [`FromStr`] reads it.
     pub const fn name(self) -> &'static str {
@@ -46,6 +55,7 @@ impl Isa {
             Isa::Scalar => "scalar",
             Isa::Portable => "portable",
             Isa::Avx2 => "avx2",
+            Isa::Avx2Vnni => "avx2+vnni",
             Isa::Avx512 => "avx512",
             Isa::Neon => "neon",
             Isa::NeonDotprod => "neon+dotprod",
@@ -58,6 +68,7 @@ impl Isa {
             Isa::Scalar => "nothing",
             Isa::Portable => "vector registers of any kind",
             Isa::Avx2 => "x86-64 with AVX2",
+            Isa::Avx2Vnni => "x86-64 with AVX2 and AVX-VNNI",
             Isa::Avx512 => "x86-64 with AVX-512 F, BW, VL, VNNI and BITALG",
             Isa::Neon => "AArch64 with Advanced SIMD",
             Isa::NeonDotprod => "AArch64 with Advanced SIMD and dot products",

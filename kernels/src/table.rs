@@ -55,6 +55,8 @@ impl Kernels {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => crate::x86::avx2::table(),
             #[cfg(target_arch = "x86_64")]
+            Isa::Avx2Vnni => crate::x86::avx2_vnni::table(),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => crate::x86::avx512::table(),
             #[cfg(all(target_arch = "aarch64", target_feature = "neon"))]
             Isa::Neon => Some(&crate::arm::neon::TABLE),

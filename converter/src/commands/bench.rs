@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// Bits of that MobileNet's depthwise layers [default: 8]
     #[arg(long, value_name = "BITS", value_enum, conflicts_with = "file")]
     depthwise: Option<DepthwiseArg>,
-    /// Kernel set: scalar, portable, avx2, avx512, neon, neon+dotprod [default: the best this machine has]
+    /// Kernel set: scalar, portable, avx2, avx2+vnni, avx512, neon, neon+dotprod [default: the best this machine has]
     #[arg(long, value_name = "NAME")]
     isa: Option<String>,
     /// Images timed, after a tenth of that to warm up

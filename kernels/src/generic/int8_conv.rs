@@ -90,6 +90,37 @@ pub(crate) trait Dot: Outline {
     fn put(self, value: <Self::L as Lanes>::I16, to: &mut [u8]);
 }
 
+/// [`Dot::several`] for few pixels: a sum would wait for the one before it, so each is
+/// added up in PARTS, of every PARTS-th step.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn in_parts<S: Dot, const P: usize, const PARTS: usize>(
+    isa: S,
+    sums: &mut [S::Sum; P],
+    weights: &[i8],
+    inputs: &[&[u8]; P],
+) -> usize {
+    let (several, _) = weights.as_chunks::<{ INT8_LANES * INT8_GROUP }>().0.as_chunks::<PARTS>();
+    let mut parts = [[isa.zero(); P]; PARTS];
+    for (k, steps) in several.iter().enumerate() {
+        for q in 0..PARTS {
+            let weights = isa.weights(&steps[q]);
+            for p in 0..P {
+                let x = cut::run(inputs[p], INT8_GROUP * (PARTS * k + q), INT8_GROUP);
+                parts[q][p] = isa.dot(parts[q][p], weights, x);
+            }
+        }
+    }
+    for p in 0..P {
+        let mut less = isa.zero();
+        for part in parts {
+            less = isa.difference(less, part[p]);
+        }
+        sums[p] = isa.difference(sums[p], less);
+    }
+    PARTS * several.len()
+}
+
 /// The windows of a run of pixels of one row.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "a pass reads them"))]
 pub(crate) struct Laid<'w> {

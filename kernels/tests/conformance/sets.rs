@@ -29,7 +29,7 @@ pub(crate) fn on_every_set(test: &str, body: impl Fn(Kernels) -> usize) {
             }
             None => {
                 let foreign = match isa {
-                    Isa::Avx2 | Isa::Avx512 => !cfg!(target_arch = "x86_64"),
+                    Isa::Avx2 | Isa::Avx2Vnni | Isa::Avx512 => !cfg!(target_arch = "x86_64"),
                     Isa::Neon | Isa::NeonDotprod => !cfg!(target_arch = "aarch64"),
                     Isa::Scalar | Isa::Portable => false,
                 };

@@ -108,11 +108,13 @@ pub enum Isa {
     Scalar = 5,
     /// AArch64 with Advanced SIMD and FEAT_DotProd.
     NeonDotprod = 6,
+    /// x86-64 with AVX2 and AVX-VNNI.
+    Avx2Vnni = 7,
 }
 
 impl Isa {
     /// Every code.
-    pub(crate) const ALL: [Isa; 7] = [
+    pub(crate) const ALL: [Isa; 8] = [
         Isa::Best,
         Isa::Portable,
         Isa::Neon,
@@ -120,6 +122,7 @@ impl Isa {
         Isa::Avx512,
         Isa::Scalar,
         Isa::NeonDotprod,
+        Isa::Avx2Vnni,
     ];
 
     /// The instruction set with this code.
@@ -135,6 +138,7 @@ impl Isa {
             Isa::Neon => bitat_kernels::Isa::Neon,
             Isa::NeonDotprod => bitat_kernels::Isa::NeonDotprod,
             Isa::Avx2 => bitat_kernels::Isa::Avx2,
+            Isa::Avx2Vnni => bitat_kernels::Isa::Avx2Vnni,
             Isa::Avx512 => bitat_kernels::Isa::Avx512,
             Isa::Scalar => bitat_kernels::Isa::Scalar,
         };
@@ -149,6 +153,7 @@ impl Isa {
             Isa::Neon => c"neon",
             Isa::NeonDotprod => c"neon+dotprod",
             Isa::Avx2 => c"avx2",
+            Isa::Avx2Vnni => c"avx2+vnni",
             Isa::Avx512 => c"avx512",
             Isa::Scalar => c"scalar",
         }
@@ -162,6 +167,7 @@ impl From<bitat_kernels::Isa> for Isa {
             bitat_kernels::Isa::Neon => Isa::Neon,
             bitat_kernels::Isa::NeonDotprod => Isa::NeonDotprod,
             bitat_kernels::Isa::Avx2 => Isa::Avx2,
+            bitat_kernels::Isa::Avx2Vnni => Isa::Avx2Vnni,
             bitat_kernels::Isa::Avx512 => Isa::Avx512,
             bitat_kernels::Isa::Scalar => Isa::Scalar,
         }
@@ -182,6 +188,6 @@ mod tests {
             assert_eq!(kernels.ok(), Kernels::new(isa).map(|kernels| kernels.isa()));
         }
         assert_eq!(Isa::Best.kernels().unwrap().isa(), Kernels::best().isa());
-        assert_eq!((Isa::from_code(-1), Isa::from_code(7)), (None, None));
+        assert_eq!((Isa::from_code(-1), Isa::from_code(8)), (None, None));
     }
 }

@@ -1,20 +1,12 @@
 //! Products by `vpdpbusd`: four unsigned by four signed bytes, added to 32 bits
 //! without saturating. The weights lie as the instruction wants them.
 
-// Fixed loops over indices are unrolled into registers; iterators over the same
-// arrays often are not.
-#![allow(clippy::needless_range_loop)]
-
 use core::arch::x86_64::*;
 
 use super::{Avx512, stem_pass};
 use crate::generic::epilogue::Row;
-use crate::generic::int8_conv::{Dot, Laid};
-use crate::layout::{INT8_GROUP, INT8_LANES};
+use crate::generic::int8_conv::{Dot, Laid, in_parts};
 use crate::x86::avx2::Avx2;
-
-/// Bytes of one step of a full block's weights.
-const STEP: usize = INT8_LANES * INT8_GROUP;
 
 impl Dot for Avx512 {
     type L = Avx2;
@@ -48,8 +40,7 @@ impl Dot for Avx512 {
         // SAFETY: `self` proves AVX-512 F and VNNI.
         unsafe { _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(x), weights) }
     }
-    /// One window or two, as a dense layer has them: a sum would wait for the one before
-    /// it, so there are four, of every fourth step.
+    /// One window or two, as a dense layer has them.
     #[inline(always)]
     fn several<const P: usize>(
         self,
@@ -57,29 +48,7 @@ impl Dot for Avx512 {
         weights: &[i8],
         inputs: &[&[u8]; P],
     ) -> usize {
-        if P > 2 {
-            return 0;
-        }
-        let (fours, _) = weights.as_chunks::<STEP>().0.as_chunks::<4>();
-        let mut parts = [[self.zero(); P]; 4];
-        for (k, four) in fours.iter().enumerate() {
-            for q in 0..4 {
-                let weights = self.weights(&four[q]);
-                for p in 0..P {
-                    let x = &inputs[p][INT8_GROUP * (4 * k + q)..][..INT8_GROUP];
-                    parts[q][p] = self.dot(parts[q][p], weights, x);
-                }
-            }
-        }
-        let [a, b, c, d] = parts;
-        for p in 0..P {
-            // SAFETY: `self` proves AVX-512 F.
-            sums[p] = unsafe {
-                let parts = [_mm512_add_epi32(a[p], b[p]), _mm512_add_epi32(c[p], d[p])];
-                _mm512_add_epi32(sums[p], _mm512_add_epi32(parts[0], parts[1]))
-            };
-        }
-        4 * fours.len()
+        if P > 2 { 0 } else { in_parts::<_, P, 4>(self, sums, weights, inputs) }
     }
     #[inline(always)]
     fn pass(self, laid: &Laid<'_>, weights: &[i8], out: &mut Row<'_>) -> bool {

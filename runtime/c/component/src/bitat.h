@@ -191,6 +191,10 @@ enum bitat_isa
      * AArch64 with Advanced SIMD and FEAT_DotProd.
      */
     BITAT_ISA_NEON_DOTPROD = 6,
+    /**
+     * x86-64 with AVX2 and AVX-VNNI.
+     */
+    BITAT_ISA_AVX2_VNNI = 7,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -3,7 +3,7 @@
  *
  * MODEL is a packed file, IMAGE the raw pixels of one image, 0 to 255 in the
  * order row, column, channel. ISA is scalar, portable, neon,
- * neon+dotprod, avx2 or avx512.
+ * neon+dotprod, avx2, avx2+vnni or avx512.
  *
  * It reads files, as a computer does. Firmware holds the model in flash instead
  * (`bitat export MODEL --c model.h`) and its buffers in static memory, whose

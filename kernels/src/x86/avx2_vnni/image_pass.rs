@@ -1,0 +1,73 @@
+//! First layers of images: a window's row is fours of values that a load spreads over a
+//! register; what the last one has too much is multiplied by 0.
+
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
+
+use core::arch::x86_64::*;
+
+use super::{Avx2Vnni, Fours};
+use crate::generic::int8_conv::Dot;
+use crate::generic::lanes::LANES;
+use crate::layout::INT8_GROUP;
+use crate::passes::image::{self, Images};
+use crate::x86::avx2::Avx2;
+
+impl Images for Avx2Vnni {
+    type V = Avx2;
+    type Value = u8;
+    type Held<const G: usize, const Q: usize> = [[[Fours; Q]; G]; 3];
+    const VALUES: usize = INT8_GROUP;
+
+    #[inline(always)]
+    fn held<const R: usize, const G: usize, const Q: usize>(
+        self,
+        fours: [&[image::Fours]; Q],
+    ) -> [[[Fours; Q]; G]; 3] {
+        let mut found = [[[self.zero(); Q]; G]; 3];
+        for q in 0..Q {
+            for ky in 0..3 {
+                for g in 0..G {
+                    let mut piece = [0; LANES * INT8_GROUP];
+                    for value in 0..INT8_GROUP.min(R - INT8_GROUP * g) {
+                        let k = ky * R + INT8_GROUP * g + value;
+                        let from = &fours[q][k / INT8_GROUP];
+                        for lane in 0..LANES {
+                            piece[INT8_GROUP * lane + value] =
+                                from[INT8_GROUP * lane + k % INT8_GROUP];
+                        }
+                    }
+                    let weights = Dot::weights(self, &piece);
+                    found[ky][g][q] = self.avx2.regrouped(weights);
+                }
+            }
+        }
+        found
+    }
+    #[inline(always)]
+    unsafe fn windows<const G: usize, const Q: usize, const P: usize>(
+        self,
+        start: [[Fours; Q]; P],
+        weights: &[[[Fours; Q]; G]; 3],
+        lines: [*const u8; 3],
+        step: usize,
+    ) -> [[Fours; Q]; P] {
+        let mut sums = start;
+        for ky in 0..3 {
+            for g in 0..G {
+                for p in 0..P {
+                    // SAFETY: of this function; `self` proves AVX2.
+                    let x = unsafe {
+                        let four = lines[ky].add(p * step + INT8_GROUP * g).cast::<i32>();
+                        [_mm256_set1_epi32(four.read_unaligned()); 2]
+                    };
+                    for q in 0..Q {
+                        sums[p][q] = self.multiply(sums[p][q], x, weights[ky][g][q]);
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
