@@ -24,6 +24,7 @@ use super::lanes::{ANY, NONE, PassLanes, RIGHT};
 use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::int8_depthwise::{BAND_BYTES, Layer, Taps, Whole};
 use crate::generic::lanes::{LANES, Lanes, Work};
+use crate::generic::usual::UsualRows;
 use crate::generic::{Int8DepthwiseJob, cut, taps_inside};
 
 /// What the pass asks for beside the epilogue's vectors.
@@ -107,86 +108,49 @@ fn pass<'a, S: InOnePass>(
         return 0;
     }
     let lanes = isa.lanes();
-    let taken = lanes.taken(left);
+    let (shift, taken) = (lanes.shift(shift), lanes.taken(left));
     let kind = match left {
         _ if signs => SIGNS,
         0 => NONE,
         ..0 if S::V::RIGHT => RIGHT,
         _ => ANY,
     };
-    let whole = channels / LANES * LANES;
-    let mut pass = Pass { isa, layer, sink, rows, shift: lanes.shift(shift), taken };
-    match (window.stride_w, kind) {
-        (1, SIGNS) => pass.outline::<1, SIGNS, false>(0..whole),
-        (_, SIGNS) => pass.outline::<2, SIGNS, false>(0..whole),
-        (1, NONE) => pass.outline::<1, NONE, false>(0..whole),
-        (1, RIGHT) if S::V::RIGHT => pass.outline::<1, RIGHT, false>(0..whole),
-        (1, _) => pass.outline::<1, ANY, false>(0..whole),
-        (_, NONE) => pass.outline::<2, NONE, false>(0..whole),
-        (_, RIGHT) if S::V::RIGHT => pass.outline::<2, RIGHT, false>(0..whole),
-        (_, _) => pass.outline::<2, ANY, false>(0..whole),
-    }
-    // Not worth code of its own for thresholds.
-    if channels - whole != LANES / 2 || signs {
-        return whole;
-    }
-    // In one way for all shifts.
-    match window.stride_w {
-        1 => pass.outline::<1, ANY, true>(whole..channels),
-        _ => pass.outline::<2, ANY, true>(whole..channels),
-    }
-    channels
-}
-
-/// Some rows.
-struct Pass<'l, 'a, S: InOnePass> {
-    isa: S,
-    layer: Layer<'a>,
-    sink: &'l mut Sink<'a>,
-    rows: Range<usize>,
-    /// Of the accumulators.
-    shift: <S::V as PassLanes>::Shift,
-    /// Of the shortcut.
-    taken: <S::V as PassLanes>::Taken,
-}
-
-impl<S: InOnePass> Pass<'_, '_, S> {
-    #[inline(always)]
-    fn outline<const STRIDE: usize, const KIND: u8, const HALF: bool>(
-        &mut self,
-        channels: Range<usize>,
-    ) {
-        let Pass { isa, layer, sink, rows, shift, taken } = self;
-        let (isa, layer, shift, taken) = (*isa, *layer, *shift, *taken);
-        let lanes = isa.lanes();
-        for channel in channels.step_by(LANES) {
-            let mut taps = [lanes.splat16(0); 9];
-            for (tap, weight) in taps.iter_mut().enumerate() {
-                *weight = layer.weight(lanes, tap, channel);
-            }
-            let mut start = [0; LANES];
-            if KIND == SIGNS {
-                start = sink.less_thresholds(channel).map(|less: i32| less * S::SCALE);
-            }
-            let group = Group {
-                isa,
-                taps,
-                start: &start,
-                parameters: sink.row(rows.start).parameters(lanes, channel),
-                shift,
-                narrow: lanes.narrow(layer.narrow),
-                taken,
-            };
-            let conv = layer.conv;
-            let to = match KIND {
-                SIGNS => sink.sign_rows(rows.clone()),
-                _ => sink.usual_rows(rows.clone(), STRIDE),
-            };
-            let rows = to.and_then(|to| Rows::new(conv, layer.all(channel), to, rows, channel));
-            let Some(rows) = cut::there(rows) else { return };
-            isa.outline(Run::<S, STRIDE, KIND, HALF> { group: &group, rows });
+    let mut channel = 0;
+    while channel < channels {
+        let half = channels - channel < LANES;
+        // Not worth code of its own for fewer, nor for thresholds.
+        if half && (channels - channel != LANES / 2 || signs) {
+            break;
         }
+        let mut taps = [lanes.splat16(0); 9];
+        for tap in 0..9 {
+            taps[tap] = layer.weight(lanes, tap, channel);
+        }
+        let mut start = [0; LANES];
+        if signs {
+            start = sink.less_thresholds(channel).map(|less: i32| less * S::SCALE);
+        }
+        let group = Group {
+            isa,
+            taps,
+            start: &start,
+            parameters: sink.row(rows.start).parameters(lanes, channel),
+            shift,
+            narrow: lanes.narrow(layer.narrow),
+            taken,
+        };
+        let to = match signs {
+            true => sink.sign_rows(rows.clone()),
+            false => sink.usual_rows(rows.clone(), window.stride_w),
+        };
+        let Some(to) = cut::there(to) else { break };
+        match window.stride_w {
+            1 => group.outline::<1>(layer, to, &rows, channel, kind, half),
+            _ => group.outline::<2>(layer, to, &rows, channel, kind, half),
+        }
+        channel = channels.min(channel + LANES);
     }
+    channel
 }
 
 /// What 16 channels have in common.
@@ -203,6 +167,32 @@ struct Group<'g, S: InOnePass> {
     narrow: <S::V as PassLanes>::Narrow,
     /// Of the shortcut.
     taken: <S::V as PassLanes>::Taken,
+}
+
+impl<S: InOnePass> Group<'_, S> {
+    /// Does some rows of those from `channel` on, or of 8.
+    #[inline(always)]
+    fn outline<const STRIDE: usize>(
+        &self,
+        layer: Layer<'_>,
+        to: UsualRows<'_>,
+        rows: &Range<usize>,
+        channel: usize,
+        kind: u8,
+        half: bool,
+    ) {
+        let (isa, group) = (self.isa, self);
+        let rows = Rows::new(layer.conv, layer.all(channel), to, rows, channel);
+        let Some(rows) = cut::there(rows) else { return };
+        match kind {
+            // In one way for all shifts.
+            _ if half => isa.outline(Run::<S, STRIDE, ANY, true> { group, rows }),
+            SIGNS => isa.outline(Run::<S, STRIDE, SIGNS, false> { group, rows }),
+            NONE => isa.outline(Run::<S, STRIDE, NONE, false> { group, rows }),
+            RIGHT if S::V::RIGHT => isa.outline(Run::<S, STRIDE, RIGHT, false> { group, rows }),
+            _ => isa.outline(Run::<S, STRIDE, ANY, false> { group, rows }),
+        }
+    }
 }
 
 /// KIND: of the epilogue; HALF: there are 8 channels.
