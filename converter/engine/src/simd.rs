@@ -7,7 +7,8 @@
 use std::sync::OnceLock;
 
 /// The best instruction set of this processor, or the one that the environment
-/// variable `BITAT_ISA` names, if the processor has it: `portable`, `avx2`, `avx512`.
+/// variable `BITAT_ISA` names, if the processor has it: `portable`, `avx2`, `avx512`; as the
+/// runtime's `avx2+vnni` it computes as with `avx2`.
 pub(crate) fn arch() -> pulp::Arch {
     static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
     *ARCH.get_or_init(|| {
@@ -31,7 +32,7 @@ pub fn instruction_set() -> &'static str {
 fn named(name: &str) -> Option<pulp::Arch> {
     match name {
         "portable" => Some(pulp::Arch::Scalar),
-        "avx2" => pulp::x86::V3::try_new().map(pulp::Arch::V3),
+        "avx2" | "avx2+vnni" => pulp::x86::V3::try_new().map(pulp::Arch::V3),
         _ => None,
     }
 }
