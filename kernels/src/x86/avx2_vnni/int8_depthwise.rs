@@ -3,6 +3,10 @@
 //! A narrowed pixel x is handed to it as x + 128, and what that adds to a sum, 128·Σw, is
 //! taken off the value it starts from.
 
+// Fixed loops over indices are unrolled into registers; iterators over the same
+// arrays often are not.
+#![allow(clippy::needless_range_loop)]
+
 use core::arch::x86_64::*;
 
 use super::{Avx2Vnni, Fours};

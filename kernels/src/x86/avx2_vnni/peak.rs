@@ -1,5 +1,5 @@
-//! 6 pixels of 8-bit sums, which are two registers each, and the weights in 16 registers: as
-//! many as wait for each other no longer. Bits are AVX2's.
+//! 6 pixels of 8-bit sums, which are two registers each, and the weights in 16 registers;
+//! with fewer sums each would wait for the one before it. Bits are AVX2's.
 
 use super::{Avx2Vnni, Fours};
 use crate::generic::peak::{self, PeakBytes};
