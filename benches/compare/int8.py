@@ -401,7 +401,8 @@ def main():
                         default=["mobilenet-v1-1.0-224", "mobilenet-v2-1.0-224"])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--isa", choices=["avx2", "avx2+vnni"], help="what all engines see, at most")
+    parser.add_argument("--isa", choices=["avx2", "avx2+vnni"],
+                        help="what all engines see, at most")
     args = parser.parse_args()
     if "BITAT_SEEN_ISA" not in os.environ:
         # Before: a compiler does not expect cpuid to fault.

@@ -90,8 +90,8 @@ pub(crate) trait Dot: Outline {
     fn put(self, value: <Self::L as Lanes>::I16, to: &mut [u8]);
 }
 
-/// [`Dot::several`] for few pixels: a sum would wait for the one before it, so each is
-/// added up in PARTS, of every PARTS-th step.
+/// [`Dot::several`] for one window or two, as a dense layer has them: a sum would wait for
+/// the one before it, so each is added up in PARTS, of every PARTS-th step.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn in_parts<S: Dot, const P: usize, const PARTS: usize>(
@@ -100,6 +100,9 @@ pub(crate) fn in_parts<S: Dot, const P: usize, const PARTS: usize>(
     weights: &[i8],
     inputs: &[&[u8]; P],
 ) -> usize {
+    if P > 2 {
+        return 0;
+    }
     let (several, _) = weights.as_chunks::<{ INT8_LANES * INT8_GROUP }>().0.as_chunks::<PARTS>();
     let mut parts = [[isa.zero(); P]; PARTS];
     for (k, steps) in several.iter().enumerate() {

@@ -29,7 +29,8 @@ use crate::generic::{Int8DepthwiseJob, cut, taps_inside};
 
 /// What the pass asks for beside the epilogue's vectors.
 pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
-    /// The epilogue's vectors.
+    /// The epilogue's vectors, [`Taps::L`]: a bound on that one would have to be written
+    /// again at each use of this trait.
     type V: PassLanes;
     /// A column of the lines of the input that are read, ready to be multiplied.
     type Lines: Copy;

@@ -25,7 +25,8 @@ pub(crate) type Fours = [i8; LANES * INT8_GROUP];
 
 /// What the pass asks for beside vectors.
 pub(crate) trait Images: Taps<LANES, L = <Self as Images>::V> {
-    /// The epilogue's vectors.
+    /// The epilogue's vectors, [`Taps::L`]: a bound on that one would have to be written
+    /// again at each use of this trait.
     type V: PassLanes;
     /// What a pixel's value becomes.
     type Value: Copy + Default + From<u8>;

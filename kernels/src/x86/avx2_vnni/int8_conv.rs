@@ -39,7 +39,6 @@ impl Dot for Avx2Vnni {
         // SAFETY: `self` proves AVX2.
         self.multiply(sum, unsafe { [_mm256_set1_epi32(x); 2] }, weights)
     }
-    /// One window or two, as a dense layer has them.
     #[inline(always)]
     fn several<const P: usize>(
         self,
@@ -47,7 +46,7 @@ impl Dot for Avx2Vnni {
         weights: &[i8],
         inputs: &[&[u8]; P],
     ) -> usize {
-        if P > 2 { 0 } else { in_parts::<_, P, 2>(self, sums, weights, inputs) }
+        in_parts::<_, P, 2>(self, sums, weights, inputs)
     }
     #[inline(always)]
     fn sum(self, sum: Fours) -> Fours {

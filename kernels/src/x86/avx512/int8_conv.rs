@@ -40,7 +40,6 @@ impl Dot for Avx512 {
         // SAFETY: `self` proves AVX-512 F and VNNI.
         unsafe { _mm512_dpbusd_epi32(sum, _mm512_set1_epi32(x), weights) }
     }
-    /// One window or two, as a dense layer has them.
     #[inline(always)]
     fn several<const P: usize>(
         self,
@@ -48,7 +47,7 @@ impl Dot for Avx512 {
         weights: &[i8],
         inputs: &[&[u8]; P],
     ) -> usize {
-        if P > 2 { 0 } else { in_parts::<_, P, 4>(self, sums, weights, inputs) }
+        in_parts::<_, P, 4>(self, sums, weights, inputs)
     }
     #[inline(always)]
     fn pass(self, laid: &Laid<'_>, weights: &[i8], out: &mut Row<'_>) -> bool {
