@@ -137,6 +137,29 @@ impl BinaryJob<'_> {
             }
     }
 
+    /// Whether this is a convolution with windows of up to so many taps a side, at most one
+    /// tap outside at each, and an epilogue that shifts to the left, has a stream and a
+    /// shortcut that is taken [`by_row`].
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub(crate) fn usual_windows(&self, kernel: usize) -> bool {
+        let Conv { window, input, output, groups } = self.conv;
+        let &Epilogue::Stream { shift: 0.., shortcut: Some(ref taken), stream: Some(_), .. } =
+            &self.epilogue
+        else {
+            return false;
+        };
+        // Of no rows, a 1×1 layer has been made one of no columns.
+        !self.rows.is_empty()
+            && output.w > 0
+            && groups == 1
+            && window.kernel_h.max(window.kernel_w) <= kernel
+            && window.pad_top.max(window.pad_left) <= 1
+            && (output.h - 1) * window.stride_h + window.kernel_h <= input.h + window.pad_top + 1
+            && line_columns(&self.conv) <= input.w + window.pad_left + 1
+            && by_row(taken, output, &self.rows)
+    }
+
     /// Whether this is a 3×3 depthwise convolution with at most a tap outside at each side,
     /// at most so many columns, and an epilogue that shifts to the left, has a shortcut
     /// that is taken [`by_row`], and a shifted PReLU.
@@ -160,6 +183,12 @@ impl BinaryJob<'_> {
             && (input.w + 1) / window.stride_w < columns
             && by_row(taken, output, &self.rows)
     }
+}
+
+/// Columns of a line with its padding.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn line_columns(conv: &Conv) -> usize {
+    (conv.output.w - 1) * conv.window.stride_w + conv.window.kernel_w
 }
 
 /// Whether these rows of an output take a shortcut of as many channels, pixel by pixel or

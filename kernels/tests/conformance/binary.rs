@@ -106,7 +106,37 @@ fn binary_conv_of_many_channels() {
     });
 }
 
-/// As the other layers are: small windows with at most a tap outside at each side.
+/// Windows with at most a tap outside at each side.
+fn windows(
+    random: &mut Random,
+    (kernel_h, kernel_w): (usize, usize),
+    output: Shape,
+    c_in: usize,
+) -> Conv {
+    let pad = |random: &mut Random, kernel: usize| random.size(0, 1.min(kernel - 1));
+    let window = Window {
+        kernel_h,
+        kernel_w,
+        stride_h: random.size(1, 2),
+        stride_w: random.size(1, 2),
+        pad_top: pad(random, kernel_h),
+        pad_left: pad(random, kernel_w),
+    };
+    // Up to a tap outside at the end, too, or some pixels unread.
+    let side = |random: &mut Random, out: usize, stride, kernel, pad| {
+        let last: usize = (out - 1) * stride + 1;
+        let reach: usize = last + kernel - 1 - pad;
+        (reach + random.size(0, 2) - 1).max(last.saturating_sub(pad)).max(1)
+    };
+    let input = Shape {
+        h: side(random, output.h, window.stride_h, kernel_h, window.pad_top),
+        w: side(random, output.w, window.stride_w, kernel_w, window.pad_left),
+        c: c_in,
+    };
+    Conv { input, output, window, groups: 1 }
+}
+
+/// As the other layers are.
 #[test]
 fn binary_conv_of_small_windows() {
     run_dense("binary convolution, small windows", |random| {
@@ -115,33 +145,25 @@ fn binary_conv_of_small_windows() {
         for kernel in [kernels; 4].into_iter().flatten() {
             for c_in in [24, 32, 40, 64, 100, 128, 264] {
                 for c_out in [32, 64, 96, 160] {
-                    let pad =
-                        |random: &mut Random, kernel: usize| random.size(0, 1.min(kernel - 1));
-                    let window = Window {
-                        kernel_h: kernel.0,
-                        kernel_w: kernel.1,
-                        stride_h: random.size(1, 2),
-                        stride_w: random.size(1, 2),
-                        pad_top: pad(random, kernel.0),
-                        pad_left: pad(random, kernel.1),
-                    };
-                    let output = Shape {
-                        h: random.size(1, 4),
-                        w: random.pick(&[4, 5, 7, 8, 9, 14, 15]),
-                        c: c_out,
-                    };
-                    // Up to a tap outside at the end, too, or some pixels unread.
-                    let side = |random: &mut Random, out: usize, stride, kernel, pad| {
-                        let last: usize = (out - 1) * stride + 1;
-                        let reach: usize = last + kernel - 1 - pad;
-                        (reach + random.size(0, 2) - 1).max(last.saturating_sub(pad)).max(1)
-                    };
-                    let input = Shape {
-                        h: side(random, output.h, window.stride_h, kernel.0, window.pad_top),
-                        w: side(random, output.w, window.stride_w, kernel.1, window.pad_left),
-                        c: c_in,
-                    };
-                    convs.push(Conv { input, output, window, groups: 1 });
+                    let w = random.pick(&[2, 3, 4, 5, 7, 8, 9, 14, 15]);
+                    let output = Shape { h: random.size(1, 4), w, c: c_out };
+                    convs.push(windows(random, kernel, output, c_in));
+                }
+            }
+        }
+        convs
+    });
+}
+
+/// So many pixels that sums are held for some rows at a time, or too many in a row.
+#[test]
+fn binary_conv_of_many_windows() {
+    run_dense("binary convolution, many windows", |random| {
+        let mut convs = Vec::new();
+        for (h, w) in [(70, 2), (40, 3), (21, 7), (7, 33), (5, 60), (3, 127), (2, 128), (2, 130)] {
+            for (c_in, c_out) in [(8, 32), (64, 64), (72, 96)] {
+                for _ in 0..6 {
+                    convs.push(windows(random, (3, 3), Shape { h, w, c: c_out }, c_in));
                 }
             }
         }

@@ -20,7 +20,7 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::Avx2;
-use super::outputs::{Extra, Loads, OfKind, Outputs, Shifts, Squares};
+use super::outputs::{Loads, OfKind, OfRow, Outputs, Shifts, Squares};
 use crate::generic::BinaryJob;
 use crate::generic::binary_depthwise::{Bits, add_nine};
 use crate::generic::epilogue::Sink;
@@ -138,6 +138,7 @@ impl Block<'_, '_> {
             bits,
             bytes: to.pixel,
             word: true,
+            prelu: true,
             eight: own < G * LANES,
         };
         let firsts: [usize; G] = core::array::from_fn(|g| channel + g * LANES);
@@ -149,28 +150,6 @@ impl Block<'_, '_> {
                 outputs.of_kind((pixels, extra));
             }
         }
-    }
-}
-
-/// What the shortcut adds to the pixels of a row.
-trait OfRow: Extra {
-    /// For row `row` of some whose pixels, `w` each, are one long run.
-    fn of_row(&self, row: usize, w: usize) -> Self;
-}
-
-impl<const G: usize> OfRow for Loads<G> {
-    #[inline(always)]
-    fn of_row(&self, _: usize, _: usize) -> Loads<G> {
-        *self
-    }
-}
-
-impl<const G: usize> OfRow for Squares<G> {
-    #[inline(always)]
-    fn of_row(&self, row: usize, w: usize) -> Squares<G> {
-        let Squares { from, line, step, .. } = *self;
-        let from = from.wrapping_add(2 * row * line).wrapping_sub(2 * row * w * step);
-        Squares { from, ..*self }
     }
 }
 

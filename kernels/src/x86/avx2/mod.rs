@@ -13,6 +13,7 @@ mod pass_lanes;
 pub(in crate::x86) mod peak;
 mod pointwise_pass;
 mod shift;
+mod window_pass;
 
 use crate::generic::binary_depthwise::Word;
 use crate::generic::lanes::{LANES, Outline, Work};
@@ -81,9 +82,12 @@ pub(in crate::x86) fn binary_conv(job: BinaryJob<'_>) -> Option<()> {
 #[inline(never)]
 #[target_feature(enable = "avx2")]
 fn binary_conv_unpooled(isa: Avx2, job: BinaryJob<'_>) {
-    match pointwise_pass::suits(&job) {
-        true => pointwise_pass::run(isa, job),
-        false => generic::binary_conv::run::<Avx2, 3>(isa, job),
+    if pointwise_pass::suits(&job) {
+        pointwise_pass::run(isa, job);
+    } else if window_pass::suits(&job) {
+        window_pass::run(isa, job);
+    } else {
+        generic::binary_conv::run::<Avx2, 3>(isa, job);
     }
 }
 
@@ -102,7 +106,7 @@ fn int8_conv(job: Int8Job<'_>) -> Option<()> {
     let isa = Avx2::here();
     match image::suits(&job) {
         Some(how) => image::run(isa, job, how),
-        None => generic::int8_conv::run::<_, 4>(isa, job),
+        None => generic::int8_conv::run::<_, 3>(isa, job),
     }
     cut::complete()
 }

@@ -36,6 +36,8 @@ pub(super) struct Outputs<const G: usize> {
     pub(super) bytes: usize,
     /// Whether they start a word of 64 channels, and write all of it.
     pub(super) word: bool,
+    /// Whether there is a shifted PReLU.
+    pub(super) prelu: bool,
     /// Whether the last group has 8 channels.
     pub(super) eight: bool,
 }
@@ -60,10 +62,11 @@ pub(super) trait OfKind: Sized {
 }
 
 impl<const G: usize> Outputs<G> {
-    /// The work with the kind of these shifts; with 8 channels at the end that is [`ANY`].
+    /// The work with the kind of these shifts; with 8 channels at the end, or without a
+    /// PReLU, that is [`ANY`].
     #[inline(always)]
     pub(super) fn of_kind(&self, work: impl OfKind) {
-        match if self.eight { ANY } else { self.shifts.kind } {
+        match if self.eight || !self.prelu { ANY } else { self.shifts.kind } {
             0 => work.outline::<0>(),
             4 => work.outline::<4>(),
             RIGHT => work.outline::<RIGHT>(),
@@ -141,7 +144,10 @@ impl<const G: usize> Outputs<G> {
                 }
             }
             value = parameters.scale(isa, value);
-            let y = parameters.prelu(isa, isa.adds16(value, extra));
+            let mut y = isa.adds16(value, extra);
+            if KIND != ANY || self.prelu {
+                y = parameters.prelu(isa, y);
+            }
             let to = stream.add(pixel * channels + g * LANES);
             if eight {
                 _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(y));
@@ -362,5 +368,27 @@ impl<const G: usize> Extra for Squares<G> {
                 load(isa, lower.add(step), eight),
             ])
         }
+    }
+}
+
+/// What the shortcut adds to the pixels of a row.
+pub(super) trait OfRow: Extra {
+    /// For row `row` of some whose pixels, `w` each, are one long run.
+    fn of_row(&self, row: usize, w: usize) -> Self;
+}
+
+impl<const G: usize> OfRow for Loads<G> {
+    #[inline(always)]
+    fn of_row(&self, _: usize, _: usize) -> Loads<G> {
+        *self
+    }
+}
+
+impl<const G: usize> OfRow for Squares<G> {
+    #[inline(always)]
+    fn of_row(&self, row: usize, w: usize) -> Squares<G> {
+        let Squares { from, line, step, .. } = *self;
+        let from = from.wrapping_add(2 * row * line).wrapping_sub(2 * row * w * step);
+        Squares { from, ..*self }
     }
 }

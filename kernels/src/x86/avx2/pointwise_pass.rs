@@ -68,7 +68,7 @@ const _: () = assert!(THREES * THREE * 4 <= 255 && THREES.is_multiple_of(FOUR));
 const STEPS: usize = 258;
 
 /// Bytes of a pixel that become indices at a time.
-const PIECE: usize = 16;
+pub(super) const PIECE: usize = 16;
 
 /// Bytes for the nibbles of two pixels each that rows are found by.
 const INDICES: usize = 4096;
@@ -158,7 +158,14 @@ impl Work for Whole<'_> {
 /// The nibbles of `count` of the `stride` channels of a block, from the `first` on, those of
 /// 16 or fewer in both halves; zeros up to a multiple of three steps.
 #[inline(always)]
-fn split(isa: Avx2, weights: &[u8], stride: usize, first: usize, count: usize, to: &mut Nibbles) {
+pub(super) fn split(
+    isa: Avx2,
+    weights: &[u8],
+    stride: usize,
+    first: usize,
+    count: usize,
+    to: &mut [MaybeUninit<__m256i>],
+) {
     let registers = count.div_ceil(VECTOR);
     let (split, rest) = to.split_at_mut(weights.len() / stride * 2 * registers);
     let to = split.chunks_exact_mut(2 * registers);
@@ -231,6 +238,7 @@ impl Block<'_, '_> {
             bits: to.bits.map(|bits| bits[byte..][..reach(to.pixel, written)].as_mut_ptr()),
             bytes: to.pixel,
             word,
+            prelu: true,
             eight: own < G * LANES,
         };
         let tiles = Tiles::<R, G> {
@@ -339,7 +347,7 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
             let pairs = (first..pixels).step_by(PAIR).map(|first| first.min(pixels - PAIR));
             for (first, to) in pairs.clone().zip(indices.chunks_exact_mut(stride)) {
                 // SAFETY: `Block::run` looked at so many pixels; there are two.
-                unsafe { interleave(isa, input.add(first * pixel), pixel, to) };
+                unsafe { interleave(isa, input.add(first * pixel), pixel, pixel, to) };
             }
             for (first, indices) in pairs.zip(indices.chunks_exact(stride)) {
                 // SAFETY: `Block::run` looked at so many pixels of everything.
@@ -445,20 +453,27 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
     }
 }
 
-/// The indices of two neighbouring pixels.
+/// The indices of two runs of so many bytes, a multiple of 8, the second `apart` from the
+/// first; and zeros up to a whole piece.
 ///
 /// # Safety
 /// There are so many bytes of each.
 #[inline(always)]
-unsafe fn interleave(_: Avx2, pixels: *const u8, pixel: usize, indices: &mut [u8]) {
-    for (at, to) in (0..pixel).step_by(PIECE).zip(indices.as_chunks_mut::<{ 2 * PIECE }>().0) {
+pub(super) unsafe fn interleave(
+    _: Avx2,
+    pixels: *const u8,
+    apart: usize,
+    bytes: usize,
+    indices: &mut [u8],
+) {
+    for (at, to) in (0..bytes).step_by(PIECE).zip(indices.as_chunks_mut::<{ 2 * PIECE }>().0) {
         // SAFETY: of this function; an `Avx2` proves AVX2; `to` is the 32 bytes written.
         unsafe {
             let from = pixels.add(at);
-            let (a, b) = if at + PIECE <= pixel {
-                (_mm_loadu_si128(from.cast()), _mm_loadu_si128(from.add(pixel).cast()))
+            let (a, b) = if at + PIECE <= bytes {
+                (_mm_loadu_si128(from.cast()), _mm_loadu_si128(from.add(apart).cast()))
             } else {
-                (_mm_loadl_epi64(from.cast()), _mm_loadl_epi64(from.add(pixel).cast()))
+                (_mm_loadl_epi64(from.cast()), _mm_loadl_epi64(from.add(apart).cast()))
             };
             // What the high nibbles of `a` and the low ones of `b` differ by is in both
             // when they change places.
@@ -481,9 +496,9 @@ pub(super) trait Threes<const R: usize> {
 }
 
 /// Those of a tile.
-struct Found {
-    indices: *const u8,
-    weights: *const __m256i,
+pub(super) struct Found {
+    pub(super) indices: *const u8,
+    pub(super) weights: *const __m256i,
 }
 
 impl<const R: usize> Threes<R> for Found {

@@ -28,10 +28,11 @@ use super::lanes::Scale;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::Sink;
 use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
-use crate::generic::usual::by_row;
+use crate::generic::usual::line_columns;
 use crate::generic::{BinaryJob, taps_inside};
 use crate::layout::{BINARY_LANES, binary_steps, pixel_bytes};
 use crate::types::{Conv, Epilogue, Padding, Shape, Shortcut, Window};
+use crate::x86::byte_lines::{SPILL, copy};
 
 /// Sides of the kernel, at most.
 const KERNEL: usize = 3;
@@ -45,49 +46,27 @@ const LARGE: usize = 7;
 /// Bytes of the lines that a row reads, with their padding, at most.
 const LINES: usize = 12 * 1024;
 
-/// Bytes after a line that copying words may touch.
-const SPILL: usize = 8;
-
 /// If the job is one for [`run`]: its shift, and that of its shortcut.
 #[inline(always)]
 pub(super) fn suits(isa: Avx512, job: &BinaryJob<'_>) -> Option<(Shift, Scale)> {
-    let Conv { window, input, output, groups } = job.conv;
-    let Window { kernel_h, kernel_w, stride_h, pad_top, pad_left, .. } = window;
-    let &Epilogue::Stream { shift, shortcut: Some(ref taken), stream: Some(_), .. } = &job.epilogue
-    else {
+    let Conv { window: Window { kernel_h, kernel_w, .. }, input, output, .. } = job.conv;
+    let &Epilogue::Stream { shift, shortcut: Some(ref taken), .. } = &job.epilogue else {
         return None;
     };
-    // Of no rows, a 1×1 layer has been made one of no columns.
-    if job.rows.is_empty() || output.w == 0 {
-        return None;
-    }
     let steps = binary_steps(kernel_h, kernel_w, input.c);
-    let columns = line_columns(&job.conv);
-    let lines = (output.h - 1) * stride_h + kernel_h;
     let last = output.c % BINARY_LANES;
     let pixels = if last == 0 { TILE } else { 2 * TILE };
-    let suits = groups == 1
-        && kernel_h.max(kernel_w) <= KERNEL
-        && pad_top.max(pad_left) <= 1
-        && lines <= input.h + pad_top + 1
-        && columns <= input.w + pad_left + 1
-        && KERNEL * (columns * input.c.div_ceil(8) + SPILL) <= LINES
+    let suits = job.usual_windows(KERNEL)
+        && KERNEL * (line_columns(&job.conv) * input.c.div_ceil(8) + SPILL) <= LINES
         && output.w >= pixels
         && steps > STEPS_PER_BYTE
         && output.c.is_multiple_of(WIDE)
-        && (last == 0 || steps <= SPREAD_STEPS)
-        && by_row(taken, output, &job.rows)
-        && shift >= 0;
+        && (last == 0 || steps <= SPREAD_STEPS);
     if !suits {
         return None;
     }
     let bound = kernel_h * kernel_w * input.c;
     Some((Shift::new(isa, shift as u32, bound), Scale::new(isa, taken.shift)))
-}
-
-/// Columns of a line with its padding.
-fn line_columns(conv: &Conv) -> usize {
-    (conv.output.w - 1) * conv.window.stride_w + conv.window.kernel_w
 }
 
 /// The whole operation, which [`suits`].
@@ -309,29 +288,6 @@ impl<X: OfRow, const P: usize, const PAIR: bool, const KIND: u32, const PRELU: b
                 // looked at for a row, which has at least as many pixels as a tile; the
                 // weights are those of `rows` rows of the kernel.
                 unsafe { tiles.tile(first.min(output.w - tile)) };
-            }
-        }
-    }
-}
-
-/// The steps of some pixels of `channels`, end to end. Copied by words: what is too
-/// much of one is where the next pixel goes, and after the last it is zeros, as all bits
-/// past a pixel's channels are.
-#[inline(always)]
-fn copy(pixels: &[u8], channels: usize, to: &mut [u8]) {
-    let (pixel, steps) = (pixel_bytes(channels), channels.div_ceil(8));
-    if steps == pixel {
-        to[..pixels.len()].copy_from_slice(pixels);
-    } else if pixel == 8 {
-        for (word, at) in pixels.as_chunks::<8>().0.iter().zip((0..).step_by(steps)) {
-            if let Some(to) = to[at..].first_chunk_mut() {
-                *to = *word;
-            }
-        }
-    } else {
-        for (from, at) in pixels.chunks_exact(pixel).zip((0..).step_by(steps)) {
-            for (word, to) in from.as_chunks::<8>().0.iter().zip(to[at..].as_chunks_mut().0) {
-                *to = *word;
             }
         }
     }
