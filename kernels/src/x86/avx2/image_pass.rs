@@ -8,8 +8,7 @@
 use core::arch::x86_64::*;
 
 use super::Avx2;
-use crate::generic::int8_conv::Dot;
-use crate::generic::lanes::Lanes;
+use crate::generic::lanes::{LANES, Lanes};
 use crate::layout::INT8_GROUP;
 use crate::passes::image::{Fours, Images};
 
@@ -26,21 +25,21 @@ impl Images for Avx2 {
         fours: [&[Fours]; Q],
     ) -> [[[[__m256i; 2]; Q]; G]; 3] {
         let mut found = [[[[self.splat16(0); 2]; Q]; G]; 3];
-        for q in 0..Q {
-            for ky in 0..3 {
-                for g in 0..G {
-                    found[ky][g][q] = single(self, fours[q], ky * R + 2 * g);
-                    if 2 * g + 1 == R {
-                        continue;
+        for ky in 0..3 {
+            for g in 0..G {
+                for q in 0..Q {
+                    let weight = |channel: usize, k: usize| -> i32 {
+                        let k = ky * R + k;
+                        fours[q][k / INT8_GROUP][channel * INT8_GROUP + k % INT8_GROUP].into()
+                    };
+                    let mut pairs = [0; LANES];
+                    for (channel, pair) in pairs.iter_mut().enumerate() {
+                        *pair = weight(channel, 2 * g) & 0xFFFF;
+                        if 2 * g + 1 < R {
+                            *pair |= weight(channel, 2 * g + 1) << 16;
+                        }
                     }
-                    let second = single(self, fours[q], ky * R + 2 * g + 1);
-                    for half in 0..2 {
-                        let first = found[ky][g][q][half];
-                        // SAFETY: `self` proves AVX2.
-                        found[ky][g][q][half] = unsafe {
-                            _mm256_or_si256(first, _mm256_slli_epi32::<16>(second[half]))
-                        };
-                    }
+                    found[ky][g][q] = self.load32(&pairs);
                 }
             }
         }
@@ -74,20 +73,4 @@ impl Images for Avx2 {
         }
         sums
     }
-}
-
-/// The weights of position `k`: in the lower half of 32 bits, and nothing in the upper.
-#[inline(always)]
-fn single(isa: Avx2, fours: &[Fours], k: usize) -> [__m256i; 2] {
-    let mut pair = Dot::weights(isa, &fours[k / INT8_GROUP])[k % INT8_GROUP / 2];
-    for half in 0..2 {
-        // SAFETY: `isa` proves AVX2.
-        unsafe {
-            if k.is_multiple_of(2) {
-                pair[half] = _mm256_slli_epi32::<16>(pair[half]);
-            }
-            pair[half] = _mm256_srli_epi32::<16>(pair[half]);
-        }
-    }
-    pair
 }

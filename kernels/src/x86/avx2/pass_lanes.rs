@@ -4,7 +4,6 @@ use core::arch::x86_64::*;
 
 use super::Avx2;
 use super::shift::Taken;
-use crate::generic::int8_conv::Dot;
 use crate::generic::lanes::Lanes;
 use crate::passes::lanes::PassLanes;
 
@@ -86,7 +85,8 @@ impl PassLanes for Avx2 {
     }
     #[inline(always)]
     fn minus32(self, a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-        Dot::difference(self, a, b)
+        // SAFETY: `self` proves AVX2.
+        unsafe { [_mm256_sub_epi32(a[0], b[0]), _mm256_sub_epi32(a[1], b[1])] }
     }
     /// `(a + b + c + d + 2) >> 2` of unsigned numbers is the mean, rounded up, of the
     /// means s and t of two each, rounded up; less 1 if what was rounded adds up to one: if

@@ -57,8 +57,8 @@ impl Threes<1> for &Held {
 
 impl PeakBytes for Avx2 {
     #[inline(always)]
-    fn veiled_bytes(self, [[a, b], [c, d]]: [[__m256i; 2]; 2]) -> [[__m256i; 2]; 2] {
+    fn veiled_bytes(self, [a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
         // SAFETY: `self` proves AVX2.
-        unsafe { [[veiled(a), veiled(b)], [veiled(c), veiled(d)]] }
+        unsafe { [veiled(a), veiled(b), veiled(c), veiled(d)] }
     }
 }

@@ -5,6 +5,7 @@ use core::arch::x86_64::*;
 use super::{Avx2Vnni, Fours};
 use crate::generic::int8_conv::{Dot, in_parts};
 use crate::generic::lanes::Lanes;
+use crate::passes::lanes::PassLanes;
 use crate::x86::avx2::Avx2;
 
 impl Dot for Avx2Vnni {
@@ -31,7 +32,7 @@ impl Dot for Avx2Vnni {
     }
     #[inline(always)]
     fn difference(self, a: Fours, b: Fours) -> Fours {
-        Dot::difference(self.avx2, a, b)
+        self.avx2.minus32(a, b)
     }
     #[inline(always)]
     fn dot(self, sum: Fours, weights: Fours, x: &[u8]) -> Fours {
