@@ -73,6 +73,19 @@ pub(crate) fn spec(random: &mut Random, out: Shape, bound: i64) -> Spec {
     }
 }
 
+/// One that kernels have ways of their own for: a stream and a shortcut of as many channels,
+/// by shifts that keep something of both, and perhaps more.
+pub(crate) fn usual_spec(random: &mut Random, out: Shape, bound: i64) -> Spec {
+    let mut spec = stream_spec(random, out, bound, false);
+    let pool = random.size(1, 2);
+    let shape = Shape { h: out.h * pool, w: out.w * pool, c: out.c };
+    let values = random.values(shape.h * shape.w * shape.c, -32768, 32767, false).into();
+    spec.shift = spec.shift.max(0);
+    spec.shortcut = Some(ShortcutSpec { values, shape, pool, shift: random.between(-2, 2) as i8 });
+    spec.stream = true;
+    Spec::Stream(Box::new(spec))
+}
+
 fn stream_spec(random: &mut Random, out: Shape, bound: i64, extreme: bool) -> StreamSpec {
     // The format's limit: the accumulator times 2^shift fits 32 bits.
     let largest = (0..=15).rev().find(|s| bound << s <= i64::from(i32::MAX)).unwrap_or(0);
