@@ -1,5 +1,5 @@
 #!/bin/sh
-# Proves that what runs on a device needs neither std nor an allocator: builds
+# Proves that what runs on a device needs neither std nor an allocator: checks
 # each crate by itself for bare targets, then links a program from them.
 #
 #   .ci/no_std.sh [TARGET…]     default: every bare target that is supported
@@ -45,15 +45,17 @@ wasm*)
 *) RUSTFLAGS="-Clinker=$llvm/ld.lld -Clinker-flavor=ld.lld -Clink-arg=--entry=0" ;;
 esac
 export RUSTFLAGS
-build() {
-    "$cargo" build --quiet --release --locked --target "$target" -Zbuild-std=core \
+for_target() { # check or build, what
+    command=$1
+    shift
+    "$cargo" "$command" --quiet --release --locked --target "$target" -Zbuild-std=core \
         --target-dir "$out" "$@"
 }
 for crate in kernels format runtime; do
-    build -p "bitat-$crate" --no-default-features
-    echo "no_std $target: bitat-$crate builds alone"
+    for_target check -p "bitat-$crate" --no-default-features
+    echo "no_std $target: bitat-$crate compiles alone"
 done
-build --manifest-path runtime/nostd-check/Cargo.toml
+for_target build --manifest-path runtime/nostd-check/Cargo.toml
 
 # The linker accepts what is not there if nothing asks for it, so ask: the
 # program must hold the kernels' code, no unresolved name, no allocator.
