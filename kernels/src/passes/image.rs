@@ -1,5 +1,6 @@
 //! 3×3 8-bit convolution of an image of one channel or three, as the first layer of a
-//! network is one, from the image to the stores: 32 output channels at a time, or 16.
+//! network is one, from the image to the stores: 32 output channels at a time, or 16, or 8
+//! of two pixels.
 //!
 //! The lines of the image that a row of the output reads are copied, widened to 16 bits
 //! where that is how they are multiplied, with the padding around them; there they stay for
@@ -42,10 +43,11 @@ pub(crate) trait Images: Taps<LANES, L = <Self as Images>::V> {
     ) -> Self::Held<G, Q>;
 
     /// Σ w·x over the windows of P pixels, `step` values from one to the next, and `start`.
+    /// With EIGHT of P pairs of pixels, the first's in the lower 8 of 16 lanes.
     ///
     /// # Safety
     /// Each line has a window's values for each, and [`SLACK`] more.
-    unsafe fn windows<const G: usize, const Q: usize, const P: usize>(
+    unsafe fn windows<const G: usize, const Q: usize, const P: usize, const EIGHT: bool>(
         self,
         start: [[<Self::V as Lanes>::I32; Q]; P],
         weights: &Self::Held<G, Q>,
@@ -54,21 +56,44 @@ pub(crate) trait Images: Taps<LANES, L = <Self as Images>::V> {
     ) -> [[<Self::V as Lanes>::I32; Q]; P];
 }
 
-/// Values of a line with its padding, at most.
-const LINE: usize = 2048;
+/// The weights of 4 values of row `ky` of a window, from the `4·g`th of its R on; what is
+/// past them is 0.
+#[inline(always)]
+pub(crate) fn piece<const R: usize>(fours: &[Fours], ky: usize, g: usize) -> Fours {
+    let mut found = [0; LANES * INT8_GROUP];
+    for value in 0..INT8_GROUP.min(R - INT8_GROUP * g) {
+        let k = ky * R + INT8_GROUP * g + value;
+        let Some(from) = cut::there(fours.get(k / INT8_GROUP)) else { return found };
+        for lane in 0..LANES {
+            found[INT8_GROUP * lane + value] = from[INT8_GROUP * lane + k % INT8_GROUP];
+        }
+    }
+    found
+}
+
+/// Values of a line with its padding, at most: four are on the stack, which a device has
+/// less of.
+const LINE: usize = if cfg!(feature = "std") { 2048 } else { 512 };
 
 /// Values after a window's last that may be read.
 pub(crate) const SLACK: usize = 3;
 
-/// Pixels of a tile.
+/// Pixels of a tile, or pairs of pixels.
 const TILE: usize = 2;
+
+/// Channels of which two pixels share vectors.
+const HALF: usize = LANES / 2;
+
+/// Weights of 4 positions in a window, at most.
+const FOURS: usize = int8_depth(3, 3, 3) / INT8_GROUP;
 
 /// What [`Int8Job::usual_image`] says, if the job is one for [`run`].
 #[inline(always)]
 pub(crate) fn suits(job: &Int8Job<'_>) -> Option<(u32, bool)> {
     let Conv { input, output, .. } = job.conv;
-    let fits = output.w >= TILE
-        && output.c.is_multiple_of(LANES)
+    let tile = if output.c.is_multiple_of(LANES) { TILE } else { 2 * TILE };
+    let fits = output.w >= tile
+        && output.c.is_multiple_of(HALF)
         && columns(&job.conv) * input.c + SLACK <= LINE;
     job.usual_image().filter(|_| fits)
 }
@@ -120,30 +145,59 @@ impl<S: Images> Pass<'_, S> {
     /// each reads the image for itself.
     #[inline(always)]
     fn groups<const R: usize, const G: usize>(mut self) {
-        let (isa, channels) = (self.isa, self.conv.output.c);
+        let channels = self.conv.output.c;
         let mut channel = 0;
         while channel < channels {
-            let pass = &mut self;
-            let two = channels - channel >= 2 * LANES;
-            match (two, pass.prelu) {
-                (true, true) => isa.outline(Run::<S, R, G, 2, true> { pass, channel }),
-                (true, false) => isa.outline(Run::<S, R, G, 2, false> { pass, channel }),
-                (false, true) => isa.outline(Run::<S, R, G, 1, true> { pass, channel }),
-                (false, false) => isa.outline(Run::<S, R, G, 1, false> { pass, channel }),
-            }
-            channel += if two { 2 * LANES } else { LANES };
+            let left = channels - channel;
+            channel += if left >= 2 * LANES {
+                self.outline::<R, G, 2, false>(channel);
+                2 * LANES
+            } else if left >= LANES {
+                self.outline::<R, G, 1, false>(channel);
+                LANES
+            } else {
+                self.outline::<R, G, 1, true>(channel);
+                HALF
+            };
+        }
+    }
+
+    #[inline(always)]
+    fn outline<const R: usize, const G: usize, const Q: usize, const EIGHT: bool>(
+        &mut self,
+        channel: usize,
+    ) {
+        let isa = self.isa;
+        match self.prelu {
+            true => isa.outline(Run::<S, R, G, Q, EIGHT, true> { pass: self, channel }),
+            false => isa.outline(Run::<S, R, G, Q, EIGHT, false> { pass: self, channel }),
         }
     }
 }
 
-/// Q groups of 16 channels; PRELU: there is one.
-struct Run<'r, 'a, S, const R: usize, const G: usize, const Q: usize, const PRELU: bool> {
+/// Q groups of 16 channels, or with EIGHT one of 8; PRELU: there is one.
+struct Run<
+    'r,
+    'a,
+    S,
+    const R: usize,
+    const G: usize,
+    const Q: usize,
+    const EIGHT: bool,
+    const PRELU: bool,
+> {
     pass: &'r mut Pass<'a, S>,
     channel: usize,
 }
 
-impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: bool> Work
-    for Run<'_, '_, S, R, G, Q, PRELU>
+impl<
+    S: Images,
+    const R: usize,
+    const G: usize,
+    const Q: usize,
+    const EIGHT: bool,
+    const PRELU: bool,
+> Work for Run<'_, '_, S, R, G, Q, EIGHT, PRELU>
 {
     #[inline(always)]
     fn run(self) {
@@ -151,10 +205,19 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: boo
         let Pass { isa, conv, pixels, zero, weights, shift, .. } = *pass;
         let Conv { window, input, .. } = conv;
         let depth = int8_depth(1, 1, 3 * R);
+        let mut twice = [[0; LANES * INT8_GROUP]; FOURS];
         let mut fours = [&[][..]; Q];
-        for q in 0..Q {
-            let block = cut::run(weights, (channel + q * LANES) * depth, LANES * depth);
-            fours[q] = block.as_chunks().0;
+        if EIGHT {
+            let block = cut::run(weights, channel * depth, HALF * depth);
+            for (to, from) in twice.iter_mut().zip(block.as_chunks().0) {
+                to.as_chunks_mut::<{ HALF * INT8_GROUP }>().0.fill(*from);
+            }
+            fours = [&twice; Q];
+        } else {
+            for q in 0..Q {
+                let block = cut::run(weights, (channel + q * LANES) * depth, LANES * depth);
+                fours[q] = block.as_chunks().0;
+            }
         }
         let lanes = isa.lanes();
         let weights = isa.held::<R, G, Q>(fours);
@@ -162,6 +225,9 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: boo
         let mut parameters = [first.parameters(lanes, channel); Q];
         for q in 1..Q {
             parameters[q] = first.parameters(lanes, channel + q * LANES);
+        }
+        if EIGHT {
+            parameters[0] = parameters[0].twice(lanes);
         }
         let mut held = [usize::MAX; 3];
         let values = columns(&conv) * input.c + SLACK;
@@ -179,7 +245,8 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: boo
         let none = [[lanes.zero32(); Q]; 1];
         let Some(zeros) = cut::there(outside.get(..R + SLACK)) else { return };
         // SAFETY: it has a window, and as many values more.
-        let [zeros] = unsafe { isa.windows(none, &weights, [zeros.as_ptr(); 3], 0) };
+        let [zeros] =
+            unsafe { isa.windows::<G, Q, 1, EIGHT>(none, &weights, [zeros.as_ptr(); 3], 0) };
         let mut start = zeros;
         for q in 0..Q {
             start[q] = lanes.minus32(lanes.start(shift), start[q]);
@@ -230,12 +297,12 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize, const PRELU: boo
                 width: conv.output.w,
                 out,
             }
-            .run::<PRELU>();
+            .run::<EIGHT, PRELU>();
         }
     }
 }
 
-/// A row of the output of 32 or 16 channels.
+/// A row of the output of 32, 16 or 8 channels.
 struct Line<'l, S: Images, const R: usize, const G: usize, const Q: usize> {
     isa: S,
     lines: [&'l [S::Value]; 3],
@@ -254,14 +321,15 @@ struct Line<'l, S: Images, const R: usize, const G: usize, const Q: usize> {
 
 impl<S: Images, const R: usize, const G: usize, const Q: usize> Line<'_, S, R, G, Q> {
     #[inline(always)]
-    fn run<const PRELU: bool>(self) {
+    fn run<const EIGHT: bool, const PRELU: bool>(self) {
         let Line { isa, lines, step, weights, channel, start, shift, width, .. } = self;
         let PlainRow { stream, bits, channels, pixel } = self.out;
         let parameters = self.parameters;
         let word = channel.is_multiple_of(64);
         let lanes = isa.lanes();
-        let own = Q * LANES;
+        let own = if EIGHT { HALF } else { Q * LANES };
         let written = if word { 8 } else { own / 8 };
+        let each = if EIGHT { 2 } else { 1 };
         let last = (width - 1) * step + R + SLACK;
         let found = reach(stream, channel, (width - 1) * channels + own).and_then(|stream| {
             let bits = match bits {
@@ -273,38 +341,58 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize> Line<'_, S, R, G
             Some((stream, bits, lines.map(<[S::Value]>::as_ptr)))
         });
         let Some((stream, bits, from)) = cut::there(found) else { return };
-        for first in (0..width).step_by(TILE) {
+        for first in (0..width).step_by(TILE * each) {
             // The last tile may overlap the one before it: the same values are written
             // twice.
-            let first = first.min(width - TILE);
+            let first = first.min(width - TILE * each);
             // SAFETY: the lines have a window for each of the `width` pixels, whose stream
             // and bits were looked at above.
             unsafe {
                 let from = from.map(|line| line.add(first * step));
-                let found = isa.windows([start; TILE], weights, from, step);
+                let found = isa.windows::<G, Q, TILE, EIGHT>([start; TILE], weights, from, step);
                 for p in 0..TILE {
-                    let to = stream.add((first + p) * channels);
+                    let column = first + p * each;
+                    let to = stream.add(column * channels);
                     let mut below = 0;
                     for q in 0..Q {
                         let mut y = parameters[q].scale(lanes, lanes.shifted(found[p][q], shift));
                         if PRELU {
                             y = parameters[q].prelu(lanes, y);
                         }
-                        lanes.store16(y, &mut *to.add(q * LANES).cast());
+                        match EIGHT {
+                            true => lanes.store_apart(y, to, to.add(channels)),
+                            false => lanes.store::<false>(y, to.add(q * LANES)),
+                        }
                         below |= lanes.less16(y, parameters[q].sign) << (q * LANES);
                     }
                     if let Some(bits) = bits {
-                        let to = bits.add((first + p) * pixel);
-                        if word {
-                            to.cast::<u64>().write_unaligned(u64::from(below).to_le());
-                        } else if Q == 2 {
-                            to.cast::<u32>().write_unaligned(below.to_le());
+                        let to = bits.add(column * pixel);
+                        if EIGHT {
+                            put_bits(to, below & 0xFF, written);
+                            put_bits(to.add(pixel), below >> HALF, written);
                         } else {
-                            to.cast::<u16>().write_unaligned((below as u16).to_le());
+                            put_bits(to, below, written);
                         }
                     }
                 }
             }
+        }
+    }
+}
+
+/// Writes so many bytes: 8, 4, 2 or 1.
+///
+/// # Safety
+/// They have a place there.
+#[inline(always)]
+unsafe fn put_bits(to: *mut u8, below: u32, bytes: usize) {
+    // SAFETY: of this function.
+    unsafe {
+        match bytes {
+            8 => to.cast::<u64>().write_unaligned(u64::from(below).to_le()),
+            4 => to.cast::<u32>().write_unaligned(below.to_le()),
+            2 => to.cast::<u16>().write_unaligned((below as u16).to_le()),
+            _ => to.write(below as u8),
         }
     }
 }

@@ -5,6 +5,7 @@
 // arrays often are not.
 #![allow(clippy::needless_range_loop)]
 
+use crate::generic::epilogue::Parameters;
 use crate::generic::lanes::Lanes;
 
 /// 16 channels, as passes handle them.
@@ -42,6 +43,13 @@ pub(crate) trait PassLanes: Lanes {
     /// # Safety
     /// They have a place there.
     unsafe fn store<const HALF: bool>(self, value: Self::I16, to: *mut i16);
+    /// The first 8 lanes, in place of the others too.
+    fn twice(self, value: Self::I16) -> Self::I16;
+    /// The first 8 lanes to one place, the others to another.
+    ///
+    /// # Safety
+    /// Either have a place there.
+    unsafe fn store_apart(self, value: Self::I16, first: *mut i16, second: *mut i16);
     /// Bit `i` of each is `a < b` in lane `i`.
     #[inline(always)]
     fn less_each<const ROWS: usize>(self, a: [Self::I16; ROWS], b: Self::I16) -> [u32; ROWS] {
@@ -55,6 +63,22 @@ pub(crate) trait PassLanes: Lanes {
     fn minus32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// `rdiv(a + b + c + d, 4)`.
     fn mean_of_four(self, x: [Self::I16; 4]) -> Self::I16;
+}
+
+impl<L: PassLanes> Parameters<L> {
+    /// Those of the first 8 channels, in place of the others too, but for what accumulators
+    /// in 32 bits need.
+    #[inline(always)]
+    pub(crate) fn twice(self, lanes: L) -> Parameters<L> {
+        let mut found = self;
+        found.multiplier = lanes.twice(self.multiplier);
+        found.bias = lanes.twice(self.bias);
+        found.before = lanes.twice(self.before);
+        found.slope = lanes.twice(self.slope);
+        found.after = lanes.twice(self.after);
+        found.sign = lanes.twice(self.sign);
+        found
+    }
 }
 
 /// KIND of a shift of the shortcut: by 0.

@@ -43,7 +43,7 @@ impl Images for Neon {
         found
     }
     #[inline(always)]
-    unsafe fn windows<const G: usize, const Q: usize, const P: usize>(
+    unsafe fn windows<const G: usize, const Q: usize, const P: usize, const EIGHT: bool>(
         self,
         start: [[[int32x4_t; 4]; Q]; P],
         weights: &[[Weight<Q>; G]; 3],
@@ -55,54 +55,61 @@ impl Images for Neon {
             // SAFETY: of this function; the target has NEON. A row has 9 values, or 3 and
             // one more.
             unsafe {
-                let mut x = [vdupq_n_s16(0); P];
+                // Of the pixel or the pair.
+                let mut x = [[vdupq_n_s16(0); 2]; P];
+                let each = if EIGHT { 2 } else { 1 };
                 for p in 0..P {
-                    let line = line.add(p * step);
-                    x[p] = match G {
-                        3 => vcombine_s16(vld1_s16(line), vdup_n_s16(0)),
-                        _ => vld1q_s16(line),
-                    };
+                    for half in 0..each {
+                        let line = line.add((each * p + half) * step);
+                        x[p][half] = match G {
+                            3 => vcombine_s16(vld1_s16(line), vdup_n_s16(0)),
+                            _ => vld1q_s16(line),
+                        };
+                    }
                 }
-                sums = multiply::<0, Q, P>(sums, &weights[0], x);
-                sums = multiply::<1, Q, P>(sums, &weights[1], x);
-                sums = multiply::<2, Q, P>(sums, &weights[2], x);
+                sums = multiply::<0, Q, P, EIGHT>(sums, &weights[0], x);
+                sums = multiply::<1, Q, P, EIGHT>(sums, &weights[1], x);
+                sums = multiply::<2, Q, P, EIGHT>(sums, &weights[2], x);
                 if G == 3 {
                     continue;
                 }
-                sums = multiply::<3, Q, P>(sums, &weights[3], x);
-                sums = multiply::<4, Q, P>(sums, &weights[4], x);
-                sums = multiply::<5, Q, P>(sums, &weights[5], x);
-                sums = multiply::<6, Q, P>(sums, &weights[6], x);
-                sums = multiply::<7, Q, P>(sums, &weights[7], x);
+                sums = multiply::<3, Q, P, EIGHT>(sums, &weights[3], x);
+                sums = multiply::<4, Q, P, EIGHT>(sums, &weights[4], x);
+                sums = multiply::<5, Q, P, EIGHT>(sums, &weights[5], x);
+                sums = multiply::<6, Q, P, EIGHT>(sums, &weights[6], x);
+                sums = multiply::<7, Q, P, EIGHT>(sums, &weights[7], x);
                 for p in 0..P {
-                    x[p] = vld1q_s16(line.add(p * step + 1));
+                    for half in 0..each {
+                        x[p][half] = vld1q_s16(line.add((each * p + half) * step + 1));
+                    }
                 }
-                sums = multiply::<7, Q, P>(sums, &weights[8], x);
+                sums = multiply::<7, Q, P, EIGHT>(sums, &weights[8], x);
             }
         }
         sums
     }
 }
 
-/// Adds the weights times lane `LANE` of each pixel's.
+/// Adds the weights times lane `LANE` of each pixel's, or of each pair's.
 #[inline(always)]
-fn multiply<const LANE: i32, const Q: usize, const P: usize>(
+fn multiply<const LANE: i32, const Q: usize, const P: usize, const EIGHT: bool>(
     sums: [[[int32x4_t; 4]; Q]; P],
     weights: &Weight<Q>,
-    x: [int16x8_t; P],
+    x: [[int16x8_t; 2]; P],
 ) -> [[[int32x4_t; 4]; Q]; P] {
     let mut sums = sums;
     for q in 0..Q {
         let [low, high] = weights[q];
         for p in 0..P {
             let [a, b, c, d] = sums[p][q];
+            let (first, second) = (x[p][0], x[p][usize::from(EIGHT)]);
             // SAFETY: the target has NEON.
             sums[p][q] = unsafe {
                 [
-                    vmlal_laneq_s16::<LANE>(a, vget_low_s16(low), x[p]),
-                    vmlal_high_laneq_s16::<LANE>(b, low, x[p]),
-                    vmlal_laneq_s16::<LANE>(c, vget_low_s16(high), x[p]),
-                    vmlal_high_laneq_s16::<LANE>(d, high, x[p]),
+                    vmlal_laneq_s16::<LANE>(a, vget_low_s16(low), first),
+                    vmlal_high_laneq_s16::<LANE>(b, low, first),
+                    vmlal_laneq_s16::<LANE>(c, vget_low_s16(high), second),
+                    vmlal_high_laneq_s16::<LANE>(d, high, second),
                 ]
             };
         }

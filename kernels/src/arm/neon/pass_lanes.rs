@@ -72,6 +72,18 @@ impl PassLanes for Neon {
         }
     }
     #[inline(always)]
+    fn twice(self, [low, _]: [int16x8_t; 2]) -> [int16x8_t; 2] {
+        [low; 2]
+    }
+    #[inline(always)]
+    unsafe fn store_apart(self, [low, high]: [int16x8_t; 2], first: *mut i16, second: *mut i16) {
+        // SAFETY: of this function; the target has NEON.
+        unsafe {
+            vst1q_s16(first, low);
+            vst1q_s16(second, high);
+        }
+    }
+    #[inline(always)]
     fn minus32(self, a: [int32x4_t; 4], b: [int32x4_t; 4]) -> [int32x4_t; 4] {
         Dot::difference(self, a, b)
     }

@@ -3,6 +3,7 @@
 //!
 //! The intrinsics of `sdot` are not stable, so it is written as assembly.
 
+mod image_pass;
 mod int8_conv;
 mod int8_depthwise;
 #[cfg(feature = "std")]
@@ -15,7 +16,7 @@ use super::neon::{self, Neon};
 use crate::generic::lanes::{Outline, Work};
 use crate::generic::{self, Int8DepthwiseJob, Int8Job, cut};
 use crate::isa::Isa;
-use crate::passes::depthwise;
+use crate::passes::{depthwise, image};
 use crate::table::Table;
 
 /// Proof that the CPU has FEAT_DotProd.
@@ -67,7 +68,11 @@ pub(crate) fn table() -> Option<&'static Table> {
 
 #[target_feature(enable = "dotprod")]
 fn int8_conv(job: Int8Job<'_>) -> Option<()> {
-    generic::int8_conv::run::<_, 4>(Dotprod::here(), job);
+    let isa = Dotprod::here();
+    match image::suits(&job) {
+        Some(how) => image::run(isa, job, how),
+        None => generic::int8_conv::run::<_, 4>(isa, job),
+    }
     cut::complete()
 }
 

@@ -46,7 +46,7 @@ impl Images for Avx2 {
         found
     }
     #[inline(always)]
-    unsafe fn windows<const G: usize, const Q: usize, const P: usize>(
+    unsafe fn windows<const G: usize, const Q: usize, const P: usize, const EIGHT: bool>(
         self,
         start: [[[__m256i; 2]; Q]; P],
         weights: &[[[[__m256i; 2]; Q]; G]; 3],
@@ -59,8 +59,7 @@ impl Images for Avx2 {
             for (weights, line) in weights.iter().zip(lines) {
                 for g in 0..G {
                     for p in 0..P {
-                        let pair = line.add(p * step + 2 * g).cast::<i32>().read_unaligned();
-                        let x = _mm256_set1_epi32(pair);
+                        let x = spread::<_, EIGHT>(self, line.add(2 * g), p, step);
                         for q in 0..Q {
                             for half in 0..2 {
                                 let products = _mm256_madd_epi16(x, weights[g][q][half]);
@@ -72,5 +71,29 @@ impl Images for Avx2 {
             }
         }
         sums
+    }
+}
+
+/// The 4 bytes at the `p`th of pixels that are `step` elements apart, in all of a register,
+/// or those of two in its halves.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+pub(in crate::x86) unsafe fn spread<T, const EIGHT: bool>(
+    _: Avx2,
+    line: *const T,
+    p: usize,
+    step: usize,
+) -> __m256i {
+    // SAFETY: of this function; an `Avx2` proves AVX2.
+    unsafe {
+        let at = |pixel: usize| line.add(pixel * step).cast::<i32>().read_unaligned();
+        if EIGHT {
+            let (low, high) = (_mm256_set1_epi32(at(2 * p)), _mm256_set1_epi32(at(2 * p + 1)));
+            _mm256_blend_epi32::<0xF0>(low, high)
+        } else {
+            _mm256_set1_epi32(at(p))
+        }
     }
 }

@@ -63,6 +63,16 @@ impl PassLanes for Avx2 {
         }
     }
     #[inline(always)]
+    fn twice(self, value: __m256i) -> __m256i {
+        // SAFETY: `self` proves AVX2.
+        unsafe { _mm256_permute2x128_si256::<0>(value, value) }
+    }
+    #[inline(always)]
+    unsafe fn store_apart(self, value: __m256i, first: *mut i16, second: *mut i16) {
+        // SAFETY: of this function; `self` proves AVX2.
+        unsafe { _mm256_storeu2_m128i(second.cast(), first.cast(), value) }
+    }
+    #[inline(always)]
     fn less_each<const ROWS: usize>(self, a: [__m256i; ROWS], b: __m256i) -> [u32; ROWS] {
         let mut below = [0; ROWS];
         if ROWS != 2 {

@@ -5,14 +5,12 @@
 // arrays often are not.
 #![allow(clippy::needless_range_loop)]
 
-use core::arch::x86_64::*;
-
 use super::{Avx2Vnni, Fours};
 use crate::generic::int8_conv::Dot;
-use crate::generic::lanes::LANES;
 use crate::layout::INT8_GROUP;
-use crate::passes::image::{self, Images};
+use crate::passes::image::{self, Images, piece};
 use crate::x86::avx2::Avx2;
+use crate::x86::avx2::image_pass::spread;
 
 impl Images for Avx2Vnni {
     type V = Avx2;
@@ -29,16 +27,7 @@ impl Images for Avx2Vnni {
         for q in 0..Q {
             for ky in 0..3 {
                 for g in 0..G {
-                    let mut piece = [0; LANES * INT8_GROUP];
-                    for value in 0..INT8_GROUP.min(R - INT8_GROUP * g) {
-                        let k = ky * R + INT8_GROUP * g + value;
-                        let from = &fours[q][k / INT8_GROUP];
-                        for lane in 0..LANES {
-                            piece[INT8_GROUP * lane + value] =
-                                from[INT8_GROUP * lane + k % INT8_GROUP];
-                        }
-                    }
-                    let weights = Dot::weights(self, &piece);
+                    let weights = Dot::weights(self, &piece::<R>(fours[q], ky, g));
                     found[ky][g][q] = self.avx2.regrouped(weights);
                 }
             }
@@ -46,7 +35,7 @@ impl Images for Avx2Vnni {
         found
     }
     #[inline(always)]
-    unsafe fn windows<const G: usize, const Q: usize, const P: usize>(
+    unsafe fn windows<const G: usize, const Q: usize, const P: usize, const EIGHT: bool>(
         self,
         start: [[Fours; Q]; P],
         weights: &[[[Fours; Q]; G]; 3],
@@ -59,8 +48,8 @@ impl Images for Avx2Vnni {
                 for p in 0..P {
                     // SAFETY: of this function; `self` proves AVX2.
                     let x = unsafe {
-                        let four = lines[ky].add(p * step + INT8_GROUP * g).cast::<i32>();
-                        [_mm256_set1_epi32(four.read_unaligned()); 2]
+                        let line = lines[ky].add(INT8_GROUP * g);
+                        [spread::<_, EIGHT>(self.avx2, line, p, step); 2]
                     };
                     for q in 0..Q {
                         sums[p][q] = self.multiply(sums[p][q], x, weights[ky][g][q]);
