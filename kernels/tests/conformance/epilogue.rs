@@ -86,6 +86,14 @@ pub(crate) fn usual_spec(random: &mut Random, out: Shape, bound: i64) -> Spec {
     Spec::Stream(Box::new(spec))
 }
 
+/// One that first layers have: a stream without a shortcut, by a shift to the right, and
+/// perhaps more.
+pub(crate) fn first_spec(random: &mut Random, out: Shape, bound: i64) -> Spec {
+    let mut spec = stream_spec(random, out, bound, false);
+    (spec.shift, spec.shortcut, spec.stream) = (spec.shift.min(0), None, true);
+    Spec::Stream(Box::new(spec))
+}
+
 fn stream_spec(random: &mut Random, out: Shape, bound: i64, extreme: bool) -> StreamSpec {
     // The format's limit: the accumulator times 2^shift fits 32 bits.
     let largest = (0..=15).rev().find(|s| bound << s <= i64::from(i32::MAX)).unwrap_or(0);
