@@ -31,10 +31,13 @@ use super::int8_windows::{Source, whole_windows, window};
 use super::lanes::{LANES, Lanes, Outline, Work, padded};
 use super::{Int8Job, whole_columns};
 use crate::layout::{
-    INT8_CHUNK, INT8_GROUP, INT8_LANES, INT8_RUN, int8_depth, int8_lanes, int8_run,
-    int8_window_bytes,
+    INT8_CHUNK, INT8_GROUP, INT8_LANES, INT8_RUN, int8_depth, int8_lanes, int8_window_bytes,
 };
 use crate::types::{Conv, Int8Input};
+
+/// Bytes for windows in place of a scratch that has fewer: what is done once for some pixels
+/// then is for more of them. On the stack, which a device has less of.
+const OWN: usize = if cfg!(feature = "std") { 8192 } else { 0 };
 
 /// Products of 16 output channels.
 pub(crate) trait Dot: Outline {
@@ -161,17 +164,26 @@ pub(crate) fn run<S: Dot, const P: usize>(isa: S, job: Int8Job<'_>) {
         }
     };
     let sink = &mut Sink::new(job.epilogue, conv.output, &job.rows, 0);
+    let mut own = [0; OWN];
+    let windows = if own.len() > job.scratch.len() { &mut own } else { job.scratch };
+    let room = windows.len() / cut::divisor(window_bytes::<S>(&conv));
     for row in job.rows {
         isa.outline(Line::<S, P> {
             isa,
             conv: &conv,
             source: &source,
             weights: job.weights,
-            windows: job.scratch,
+            windows,
+            room,
             out: sink.row(row),
             row,
         });
     }
+}
+
+/// Bytes of a laid-out window.
+fn window_bytes<S: Dot>(conv: &Conv) -> usize {
+    int8_window_bytes(&conv.window, conv.input.c) * S::BYTES / 2
 }
 
 /// One row of the output.
@@ -181,6 +193,8 @@ struct Line<'l, 'a, S: Dot, const P: usize> {
     source: &'l Source<'a, S::L>,
     weights: &'l [i8],
     windows: &'l mut [u8],
+    /// How many of them may be laid out.
+    room: usize,
     out: Row<'l>,
     row: usize,
 }
@@ -203,15 +217,14 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
     /// window of an input of zeros goes ahead of them, where it is to be taken off.
     #[inline(always)]
     fn tiles(self, depth: usize) {
-        let Line { isa, conv, source, weights, windows, mut out, row } = self;
+        let Line { isa, conv, source, weights, windows, room, mut out, row } = self;
         let lanes = isa.lanes();
         let (channels, width) = (conv.output.c, conv.output.w);
         let neutral = usize::from(source.biased::<S>());
-        // The scratch is for windows in 16 bits.
-        let stride = int8_window_bytes(&conv.window, conv.input.c) * S::BYTES / 2;
-        let room = (int8_run(conv) + 1) * 2 / S::BYTES;
+        let stride = window_bytes::<S>(conv);
+        let room = room.min(INT8_RUN + neutral);
         let room = if room < P { room } else { room / P * P };
-        let run = cut::divisor((room - neutral).min(INT8_RUN));
+        let run = cut::divisor(room - neutral);
         if neutral > 0 {
             source.outside::<S>(0, depth, windows);
         }
@@ -273,7 +286,7 @@ impl<S: Dot, const P: usize> Line<'_, '_, S, P> {
     /// Pixel by pixel, long windows part by part.
     #[inline(always)]
     fn singly(self, depth: usize) {
-        let Line { isa, conv, source, weights, windows, mut out, row } = self;
+        let Line { isa, conv, source, weights, windows, mut out, row, .. } = self;
         let lanes = isa.lanes();
         let channels = conv.output.c;
         let own = int8_window_bytes(&conv.window, conv.input.c);
@@ -353,8 +366,9 @@ impl<S: Dot> Block<'_, S> {
         for first in (0..all).step_by(P) {
             let first = first.min(all - P);
             let mut inputs = [&[][..]; P];
-            for (p, input) in inputs.iter_mut().enumerate() {
-                *input = cut::run(windows, (first + p) * stride, depth * S::BYTES);
+            let tile = cut::part(windows, first * stride..).chunks_exact(cut::divisor(stride));
+            for (input, window) in inputs.iter_mut().zip(tile) {
+                *input = cut::part(window, ..depth * S::BYTES);
             }
             let mut sums = products(isa, [isa.zero(); P], weights, at.count, inputs);
             if neutral > 0 {
