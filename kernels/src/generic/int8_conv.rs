@@ -31,7 +31,8 @@ use super::int8_windows::{Source, whole_windows, window};
 use super::lanes::{LANES, Lanes, Outline, Work, padded};
 use super::{Int8Job, whole_columns};
 use crate::layout::{
-    INT8_CHUNK, INT8_GROUP, INT8_LANES, INT8_RUN, int8_depth, int8_lanes, int8_window_bytes,
+    INT8_CHUNK, INT8_GROUP, INT8_LANES, INT8_RUN, int8_depth, int8_lanes, int8_run,
+    int8_window_bytes,
 };
 use crate::types::{Conv, Int8Input};
 
@@ -165,8 +166,13 @@ pub(crate) fn run<S: Dot, const P: usize>(isa: S, job: Int8Job<'_>) {
     };
     let sink = &mut Sink::new(job.epilogue, conv.output, &job.rows, 0);
     let mut own = [0; OWN];
-    let windows = if own.len() > job.scratch.len() { &mut own } else { job.scratch };
-    let room = windows.len() / cut::divisor(window_bytes::<S>(&conv));
+    let (windows, room) = if own.len() > job.scratch.len() {
+        let room = own.len() / cut::divisor(window_bytes::<S>(&conv));
+        (&mut own[..], room)
+    } else {
+        // The scratch is for windows in 16 bits.
+        (job.scratch, (int8_run(&conv) + 1) * 2 / S::BYTES)
+    };
     for row in job.rows {
         isa.outline(Line::<S, P> {
             isa,

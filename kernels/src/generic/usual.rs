@@ -195,7 +195,7 @@ pub(crate) fn line_columns(conv: &Conv) -> usize {
 /// from 2×2 that are all there.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-pub(crate) fn by_row(taken: &Shortcut<'_>, output: Shape, rows: &Range<usize>) -> bool {
+fn by_row(taken: &Shortcut<'_>, output: Shape, rows: &Range<usize>) -> bool {
     let Shape { h, w, c } = taken.shape;
     c == output.c
         && match taken.pool {
