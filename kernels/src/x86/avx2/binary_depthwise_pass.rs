@@ -20,7 +20,7 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::Avx2;
-use super::outputs::{Loads, OfKind, OfRow, Outputs, Shifts, Squares};
+use super::outputs::{OfKind, OfRow, Outputs, RowOutputs, Shifts};
 use crate::generic::BinaryJob;
 use crate::generic::binary_depthwise::{Bits, add_nine};
 use crate::generic::epilogue::Sink;
@@ -104,52 +104,10 @@ impl Block<'_, '_> {
     fn run<const G: usize>(self) {
         let Block { isa, image, lines, rows, sink, channel, shifts, pool } = self;
         let Conv { output, .. } = image.conv;
-        let channels = output.c;
-        let row = sink.row(rows.start);
-        let mut parameters = [row.parameters(isa, channel); G];
-        for g in 1..G {
-            parameters[g] = row.parameters(isa, channel + g * LANES);
-        }
-        let to = sink.usual_rows(rows.clone(), pool).expect("a shortcut");
-        // From the first element of the first pixel to the last's `own`th.
-        let reach = |pixels: usize, of: usize, own: usize| (pixels - 1) * of + own;
-        let own = (channels - channel).min(G * LANES);
-        let line = to.shortcut.len() / (pool * rows.len());
-        let shortcuts =
-            (pool * rows.len() - 1) * line + reach(pool * output.w, channels, channel + own);
-        let from = to.shortcut[..shortcuts].as_ptr();
         let mut nowhere = [0; BLOCK];
-        let (stream, step) = match to.stream {
-            Some(stream) => {
-                let stream = &mut stream[channel..][..reach(to.pixels, channels, own)];
-                (stream.as_mut_ptr(), channels)
-            }
-            // All pixels to the same place: a question at each would cost more.
-            None => (nowhere.as_mut_ptr(), 0),
-        };
-        let bits =
-            to.bits.map(|bits| bits[channel / 8..][..reach(to.pixels, to.pixel, 8)].as_mut_ptr());
-        let outputs = Outputs::<G> {
-            isa,
-            shifts,
-            parameters,
-            stream,
-            channels: step,
-            bits,
-            bytes: to.pixel,
-            word: true,
-            prelu: true,
-            eight: own < G * LANES,
-        };
-        let firsts: [usize; G] = core::array::from_fn(|g| channel + g * LANES);
-        let pixels = Pixels { image, lines, rows, channel, outputs };
-        match pool {
-            1 => outputs.of_kind((pixels, Loads { from, step: channels, firsts })),
-            _ => {
-                let extra = Squares { from, line, step: channels, firsts };
-                outputs.of_kind((pixels, extra));
-            }
-        }
+        let of = (shifts, pool, true);
+        let to = RowOutputs::<G>::new(isa, sink, output, &rows, channel, of, &mut nowhere);
+        to.of_kind(Pixels { image, lines, rows, channel, outputs: to.outputs });
     }
 }
 

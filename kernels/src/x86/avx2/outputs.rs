@@ -7,13 +7,16 @@
 #![allow(clippy::needless_range_loop)]
 
 use core::arch::x86_64::*;
+use core::ops::Range;
 
 use super::Avx2;
 use super::shift::{Left, Taken};
-use crate::generic::epilogue::Parameters;
+use crate::generic::epilogue::{Parameters, Sink};
 use crate::generic::lanes::{LANES, Lanes};
 use crate::generic::mean::Mean;
+use crate::layout::BINARY_LANES;
 use crate::passes::lanes::{self, PassLanes};
+use crate::types::Shape;
 
 /// Channels that the last group has, if not 16.
 pub(super) const EIGHT: usize = LANES / 2;
@@ -390,5 +393,83 @@ impl<const G: usize> OfRow for Squares<G> {
         let Squares { from, line, step, .. } = *self;
         let from = from.wrapping_add(2 * row * line).wrapping_sub(2 * row * w * step);
         Squares { from, ..*self }
+    }
+}
+
+/// Outputs of rows whose pixels are one long run, and where their shortcut is.
+#[derive(Clone, Copy)]
+pub(super) struct RowOutputs<const G: usize> {
+    pub(super) outputs: Outputs<G>,
+    pool: usize,
+    loads: Loads<G>,
+    /// Elements from a line of the shortcut to the next.
+    line: usize,
+}
+
+impl<const G: usize> RowOutputs<G> {
+    /// Of up to `16·G` channels from `channel` on; the stream, if there is none, goes to
+    /// `nowhere`, all pixels to the same place: a question at each would cost more.
+    #[inline(always)]
+    pub(super) fn new(
+        isa: Avx2,
+        sink: &mut Sink<'_>,
+        output: Shape,
+        rows: &Range<usize>,
+        channel: usize,
+        (shifts, pool, prelu): (Shifts, usize, bool),
+        nowhere: &mut [i16; BINARY_LANES],
+    ) -> RowOutputs<G> {
+        let channels = output.c;
+        let row = sink.row(rows.start);
+        let mut parameters = [row.parameters(isa, channel); G];
+        for g in 1..G {
+            parameters[g] = row.parameters(isa, channel + g * LANES);
+        }
+        let to = sink.usual_rows(rows.clone(), pool).expect("a shortcut");
+        // From the first element of the first pixel to the last's `own`th.
+        let reach = |pixels: usize, of: usize, own: usize| (pixels - 1) * of + own;
+        let own = (channels - channel).min(G * LANES);
+        let line = to.shortcut.len() / (pool * rows.len());
+        let shortcuts =
+            (pool * rows.len() - 1) * line + reach(pool * output.w, channels, channel + own);
+        let from = to.shortcut[..shortcuts].as_ptr();
+        let (stream, step) = match to.stream {
+            Some(stream) => {
+                let stream = &mut stream[channel..][..reach(to.pixels, channels, own)];
+                (stream.as_mut_ptr(), channels)
+            }
+            None => (nowhere.as_mut_ptr(), 0),
+        };
+        let bits =
+            to.bits.map(|bits| bits[channel / 8..][..reach(to.pixels, to.pixel, 8)].as_mut_ptr());
+        let outputs = Outputs {
+            isa,
+            shifts,
+            parameters,
+            stream,
+            channels: step,
+            bits,
+            bytes: to.pixel,
+            word: true,
+            prelu,
+            eight: own < G * LANES,
+        };
+        let firsts = core::array::from_fn(|g| channel + g * LANES);
+        RowOutputs { outputs, pool, loads: Loads { from, step: channels, firsts }, line }
+    }
+
+    /// The work with what the shortcut adds, and the kind of the shifts.
+    #[inline(always)]
+    pub(super) fn of_kind<W>(&self, work: W)
+    where
+        (W, Loads<G>): OfKind,
+        (W, Squares<G>): OfKind,
+    {
+        let RowOutputs { ref outputs, pool, loads, line } = *self;
+        let Loads { from, step, firsts } = loads;
+        match pool {
+            1 => outputs.of_kind((work, loads)),
+            _ => outputs.of_kind((work, Squares { from, line, step, firsts })),
+        }
     }
 }

@@ -23,12 +23,12 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::Avx2;
-use super::outputs::{Loads, OfKind, OfRow, Outputs, Shifts, Squares};
+use super::outputs::{OfKind, OfRow, Outputs, RowOutputs, Shifts};
 use super::pointwise_pass::{Found, PAIR, PIECE, THREE, THREES, VECTOR, count, interleave, split};
 use crate::generic::binary_conv::Popcount;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::Sink;
-use crate::generic::lanes::{LANES, Lanes, Outline, WIDE, Work};
+use crate::generic::lanes::{Lanes, Outline, WIDE, Work};
 use crate::generic::usual::line_columns;
 use crate::generic::{BinaryJob, taps_inside};
 use crate::layout::{BINARY_LANES, binary_steps, pixel_bytes};
@@ -147,36 +147,9 @@ impl Block<'_, '_> {
     fn run<const R: usize, const G: usize>(self) {
         let Block { isa, padding, lines, weights, rows, sink, channel, shifts, pool, prelu } = self;
         let Conv { window, input: Shape { h, c, .. }, output, .. } = lines.conv;
-        let channels = output.c;
-        let row = sink.row(rows.start);
-        let mut parameters = [row.parameters(isa, channel); G];
-        for g in 1..G {
-            parameters[g] = row.parameters(isa, channel + g * LANES);
-        }
-        let to = sink.usual_rows(rows.clone(), pool).expect("a shortcut");
-        let stream = to.stream.expect("a stream");
-        // From the first element of the first pixel to the last's `own`th.
-        let reach = |pixels: usize, of: usize, own: usize| (pixels - 1) * of + own;
-        let own = G * LANES;
-        let line = to.shortcut.len() / (pool * rows.len());
-        let shortcuts =
-            (pool * rows.len() - 1) * line + reach(pool * output.w, channels, channel + own);
-        let from = to.shortcut[..shortcuts].as_ptr();
-        let outputs = Outputs::<G> {
-            isa,
-            shifts,
-            parameters,
-            stream: stream[channel..][..reach(to.pixels, channels, own)].as_mut_ptr(),
-            channels,
-            bits: to
-                .bits
-                .map(|bits| bits[channel / 8..][..reach(to.pixels, to.pixel, 8)].as_mut_ptr()),
-            bytes: to.pixel,
-            word: true,
-            prelu,
-            eight: false,
-        };
-        let firsts: [usize; G] = core::array::from_fn(|g| channel + g * LANES);
+        let mut nowhere = [0; BINARY_LANES];
+        let of = (shifts, pool, prelu);
+        let to = RowOutputs::<G>::new(isa, sink, output, &rows, channel, of, &mut nowhere);
         let terms = Terms::<G>::new::<R>(isa, weights, padding, c, shifts.exact);
         let pairs = output.w.div_ceil(PAIR);
         let mut sums = [[[[isa.splat16(0); 2]; R]; PAIR]; PAIRS];
@@ -189,11 +162,8 @@ impl Block<'_, '_> {
             for (row, sums) in band.zip(sums.chunks_exact(pairs)) {
                 let inside = taps_inside(row, window.stride_h, window.pad_top, KERNEL, h);
                 let terms = terms.of(&inside);
-                let row = Row { conv: lines.conv, outputs, terms, row: row - rows.start, sums };
-                match pool {
-                    1 => outputs.of_kind((row, Loads { from, step: channels, firsts })),
-                    _ => outputs.of_kind((row, Squares { from, line, step: channels, firsts })),
-                }
+                let (conv, outputs, row) = (lines.conv, to.outputs, row - rows.start);
+                to.of_kind(Row { conv, outputs, terms, row, sums });
             }
         }
     }
