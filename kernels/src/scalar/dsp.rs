@@ -208,29 +208,96 @@ impl Two {
     }
 }
 
-/// Those of one line of a 3×3 window: the first two together, and the third.
+/// Those of one line of a 3×3 window: the first two together, and the last two.
 #[derive(Clone, Copy)]
 pub(super) struct Weights([u32; 2]);
 
 impl Weights {
     pub(super) fn new([a, b, c]: [i32; 3]) -> Weights {
-        Weights([u32::from(a as u16) | u32::from(b as u16) << 16, c as u32])
+        let [a, b, c] = [a as u32, b as u32, c as u32];
+        Weights([pack(a, b), pack(b, c)])
     }
 
     /// Adds the products.
     #[inline(always)]
     pub(super) fn add(&self, x: [i16; 3], sum: i32) -> i32 {
-        let [two, third] = self.0;
+        let [two, last] = self.0;
         let sum = smlad(pair(&x, 0), two, sum as u32);
-        sum.wrapping_add((third as i32).wrapping_mul(x[2].into()) as u32) as i32
+        smlabt(x[2] as u32, last, sum) as i32
     }
 }
 
-/// Adds the products of four weights and four values.
+/// Σ w·x of two 3×3 windows side by side, whose lines are LINE values from each other: the
+/// first line of the first window is where `window` is, and one value more is read of each.
+/// In one piece, whose values are as few as the registers that are left by the weights.
+///
+/// # Safety
+/// So many values are there, at a multiple of 4 bytes; LINE is even.
 #[inline(always)]
-pub(super) fn four(weights: &[i8; 4], x: &[u8; 4], sum: i32) -> i32 {
-    let weights = u32::from_le_bytes(weights.map(|weight| weight as u8));
-    let x = u32::from_le_bytes(*x);
-    let even = smlad(sxtb16(weights), x & 0x00FF_00FF, sum as u32);
-    smlad(sxtb16_odd(weights), x >> 8 & 0x00FF_00FF, even) as i32
+pub(super) unsafe fn two_windows<const LINE: usize>(
+    weights: &[Weights; 3],
+    window: *const i16,
+) -> [i32; 2] {
+    let [Weights([a, b]), Weights([c, d]), Weights([e, f])] = *weights;
+    let (first, second): (u32, u32);
+    // SAFETY: the target has the instructions, as `cfg(arm_dsp)` says; it reads what this
+    // function says, and writes nothing but these registers.
+    unsafe {
+        asm!(
+            "ldr {left}, [{window}]",
+            "ldr {right}, [{window}, #4]",
+            "smuad {first}, {left}, {a}",
+            "smulbt {second}, {a}, {left}",
+            "smlabt {first}, {right}, {b}, {first}",
+            "smlad {second}, {right}, {b}, {second}",
+            "ldr {left}, [{window}, #{two}]",
+            "ldr {right}, [{window}, #{two} + 4]",
+            "smlad {first}, {left}, {c}, {first}",
+            "smlabt {second}, {c}, {left}, {second}",
+            "smlabt {first}, {right}, {d}, {first}",
+            "smlad {second}, {right}, {d}, {second}",
+            "ldr {left}, [{window}, #{three}]",
+            "ldr {right}, [{window}, #{three} + 4]",
+            "smlad {first}, {left}, {e}, {first}",
+            "smlabt {second}, {e}, {left}, {second}",
+            "smlabt {first}, {right}, {f}, {first}",
+            "smlad {second}, {right}, {f}, {second}",
+            window = in(reg) window,
+            a = in(reg) a, b = in(reg) b, c = in(reg) c,
+            d = in(reg) d, e = in(reg) e, f = in(reg) f,
+            left = out(reg) _, right = out(reg) _,
+            first = out(reg) first, second = out(reg) second,
+            two = const 2 * LINE, three = const 4 * LINE,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    [first as i32, second as i32]
+}
+
+/// Four weights: the even ones, and the odd ones.
+pub(super) struct Four([u32; 2]);
+
+/// Four values: the even ones, and the odd ones.
+pub(super) struct Values([u32; 2]);
+
+impl Values {
+    #[inline(always)]
+    pub(super) fn new(x: &[u8; 4]) -> Values {
+        let x = u32::from_le_bytes(*x);
+        Values([x & 0x00FF_00FF, x >> 8 & 0x00FF_00FF])
+    }
+}
+
+impl Four {
+    #[inline(always)]
+    pub(super) fn new(weights: &[i8; 4]) -> Four {
+        let weights = u32::from_le_bytes(weights.map(|weight| weight as u8));
+        Four([sxtb16(weights), sxtb16_odd(weights)])
+    }
+
+    /// Adds the products.
+    #[inline(always)]
+    pub(super) fn add(&self, x: &Values, sum: i32) -> i32 {
+        smlad(self.0[1], x.0[1], smlad(self.0[0], x.0[0], sum as u32)) as i32
+    }
 }

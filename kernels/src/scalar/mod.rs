@@ -76,9 +76,9 @@ fn narrow(value: i16, count: u8) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::int8_depthwise;
-    use crate::generic::Int8DepthwiseJob;
-    use crate::types::{Conv, Epilogue, Shape, Window};
+    use super::{int8_conv, int8_depthwise};
+    use crate::generic::{Int8DepthwiseJob, Int8Job};
+    use crate::types::{Conv, Epilogue, Int8Input, Shape, Window};
 
     /// Lengths of input, weights, bias and stream that the checks make sure of.
     const LENGTHS: [usize; 4] = [24, 18, 2, 24];
@@ -120,5 +120,47 @@ mod tests {
             }
         }
         assert_eq!(run(LENGTHS, 0), None);
+    }
+
+    /// The same of an image's.
+    const OF_IMAGE: [usize; 4] = [36, 140, 5, 60];
+
+    fn run_image(lengths: [usize; 4], scratch: usize) -> Option<()> {
+        let (input, output) = (Shape { h: 3, w: 4, c: 3 }, Shape { h: 3, w: 4, c: 5 });
+        let window =
+            Window { kernel_h: 3, kernel_w: 3, stride_h: 1, stride_w: 1, pad_top: 1, pad_left: 1 };
+        let [pixels, weights, bias, stream] = lengths;
+        let epilogue = Epilogue::Stream {
+            shift: 0,
+            multiplier: &[1; 5],
+            bias: &[0; 5][..bias],
+            shortcut: None,
+            prelu: None,
+            stream: Some(&mut [0; 60][..stream]),
+            sign: None,
+        };
+        int8_conv::run(Int8Job {
+            conv: Conv { input, output, window, groups: 1 },
+            input: Int8Input::Image { pixels: &[0; 36][..pixels], zero: &[0; 3] },
+            weights: &[0; 140][..weights],
+            rows: 0..3,
+            epilogue,
+            scratch: &mut [0; 140][..scratch],
+        })
+    }
+
+    #[test]
+    fn so_is_one_of_an_image() {
+        assert_eq!(run_image(OF_IMAGE, 140), Some(()));
+        for (which, length) in [(0, 35), (2, 4), (3, 59), (0, 0)] {
+            let mut lengths = OF_IMAGE;
+            lengths[which] = length;
+            assert_eq!(run_image(lengths, 140), None, "{which}: {length}");
+        }
+        // With less, windows are laid out one by one, and in parts.
+        for scratch in [56, 8] {
+            assert_eq!(run_image(OF_IMAGE, scratch), Some(()), "{scratch}");
+        }
+        assert_eq!(run_image(OF_IMAGE, 3), None);
     }
 }
