@@ -1,6 +1,6 @@
 //! Depthwise convolution of ±1 by ±1: bits become numbers as they are read.
 
-use super::depthwise::{self, Source};
+use super::depthwise::{self, Source, TAPS};
 use super::pixels;
 use crate::generic::BinaryJob;
 use crate::layout::pixel_bytes;
@@ -32,6 +32,15 @@ impl Source for Signs<'_> {
     #[inline(always)]
     fn weight(&self, tap: usize, channel: usize) -> Option<i32> {
         self.sign(self.weights, tap, channel)
+    }
+    #[inline(always)]
+    fn weights(&self, channel: usize) -> Option<[i32; TAPS * TAPS]> {
+        let mut found = [0; TAPS * TAPS];
+        for (found, tap) in found.iter_mut().zip(pixels(self.weights, self.pixel, 0, TAPS * TAPS)?)
+        {
+            *found = sign(*tap.get(channel / 8)?, channel);
+        }
+        Some(found)
     }
     #[inline(always)]
     fn pixel(&self, pixel: usize, channel: usize) -> Option<i32> {

@@ -1,6 +1,6 @@
 //! 8-bit depthwise convolution of a stream.
 
-use super::depthwise::{self, Source};
+use super::depthwise::{self, Source, TAPS};
 use super::{narrow, pixels};
 use crate::generic::Int8DepthwiseJob;
 
@@ -17,15 +17,31 @@ impl Source for Stream<'_> {
         self.weights.get(tap * self.channels + channel).map(|&weight| weight.into())
     }
     #[inline(always)]
+    fn weights(&self, channel: usize) -> Option<[i32; TAPS * TAPS]> {
+        let mut found = [0; TAPS * TAPS];
+        let taps = pixels(self.weights, self.channels, 0, TAPS * TAPS)?;
+        for (found, tap) in found.iter_mut().zip(taps) {
+            *found = (*tap.get(channel)?).into();
+        }
+        Some(found)
+    }
+    #[inline(always)]
     fn pixel(&self, pixel: usize, channel: usize) -> Option<i32> {
         let value = self.values.get(pixel * self.channels + channel)?;
         Some(narrow(*value, self.narrow))
     }
     #[inline(always)]
     fn pixels(&self, first: usize, channel: usize, to: &mut [i16]) -> Option<()> {
-        let pixels = pixels(self.values, self.channels, first, to.len())?;
-        for (to, pixel) in to.iter_mut().zip(pixels) {
-            *to = narrow(*pixel.get(channel)?, self.narrow) as i16;
+        let values = self.values.get(first * self.channels..)?;
+        let (pairs, single) = to.as_chunks_mut();
+        let (step, second) = (2 * self.channels, channel + self.channels);
+        let count = pairs.len();
+        for (to, two) in pairs.iter_mut().zip(pixels(values, step, 0, count)?) {
+            let both = [*two.get(channel)?, *two.get(second)?];
+            *to = both.map(|value| narrow(value, self.narrow) as i16);
+        }
+        if let [to] = single {
+            *to = narrow(*values.get(count * step + channel)?, self.narrow) as i16;
         }
         Some(())
     }
