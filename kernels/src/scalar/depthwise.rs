@@ -208,22 +208,22 @@ fn multiply_both(
         let (pairs, single) = sums.as_chunks_mut::<2>();
         let single_at = pairs.len().min(PLACES / 2 - 1);
         for (pair, [a, b]) in (0..PLACES / 2).zip(pairs) {
-            // SAFETY: of `both_at`.
+            // SAFETY: it is one of so many.
             let both = unsafe { both_at(lines, pair, &weights) };
             [a[i % 2], b[i % 2]] = both;
         }
         if let [sums] = single {
-            // SAFETY: as above.
+            // SAFETY: it is no later than the last of them.
             [sums[i % 2], _] = unsafe { both_at(lines, single_at, &weights) };
         }
     }
     Some(())
 }
 
-/// Those of the windows at the place `2·pair` and the next.
+/// Σ w·x of the windows at the place `2·pair` and at the next.
 ///
 /// # Safety
-/// The pair is one of `PLACES / 2`.
+/// The pair is below `PLACES / 2`.
 #[cfg(arm_dsp)]
 #[inline(always)]
 unsafe fn both_at(lines: &[Line; TAPS], pair: usize, weights: &[Weights; TAPS]) -> [i32; 2] {

@@ -4,7 +4,7 @@
 //! weights' order and a byte per value: the pixel itself (outside the input, what
 //! stands for 0), or the narrowed stream + 128 (outside, 128). Every sum is taken
 //! less that of one window more, of an input of zeros. A window that does not fit
-//! is laid out part by part, and again for each channel.
+//! is laid out part by part, and again for every four channels.
 //!
 //! Four channels take each value that is loaded. Cost per multiply-accumulate: 1.25
 //! loads and a multiply-add; on DSP instructions, 1.6 instructions in all.
