@@ -236,11 +236,12 @@ pub(crate) fn run<S: Popcount, const P: usize>(isa: S, job: BinaryJob<'_>) {
                     byte: group * channels / 8,
                 };
                 let vectors = stride.div_ceil(S::VECTOR);
-                if S::BLOCKS == 2 && blocks == 2 {
+                // Constants of their own, so that what a set has no use for is not compiled.
+                if const { S::BLOCKS == 2 } && blocks == 2 {
                     line::<S, P, 1, 2>(isa, &layer, &block, &mut sink, row);
-                } else if S::VECTOR <= 16 && vectors > 2 {
+                } else if const { S::VECTOR <= 16 } && vectors > 2 {
                     line::<S, P, 4, 1>(isa, &layer, &block, &mut sink, row);
-                } else if S::VECTOR <= 32 && vectors > 1 {
+                } else if const { S::VECTOR <= 32 } && vectors > 1 {
                     line::<S, P, 2, 1>(isa, &layer, &block, &mut sink, row);
                 } else {
                     line::<S, P, 1, 1>(isa, &layer, &block, &mut sink, row);
@@ -267,12 +268,9 @@ fn line<'a, S: Popcount, const P: usize, const N: usize, const G: usize>(
         whole_columns(columns.clone(), window.stride_w, window.pad_left, window.kernel_w, input.w);
     let mut line = Line { isa, layer: *layer, block: *block, sink, row, inside };
     line.edges::<N, G>(columns.start..whole.start);
-    // Registers that hold two blocks also hold a row of 5 or 6 pixels.
-    match whole.len() {
-        5 if S::BLOCKS > 1 => line.tiles::<5, N, G>(whole.clone()),
-        6 if S::BLOCKS > 1 => line.tiles::<6, N, G>(whole.clone()),
-        pixels if pixels >= P => line.tiles::<P, N, G>(whole.clone()),
-        _ => line.edges::<N, G>(whole.clone()),
+    match whole.len() >= P {
+        true => line.tiles::<P, N, G>(whole.clone()),
+        false => line.edges::<N, G>(whole.clone()),
     }
     line.edges::<N, G>(whole.end..columns.end);
 }
@@ -295,7 +293,7 @@ impl<'a, S: Popcount> Line<'_, 'a, S> {
     fn tiles<const P: usize, const N: usize, const G: usize>(&mut self, columns: Range<usize>) {
         let isa = self.isa;
         let few = self.block.steps <= STEPS_PER_BYTE;
-        if !S::CASES {
+        if const { !S::CASES } {
             return isa.outline(Tiles::<S, P, N, G, 1, false>(self, columns));
         }
         match (few, self.block.count == G * BINARY_LANES) {
