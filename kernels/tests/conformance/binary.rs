@@ -6,7 +6,7 @@ use bitat_reference::ops;
 use crate::buffers::{pack_binary, pack_bits};
 use crate::epilogue::{Spec, check, expected, spec, usual_spec};
 use crate::geometry::{conv, dense_convs, depthwise_convs, oracle};
-use crate::random::{Random, seed};
+use crate::random::{Random, every, seed};
 use crate::sets::on_every_set;
 
 fn oracle_padding(padding: Padding) -> ops::Padding {
@@ -36,7 +36,7 @@ fn run_dense_with(
     let seed = seed();
     let convs = convs(&mut Random::new(seed, 0));
     let mut cases = Vec::new();
-    for (i, conv) in convs.into_iter().enumerate() {
+    for (i, conv) in convs.into_iter().enumerate().step_by(every()) {
         let random = &mut Random::new(seed, i as u64 + 1);
         let (c_in, c_out) = (conv.input.c / conv.groups, conv.output.c / conv.groups);
         let kernel = (conv.window.kernel_h, conv.window.kernel_w);
@@ -236,7 +236,7 @@ fn run_depthwise(test: &str, convs: impl Fn(&mut Random) -> Vec<Conv>) {
     let seed = seed();
     let convs = convs(&mut Random::new(seed, 1 << 32));
     let mut cases = Vec::new();
-    for (i, conv) in convs.into_iter().enumerate() {
+    for (i, conv) in convs.into_iter().enumerate().step_by(every()) {
         let random = &mut Random::new(seed, i as u64 + (2 << 32));
         let taps = conv.window.kernel_h * conv.window.kernel_w;
         let input = signs(random, conv.input.h * conv.input.w * conv.input.c);

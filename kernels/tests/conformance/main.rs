@@ -8,7 +8,8 @@
 //! - Every buffer written has guards on both sides, and every buffer read ends
 //!   where its allocation ends, so that an address sanitizer sees one byte too
 //!   many.
-//! - Every case is computed whole and again in pieces of its rows.
+//! - Every case is computed whole and again in pieces of its rows. `BITAT_EVERY=n`
+//!   computes one case in n.
 //! - Each test says on standard error which sets ran; one that is named in
 //!   `BITAT_REQUIRE_ISA` (a list with commas) and did not run fails the suite.
 

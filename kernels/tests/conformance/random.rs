@@ -11,6 +11,15 @@ pub(crate) fn seed() -> u64 {
     }
 }
 
+/// One in so many cases is computed: `BITAT_EVERY`, for emulators, which take a hundred
+/// times as long; or all.
+pub(crate) fn every() -> usize {
+    match std::env::var("BITAT_EVERY") {
+        Ok(text) => text.parse().expect("BITAT_EVERY is a number"),
+        Err(_) => 1,
+    }
+}
+
 impl Random {
     /// A stream of its own for each case.
     pub(crate) fn new(seed: u64, case: u64) -> Random {
