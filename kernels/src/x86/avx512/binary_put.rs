@@ -22,7 +22,7 @@ use crate::types::Shape;
 pub(super) const SPREAD_STEPS: usize = 128;
 
 /// Copies the weights of the last block, which is not full, to `to`; those of 32
-/// channels or fewer twice, every four of them and then the same four.
+/// channels or fewer twice, each channel's side by side.
 #[inline(always)]
 pub(super) fn spread(
     weights: &[u8],
@@ -37,9 +37,35 @@ pub(super) fn spread(
             to[..stride].copy_from_slice(from);
             continue;
         }
-        for (four, to) in from.chunks(4).zip(to.chunks_exact_mut(8)) {
-            to[..four.len()].copy_from_slice(four);
-            to[4..][..four.len()].copy_from_slice(four);
+        for (&byte, to) in from.iter().zip(to.as_chunks_mut().0) {
+            *to = [byte; 2];
+        }
+    }
+}
+
+/// Copies the weights of a block, `stride` of each step, to `to`: those of channels 0 and
+/// 32, of 1 and 33, and so on, side by side; or those of 32 channels or fewer twice. They
+/// are inverted, so that what agrees with them is counted.
+#[inline(always)]
+pub(super) fn interleave(
+    _: Avx512,
+    weights: &[u8],
+    stride: usize,
+    to: &mut [[u8; BINARY_LANES]; SPREAD_STEPS],
+) {
+    let (low, high) = (stride.min(WIDE), if stride > WIDE { WIDE } else { 0 });
+    let there = [low, stride - high].map(|count| u32::MAX >> (WIDE - count));
+    for (from, to) in weights.chunks_exact(stride).zip(to) {
+        // SAFETY: an `Avx512` proves AVX-512 F, BW and VL; bytes past the stride are masked
+        // out; the array is the 64 bytes written.
+        unsafe {
+            let from: *const i8 = from.as_ptr().cast();
+            let even = _mm256_maskz_loadu_epi8(there[0], from);
+            let odd = _mm256_maskz_loadu_epi8(there[1], from.add(high));
+            let odd = _mm512_slli_epi16::<8>(_mm512_cvtepu8_epi16(odd));
+            let both = _mm512_or_si512(_mm512_cvtepu8_epi16(even), odd);
+            let inverted = _mm512_xor_si512(both, _mm512_set1_epi8(-1));
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), inverted);
         }
     }
 }
@@ -115,10 +141,17 @@ impl To {
         g: usize,
         sums: __m512i,
     ) -> u32 {
-        let To { isa, shift, .. } = *self;
-        let value = isa.sub16(terms, isa.shl16(sums, shift.exact + 1));
+        let value = self.accumulators(terms, sums);
         // SAFETY: of this function.
         unsafe { self.put_exact::<X, WHOLE, KIND, PRELU>(extra, pixel, g, value) }
+    }
+
+    /// The accumulators, shifted as far as that is exact: twice the sums, shifted, are taken
+    /// from `terms`.
+    #[inline(always)]
+    pub(super) fn accumulators(&self, terms: __m512i, sums: __m512i) -> __m512i {
+        let To { isa, shift, .. } = *self;
+        isa.sub16(terms, isa.shl16(sums, shift.exact + 1))
     }
 
     /// The epilogue of the accumulators of group `g`, shifted as far as that is exact;
@@ -192,7 +225,7 @@ pub(super) const WORDS: usize = 24;
 /// compiler finds the registers too few, it would otherwise put 64 bytes aside across two
 /// cache lines.
 #[repr(align(64))]
-struct Words<const P: usize>([[MaybeUninit<u64>; WORDS]; P]);
+struct Words<const P: usize>([[MaybeUninit<u32>; WORDS]; P]);
 
 /// Steps of a loop's round.
 const ROUND: usize = 8;
@@ -201,12 +234,12 @@ const ROUND: usize = 8;
 const FEW: usize = 4;
 
 /// Bytes of the input as words that a load spreads over a register: of the same byte four
-/// times or, where two pixels share a register, of a pixel's and of the next one's. To
+/// times or, where two pixels share a register, of a pixel's and the next one's in turn. To
 /// spread a byte takes Intel's processors an instruction, on the one port that counts bits
 /// there.
 #[derive(Clone, Copy)]
 pub(super) struct Spreader {
-    /// Where the bytes of 16 steps are, or of 8 steps of two pixels.
+    /// Where the bytes of 16 steps are, or of 8 steps of two pixels, twice.
     places: __m512i,
 }
 
@@ -218,7 +251,7 @@ impl Spreader {
         let mut places = [0; 64];
         for (lane, place) in places.iter_mut().enumerate() {
             *place = match PAIR {
-                true => (lane / 8 + lane / 4 % 2 * 8) as u8,
+                true => (lane / 4 % ROUND + lane % 2 * ROUND) as u8,
                 false => (lane / 4) as u8,
             };
         }
@@ -236,13 +269,14 @@ impl Spreader {
         from: *const u8,
         next: usize,
         steps: usize,
-        to: &mut [MaybeUninit<u64>; WORDS],
+        to: &mut [MaybeUninit<u32>; WORDS],
     ) {
         let Spreader { places } = self;
-        let to: *mut u64 = to.as_mut_ptr().cast();
+        let to: *mut u32 = to.as_mut_ptr().cast();
         // SAFETY: of this function; a `Spreader` proves AVX-512 F, BW and VL; there is room
         // for `WORDS`, a multiple of `ROUND`.
         unsafe {
+            let half = _mm512_castsi512_si256(places);
             let mut k = 0;
             if PAIR {
                 while k < steps {
@@ -250,13 +284,12 @@ impl Spreader {
                         from.add(next + k).cast::<i64>().read_unaligned(),
                         from.add(k).cast::<i64>().read_unaligned(),
                     );
-                    let bytes = _mm512_broadcast_i32x4(both);
-                    _mm512_storeu_si512(to.add(k).cast(), _mm512_shuffle_epi8(bytes, places));
+                    let bytes = _mm256_broadcastsi128_si256(both);
+                    _mm256_storeu_si256(to.add(k).cast(), _mm256_shuffle_epi8(bytes, half));
                     k += ROUND;
                 }
                 return;
             }
-            let to: *mut u32 = to.cast();
             while k + ROUND < steps {
                 let bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(from.add(k).cast()));
                 _mm512_storeu_si512(to.add(k).cast(), _mm512_shuffle_epi8(bytes, places));
@@ -264,8 +297,7 @@ impl Spreader {
             }
             if k < steps {
                 let bytes = _mm256_set1_epi64x(from.add(k).cast::<i64>().read_unaligned());
-                let places = _mm512_castsi512_si256(places);
-                _mm256_storeu_si256(to.add(k).cast(), _mm256_shuffle_epi8(bytes, places));
+                _mm256_storeu_si256(to.add(k).cast(), _mm256_shuffle_epi8(bytes, half));
             }
         }
     }
@@ -303,12 +335,12 @@ impl Spreader {
             let mut k = 0;
             while k + ROUND <= steps {
                 for i in 0..ROUND {
-                    counts = step::<P, PAIR>(isa, counts, weights, &words, k + i);
+                    counts = step::<P>(isa, counts, weights, &words, k + i);
                 }
                 k += ROUND;
             }
             while k < steps {
-                counts = step::<P, PAIR>(isa, counts, weights, &words, k);
+                counts = step::<P>(isa, counts, weights, &words, k);
                 k += 1;
             }
         }
@@ -337,7 +369,7 @@ unsafe fn few<const P: usize, const PAIR: bool>(
             let x = match PAIR {
                 true => {
                     let first = _mm512_set1_epi8(byte(2 * v));
-                    _mm512_mask_set1_epi8(first, 0xF0F0_F0F0_F0F0_F0F0, byte(2 * v + 1))
+                    _mm512_mask_set1_epi8(first, 0xAAAA_AAAA_AAAA_AAAA, byte(2 * v + 1))
                 }
                 false => _mm512_set1_epi8(byte(v)),
             };
@@ -353,7 +385,7 @@ unsafe fn few<const P: usize, const PAIR: bool>(
 /// # Safety
 /// It has weights and words.
 #[inline(always)]
-unsafe fn step<const P: usize, const PAIR: bool>(
+unsafe fn step<const P: usize>(
     _: Avx512,
     mut counts: [__m512i; P],
     weights: *const u8,
@@ -364,11 +396,7 @@ unsafe fn step<const P: usize, const PAIR: bool>(
     unsafe {
         let row = _mm512_loadu_si512(weights.add(k * BINARY_LANES).cast());
         for v in 0..P {
-            let words = words.0[v].as_ptr();
-            let x = match PAIR {
-                true => _mm512_set1_epi64(words.cast::<i64>().add(k).read()),
-                false => _mm512_set1_epi32(words.cast::<i32>().add(k).read()),
-            };
+            let x = _mm512_set1_epi32(words.0[v].as_ptr().cast::<i32>().add(k).read());
             let differing = _mm512_popcnt_epi8(_mm512_xor_si512(row, x));
             counts[v] = _mm512_add_epi8(counts[v], differing);
         }
@@ -383,10 +411,50 @@ pub(super) fn groups<const PAIR: bool>(isa: Avx512, counts: __m512i) -> [__m512i
     if !PAIR {
         return halves(isa, counts);
     }
-    // SAFETY: `isa` proves AVX-512 F.
+    // SAFETY: `isa` proves AVX-512 F and BW.
     unsafe {
-        let places = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
-        halves(isa, _mm512_permutexvar_epi32(places, counts))
+        let even = _mm512_and_si512(counts, _mm512_set1_epi16(0xFF));
+        [even, _mm512_srli_epi16::<8>(counts)]
+    }
+}
+
+/// How what agrees with [`interleave`]d weights becomes accumulators, shifted to the left
+/// as far as that is exact.
+#[derive(Clone, Copy)]
+pub(super) struct Signed {
+    /// What bytes start from: half of the products, and what agrees though it is none,
+    /// below 0.
+    pub(super) start: __m512i,
+    /// By how much even bytes are shifted to the left, and odd ones, once they are alone.
+    counts: [__m512i; 2],
+}
+
+impl Signed {
+    /// Whether it can be done for sums of so many products: half of them is a number, a
+    /// byte takes it, and even bytes leave their 16 bits no place for odd ones.
+    #[inline(always)]
+    pub(super) fn suits(products: usize, exact: u32) -> bool {
+        products.is_multiple_of(2) && products <= 8 * WORDS && exact >= 7
+    }
+
+    /// For those that it [`Signed::suits`].
+    #[inline(always)]
+    pub(super) fn new(isa: Avx512, products: usize, exact: u32) -> Signed {
+        let none = products.next_multiple_of(8) - products;
+        // SAFETY: `isa` proves AVX-512 F.
+        let start = unsafe { _mm512_set1_epi8(((products / 2 + none) as i8).wrapping_neg()) };
+        let counts = [exact + 1, exact.wrapping_sub(7)].map(|count| isa.splat16(count as i16));
+        Signed { start, counts }
+    }
+
+    /// The accumulators of even bytes, and of odd ones.
+    #[inline(always)]
+    pub(super) fn accumulators(&self, _: Avx512, bytes: __m512i) -> [__m512i; 2] {
+        // SAFETY: an `Avx512` proves AVX-512 F and BW.
+        unsafe {
+            let odd = _mm512_and_si512(bytes, _mm512_set1_epi16(0xFF00_u16 as i16));
+            [_mm512_sllv_epi16(bytes, self.counts[0]), _mm512_sllv_epi16(odd, self.counts[1])]
+        }
     }
 }
 

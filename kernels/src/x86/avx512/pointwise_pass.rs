@@ -8,6 +8,10 @@
 //! lane is idle. Either way it holds two groups of 32 lanes, each of which goes
 //! through the epilogue in one register.
 //!
+//! Of up to 192 inputs the weights are copied to where the groups' channels take turns,
+//! and the counts start below 0: two or three instructions then make accumulators of a
+//! register's counts, where widening, shifting and subtracting would be seven.
+//!
 //! A tile's loop has no bounds to check, which would take more registers than there
 //! are: [`Block::run`] looks at everything once.
 
@@ -20,14 +24,15 @@ use core::ops::Range;
 
 use super::Avx512;
 use super::binary_put::{
-    Extra, FAR, Loads, NEAR, SPREAD_STEPS, Shift, Spreader, To, WORDS, groups, spread,
+    Extra, FAR, Loads, NEAR, SPREAD_STEPS, Shift, Signed, Spreader, To, WORDS, groups, interleave,
+    spread,
 };
 use super::lanes::{Scale, load};
 use crate::generic::BinaryJob;
 use crate::generic::epilogue::Sink;
 use crate::generic::lanes::{LANES, Lanes, Outline, WIDE, Work};
 use crate::generic::mean::{MEAN_TERMS, Mean};
-use crate::layout::{BINARY_LANES, pixel_bytes};
+use crate::layout::{BINARY_LANES, binary_lanes, pixel_bytes};
 use crate::types::{Conv, Epilogue};
 
 /// Registers of byte counters in a tile.
@@ -98,18 +103,24 @@ impl Work for Whole<'_> {
         let mut sink = Sink::new(epilogue, conv.output, &rows, conv.input.c);
         let mut spread_weights = [[0; BINARY_LANES]; SPREAD_STEPS];
         let last = channels / BINARY_LANES * BINARY_LANES;
-        if last < channels {
+        let short = Signed::suits(conv.input.c, shift.exact);
+        if last < channels && !short {
             spread(weights, channels, steps, &mut spread_weights);
         }
         let bytes = conv.input.w * pixel_bytes(conv.input.c);
         let input = &input[rows.start * bytes..rows.end * bytes];
         for channel in (0..channels).step_by(BINARY_LANES) {
-            let weights = match channel < last {
+            if short {
+                let stride = binary_lanes(channel, channels);
+                let weights = &weights[channel * steps..][..stride * steps];
+                interleave(isa, weights, stride, &mut spread_weights);
+            }
+            let weights = match channel < last && !short {
                 true => &weights[channel * steps..][..BINARY_LANES * steps],
                 false => &spread_weights.as_flattened()[..BINARY_LANES * steps],
             };
             let (rows, sink) = (rows.clone(), &mut sink);
-            Block { isa, conv, input, weights, rows, sink, channel, shift, scale }.run();
+            Block { isa, conv, input, weights, rows, sink, channel, shift, short, scale }.run();
         }
     }
 }
@@ -120,12 +131,15 @@ struct Block<'b, 'a> {
     conv: Conv,
     /// Of these rows.
     input: &'b [u8],
-    /// 64 bytes per step; those of 32 channels twice if there are no more ([`spread`]).
+    /// 64 bytes per step: those of `short` sums [`interleave`]d, of others those of 32
+    /// channels twice if there are no more ([`spread`]).
     weights: &'b [u8],
     rows: Range<usize>,
     sink: &'b mut Sink<'a>,
     channel: usize,
     shift: Shift,
+    /// See [`Signed::suits`].
+    short: bool,
     /// Of the shortcut.
     scale: Scale,
 }
@@ -133,7 +147,7 @@ struct Block<'b, 'a> {
 impl Block<'_, '_> {
     #[inline(always)]
     fn run(self) {
-        let Block { isa, conv, input, weights, rows, sink, channel, shift, scale } = self;
+        let Block { isa, conv, input, weights, rows, sink, channel, shift, short, scale } = self;
         let channels = conv.output.c;
         let pair = channels - channel <= WIDE;
         let firsts = [channel, if pair { channel } else { channel + WIDE }];
@@ -157,6 +171,8 @@ impl Block<'_, '_> {
             weights: weights.as_ptr(),
             steps,
             terms: isa.splat16((conv.input.c << shift.exact) as i16),
+            signed: Signed::new(isa, conv.input.c, shift.exact),
+            short,
             to: To {
                 isa,
                 shift,
@@ -220,6 +236,9 @@ struct Tiles {
     steps: usize,
     /// What twice the differing bits are taken from, shifted.
     terms: __m512i,
+    signed: Signed,
+    /// See [`Signed::suits`].
+    short: bool,
     to: To,
     pixels: usize,
 }
@@ -246,10 +265,10 @@ impl Tiles {
         if !X::COMMON {
             return;
         }
-        if self.steps > WORDS {
-            isa.outline(Run::<X, false, true, true, KIND> { tiles, extra });
-        } else {
+        if self.short {
             isa.outline(Run::<X, false, true, false, KIND> { tiles, extra });
+        } else {
+            isa.outline(Run::<X, false, true, true, KIND> { tiles, extra });
         }
     }
 
@@ -257,7 +276,7 @@ impl Tiles {
     fn outline_as<X: Extra, const KIND: u32>(self, extra: X, pair: bool) {
         let (isa, tiles) = (self.isa, self);
         let whole = self.to.there == [u32::MAX; 2];
-        match (pair, whole, self.steps > WORDS) {
+        match (pair, whole, !self.short) {
             (false, true, false) => {
                 isa.outline(Run::<X, false, true, false, KIND> { tiles, extra })
             }
@@ -278,8 +297,8 @@ impl Tiles {
     }
 }
 
-/// PAIR: see [`Tiles::outline`]; WHOLE: all lanes exist; LONG: more steps than are
-/// counted at once; KIND: see [`To::kind`].
+/// PAIR: see [`Tiles::outline`]; WHOLE: all lanes exist; LONG: sums that [`Signed`] does not
+/// suit; KIND: see [`To::kind`].
 struct Run<X, const PAIR: bool, const WHOLE: bool, const LONG: bool, const KIND: u32> {
     tiles: Tiles,
     extra: X,
@@ -309,10 +328,11 @@ impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const KIND
     /// From pixel `first` on there are as many as a tile has.
     #[inline(always)]
     unsafe fn tile(&self, first: usize) {
-        let Tiles { isa, spreader, input, pixel, weights, steps, terms, ref to, .. } = self.tiles;
+        let Tiles { isa, spreader, input, pixel, weights, steps, terms, signed, ref to, .. } =
+            self.tiles;
         let extra = &self.extra;
         let zero = isa.splat16(0);
-        let mut counts = [zero; TILE];
+        let mut counts = [if LONG { zero } else { signed.start }; TILE];
         let mut wide = [[zero; 2]; TILE];
         // SAFETY: of this function; `isa` proves all that is needed.
         unsafe {
@@ -332,23 +352,25 @@ impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const KIND
                 done += some;
             }
             for v in 0..TILE {
-                let sums = if LONG { wide[v] } else { groups::<PAIR>(isa, counts[v]) };
-                match PAIR {
+                let values = match LONG {
                     true => {
-                        let pixel = first + 2 * v;
-                        let below = to.put::<X, WHOLE, KIND, true>(extra, terms, pixel, 0, sums[0]);
-                        to.put_bits(pixel, below, 0);
-                        let below =
-                            to.put::<X, WHOLE, KIND, true>(extra, terms, pixel + 1, 0, sums[1]);
-                        to.put_bits(pixel + 1, below, 0);
+                        [to.accumulators(terms, wide[v][0]), to.accumulators(terms, wide[v][1])]
                     }
-                    false => {
-                        let low =
-                            to.put::<X, WHOLE, KIND, true>(extra, terms, first + v, 0, sums[0]);
-                        let high =
-                            to.put::<X, WHOLE, KIND, true>(extra, terms, first + v, 1, sums[1]);
-                        to.put_bits(first + v, low, high);
+                    false => signed.accumulators(isa, counts[v]),
+                };
+                let mut below = [0; 2];
+                for half in 0..2 {
+                    // Of another pixel, or of other channels.
+                    let (pixel, g) =
+                        if PAIR { (first + 2 * v + half, 0) } else { (first + v, half) };
+                    below[half] =
+                        to.put_exact::<X, WHOLE, KIND, true>(extra, pixel, g, values[half]);
+                    if PAIR {
+                        to.put_bits(pixel, below[half], 0);
                     }
+                }
+                if !PAIR {
+                    to.put_bits(first + v, below[0], below[1]);
                 }
             }
         }
