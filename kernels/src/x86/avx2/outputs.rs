@@ -85,7 +85,8 @@ impl<const G: usize> Outputs<G> {
         }
     }
 
-    /// The outputs of a pixel: from `terms`, shifted, as much is taken as twice the counts.
+    /// The outputs of a pixel: from `terms`, shifted, as much is taken as twice the counts;
+    /// see [`Outputs::put_exact`].
     ///
     /// # Safety
     /// There is such a pixel.
@@ -97,13 +98,33 @@ impl<const G: usize> Outputs<G> {
         terms: &[__m256i; G],
         counts: [__m256i; G],
     ) {
+        let Outputs { isa, ref shifts, .. } = *self;
+        let mut values = *terms;
+        for g in 0..G {
+            values[g] = isa.sub16(terms[g], isa.mul16(counts[g], shifts.twice));
+        }
+        // SAFETY: of this function.
+        unsafe { self.put_exact::<X, KIND>(extra, pixel, values) };
+    }
+
+    /// The outputs of a pixel's accumulators, shifted as far as that is exact.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    pub(super) unsafe fn put_exact<X: Extra, const KIND: u32>(
+        &self,
+        extra: &X,
+        pixel: usize,
+        values: [__m256i; G],
+    ) {
         let mut below = 0;
         for g in (0..G).step_by(2) {
             // SAFETY: of this function.
             unsafe {
-                let low = self.group::<X, KIND>(extra, pixel, g, terms[g], counts[g]);
+                let low = self.group::<X, KIND>(extra, pixel, g, values[g]);
                 let high = match g + 1 < G {
-                    true => self.group::<X, KIND>(extra, pixel, g + 1, terms[g + 1], counts[g + 1]),
+                    true => self.group::<X, KIND>(extra, pixel, g + 1, values[g + 1]),
                     false => self.isa.splat16(0),
                 };
                 below |= u64::from(mask(self.isa, low, high)) << (g / 2 * BITS);
@@ -123,15 +144,13 @@ impl<const G: usize> Outputs<G> {
         extra: &X,
         pixel: usize,
         g: usize,
-        terms: __m256i,
-        counts: __m256i,
+        mut value: __m256i,
     ) -> __m256i {
         let Outputs { isa, ref shifts, ref parameters, stream, channels, eight, .. } = *self;
         let eight = KIND == ANY && g == G - 1 && eight;
         let parameters = &parameters[g];
         // SAFETY: of this function; `isa` proves AVX2.
         unsafe {
-            let mut value = isa.sub16(terms, isa.mul16(counts, shifts.twice));
             let mut extra = extra.of(isa, pixel, g, eight);
             if KIND == ANY {
                 value = shifts.rest.apply(isa, value);

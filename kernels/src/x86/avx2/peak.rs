@@ -29,7 +29,7 @@ fn binary(isa: Avx2, rounds: u64) -> u64 {
     let held = Held { rows, weights: row };
     for _ in 0..rounds {
         // SAFETY: there are always more.
-        black_box(unsafe { count::<1>(isa, &held, THREES) });
+        black_box(unsafe { count::<1>(isa, &held, THREES, isa.splat16(0)) });
     }
     rounds * (THREES * THREE * 4 * PAIR * VECTOR) as u64
 }

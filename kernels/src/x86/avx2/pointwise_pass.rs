@@ -13,6 +13,11 @@
 //! A block's weights are split into nibbles once for all pixels; between the counters and
 //! the stores nothing is in memory, and nothing is asked per pixel.
 //!
+//! The counts of a register's first 16 channels are its even bytes, those of the others its
+//! odd ones: to tell them apart takes nothing across halves. Of up to 240 inputs they start
+//! at half of the products below 0, and a product by a power of two, of which 16 bits are
+//! left, makes accumulators of even bytes as they are.
+//!
 //! A tile's loop has no bounds to check, which would take more registers than there are:
 //! [`Block::run`] looks at everything once.
 
@@ -47,7 +52,8 @@ const TILE: usize = 4;
 /// Lengths of sums. Up to 64 input channels, one pixel at a time is no slower.
 const SHORT: u8 = 0;
 const MIDDLE: u8 = 1;
-/// More than counters of bytes take.
+/// More than counters of bytes take, or, of more than 16 channels, what [`Signed`] does not
+/// suit.
 const LONG: u8 = 2;
 
 /// Bytes of the input in a short sum, at most.
@@ -155,8 +161,9 @@ impl Work for Whole<'_> {
     }
 }
 
-/// The nibbles of `count` of the `stride` channels of a block, from the `first` on, those of
-/// 16 or fewer in both halves; zeros up to a multiple of three steps.
+/// The nibbles of `count` of the `stride` channels of a block, from the `first` on: in each
+/// register those of 16 channels and of 16 more in turn, or those of 16 or fewer in both
+/// halves; zeros up to a multiple of three steps.
 #[inline(always)]
 pub(super) fn split(
     isa: Avx2,
@@ -179,7 +186,11 @@ pub(super) fn split(
         for (r, (low, high)) in low.iter_mut().zip(high).enumerate() {
             // SAFETY: an `Avx2` proves AVX2; 32 bytes each are read from 0 and 32 of 64.
             unsafe {
-                let bytes = _mm256_loadu_si256(bytes.as_ptr().add(r * VECTOR).cast());
+                let mut bytes = _mm256_loadu_si256(bytes.as_ptr().add(r * VECTOR).cast());
+                if count > LANES {
+                    bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(bytes);
+                    bytes = _mm256_unpacklo_epi8(bytes, _mm256_srli_si256::<8>(bytes));
+                }
                 let nibble = _mm256_set1_epi8(0x0F);
                 low.write(_mm256_and_si256(bytes, nibble));
                 high.write(_mm256_and_si256(_mm256_srli_epi16::<4>(bytes), nibble));
@@ -249,6 +260,8 @@ impl Block<'_, '_> {
             steps: bytes,
             threes,
             terms: isa.splat16((conv.input.c << shifts.exact) as i16),
+            short: Signed::suits(conv.input.c, shifts.exact),
+            signed: Signed::new(isa, conv.input.c, shifts.exact),
             outputs,
             pixels: to.pixels,
         };
@@ -286,8 +299,47 @@ struct Tiles<const R: usize, const G: usize> {
     threes: usize,
     /// What twice the differing bits are taken from, shifted.
     terms: __m256i,
+    /// See [`Signed::suits`].
+    short: bool,
+    signed: Signed,
     outputs: Outputs<G>,
     pixels: usize,
+}
+
+/// How counts that start below 0 become accumulators, shifted to the left as far as that is
+/// exact.
+#[derive(Clone, Copy)]
+struct Signed {
+    /// What bytes start from: half of the products, below 0.
+    start: __m256i,
+    /// What even bytes are multiplied by, and odd ones, once they are alone.
+    by: [__m256i; 2],
+}
+
+impl Signed {
+    /// Whether it can be done for sums of so many products: half of them is a number, a
+    /// byte takes it, and even bytes leave their 16 bits no place for odd ones.
+    #[inline(always)]
+    fn suits(products: usize, exact: u32) -> bool {
+        products.is_multiple_of(2) && products <= 4 * THREE * THREES && exact >= 7
+    }
+
+    /// For those that it [`Signed::suits`].
+    #[inline(always)]
+    fn new(isa: Avx2, products: usize, exact: u32) -> Signed {
+        // SAFETY: `isa` proves AVX2.
+        let start = unsafe { _mm256_set1_epi8(((products / 2) as i8).wrapping_neg()) };
+        let by = [exact + 1, exact.saturating_sub(7)].map(|shift| isa.splat16(-1 << shift));
+        Signed { start, by }
+    }
+
+    /// The accumulators of even bytes, and of odd ones.
+    #[inline(always)]
+    fn accumulators(&self, isa: Avx2, bytes: __m256i) -> [__m256i; 2] {
+        // SAFETY: `isa` proves AVX2.
+        let odd = unsafe { _mm256_and_si256(bytes, _mm256_set1_epi16(0xFF00_u16 as i16)) };
+        [isa.mul16(bytes, self.by[0]), isa.mul16(odd, self.by[1])]
+    }
 }
 
 impl<X: Extra, const R: usize, const G: usize> OfKind for (Tiles<R, G>, X) {
@@ -295,9 +347,10 @@ impl<X: Extra, const R: usize, const G: usize> OfKind for (Tiles<R, G>, X) {
     fn outline<const KIND: u32>(self) {
         let (tiles, extra) = self;
         let isa = tiles.isa;
-        if tiles.steps <= FEW {
+        let short = tiles.short || G == 1;
+        if short && tiles.steps <= FEW {
             isa.outline(Run::<X, R, G, SHORT, KIND> { tiles, extra });
-        } else if tiles.threes <= THREES {
+        } else if short && tiles.threes <= THREES {
             isa.outline(Run::<X, R, G, MIDDLE, KIND> { tiles, extra });
         } else {
             isa.outline(Run::<X, R, G, LONG, KIND> { tiles, extra });
@@ -360,12 +413,22 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
 impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32>
     Run<X, R, G, LENGTH, KIND>
 {
+    /// Whether counts start below 0.
+    const SIGNED: bool = G > 1 && LENGTH != LONG;
+
+    /// What counts start from.
+    #[inline(always)]
+    fn start(&self) -> __m256i {
+        let Tiles { isa, signed, .. } = self.tiles;
+        if Self::SIGNED { signed.start } else { isa.splat16(0) }
+    }
+
     /// # Safety
     /// From pixel `first` on there are four.
     #[inline(always)]
     unsafe fn four(&self, first: usize) {
         let Tiles { isa, input, pixel, nibbles, steps, .. } = self.tiles;
-        let mut counts = [[isa.splat16(0); R]; TILE];
+        let mut counts = [[self.start(); R]; TILE];
         // Pixels whose counts are in a register.
         let each = if G == 1 { 2 } else { 1 };
         // SAFETY: of this function; `isa` proves AVX2.
@@ -391,14 +454,12 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
                 }
             }
             for p in (0..TILE).step_by(each) {
-                let mut sums = [[isa.splat16(0); 2]; R];
-                for r in 0..R {
-                    sums[r] = halves(isa, counts[p][r]);
-                }
-                self.finish(first + p, sums);
                 if G == 1 {
-                    let [_, second] = sums[0];
-                    self.finish(first + p + 1, [[second; 2]; R]);
+                    let [one, other] = halves(isa, counts[p][0]);
+                    self.finish(first + p, [one; G]);
+                    self.finish(first + p + 1, [other; G]);
+                } else {
+                    self.finish_signed(first + p, counts[p]);
                 }
             }
         }
@@ -409,47 +470,78 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
     #[inline(always)]
     unsafe fn pair(&self, first: usize, indices: *const u8) {
         let Tiles { isa, nibbles, threes, .. } = self.tiles;
-        let mut sums = [[[isa.splat16(0); 2]; R]; PAIR];
         // SAFETY: of this function; there are so many indices and nibbles.
         unsafe {
+            if LENGTH != LONG {
+                let from = Found { indices, weights: nibbles };
+                let bytes = count::<R>(isa, from, threes, self.start());
+                for p in 0..PAIR {
+                    if G == 1 {
+                        let [one, _] = halves(isa, bytes[p][0]);
+                        self.finish(first + p, [one; G]);
+                    } else {
+                        self.finish_signed(first + p, bytes[p]);
+                    }
+                }
+                return;
+            }
+            let mut sums = [[[isa.splat16(0); 2]; R]; PAIR];
             let mut done = 0;
             while done < threes {
-                let end = if LENGTH == LONG { threes.min(done + THREES) } else { threes };
+                let end = threes.min(done + THREES);
                 let from = Found {
                     indices: indices.add(THREE * done),
                     weights: nibbles.add(THREE * R * done),
                 };
-                let bytes = count::<R>(isa, from, end - done);
+                let bytes = count::<R>(isa, from, end - done, self.start());
                 for p in 0..PAIR {
                     for r in 0..R {
-                        let [low, high] = halves(isa, bytes[p][r]);
-                        sums[p][r] = match LENGTH {
-                            LONG => [isa.add16(sums[p][r][0], low), isa.add16(sums[p][r][1], high)],
-                            _ => [low, high],
+                        let wide = match G {
+                            1 => halves(isa, bytes[p][r]),
+                            _ => widened(isa, bytes[p][r]),
                         };
+                        sums[p][r] = with(isa, sums[p][r], wide);
                     }
                 }
                 done = end;
             }
             for p in 0..PAIR {
-                self.finish(first + p, sums[p]);
+                let mut counts = [isa.splat16(0); G];
+                for g in 0..G {
+                    counts[g] = match G {
+                        1 => sums[p][0][0],
+                        _ => groups(isa, sums[p][g / 2])[g % 2],
+                    };
+                }
+                self.finish(first + p, counts);
             }
         }
     }
 
-    /// The epilogue of a pixel's sums.
+    /// The epilogue of a pixel's counts.
     ///
     /// # Safety
     /// There is such a pixel.
     #[inline(always)]
-    unsafe fn finish(&self, pixel: usize, sums: [[__m256i; 2]; R]) {
+    unsafe fn finish(&self, pixel: usize, counts: [__m256i; G]) {
         let Tiles { terms, ref outputs, .. } = self.tiles;
-        let mut counts = [terms; G];
-        for g in 0..G {
-            counts[g] = sums[g / 2][g % 2];
-        }
         // SAFETY: of this function.
         unsafe { outputs.put::<X, KIND>(&self.extra, pixel, &[terms; G], counts) };
+    }
+
+    /// The same of counts that started below 0.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    unsafe fn finish_signed(&self, pixel: usize, counts: [__m256i; R]) {
+        let Tiles { isa, signed, ref outputs, .. } = self.tiles;
+        let mut values = [isa.splat16(0); G];
+        for g in 0..G {
+            values[g] = signed.accumulators(isa, counts[g / 2])[g % 2];
+        }
+        // SAFETY: of this function.
+        unsafe { outputs.put_exact::<X, KIND>(&self.extra, pixel, values) };
     }
 }
 
@@ -523,7 +615,7 @@ impl<const R: usize> Threes<R> for Found {
 }
 
 /// In how many bits either pixel differs from each channel in so many threes, up to
-/// [`THREES`].
+/// [`THREES`]; and what that starts from.
 ///
 /// # Safety
 /// There are so many.
@@ -532,9 +624,10 @@ pub(super) unsafe fn count<const R: usize>(
     isa: Avx2,
     from: impl Threes<R>,
     threes: usize,
+    start: __m256i,
 ) -> [[__m256i; R]; PAIR] {
     let zero = isa.splat16(0);
-    let mut all = [zero; R];
+    let mut all = [start; R];
     let mut second = [zero; R];
     let mut done = 0;
     // SAFETY: of this function; `isa` proves AVX2.
@@ -570,6 +663,7 @@ pub(super) unsafe fn count<const R: usize>(
             // Without what neighbours would shift into each other.
             let low = _mm256_and_si256(second[r], _mm256_set1_epi8(15));
             first[r] = _mm256_sub_epi8(all[r], _mm256_slli_epi16::<4>(low));
+            second[r] = _mm256_add_epi8(second[r], start);
         }
         [first, second]
     }
@@ -598,7 +692,7 @@ fn high(_: Avx2, bytes: __m256i) -> __m256i {
     unsafe { _mm256_and_si256(bytes, _mm256_set1_epi8(-16)) }
 }
 
-/// Bytes, zero-extended.
+/// The bytes of either half, zero-extended.
 #[inline(always)]
 fn halves(_: Avx2, bytes: __m256i) -> [__m256i; 2] {
     // SAFETY: an `Avx2` proves AVX2.
@@ -608,4 +702,26 @@ fn halves(_: Avx2, bytes: __m256i) -> [__m256i; 2] {
             _mm256_cvtepu8_epi16(_mm256_extracti128_si256::<1>(bytes)),
         ]
     }
+}
+
+/// Sums of 16 bits that 32 counters become: what even and odd ones are, 256 times as much,
+/// together, and what odd ones are.
+pub(super) type Wide = [__m256i; 2];
+
+#[inline(always)]
+pub(super) fn widened(_: Avx2, bytes: __m256i) -> Wide {
+    // SAFETY: an `Avx2` proves AVX2.
+    [bytes, unsafe { _mm256_srli_epi16::<8>(bytes) }]
+}
+
+#[inline(always)]
+pub(super) fn with(isa: Avx2, a: Wide, b: Wide) -> Wide {
+    [isa.add16(a[0], b[0]), isa.add16(a[1], b[1])]
+}
+
+/// The sums of the first 16 channels and of the others.
+#[inline(always)]
+pub(super) fn groups(isa: Avx2, [all, odd]: Wide) -> [__m256i; 2] {
+    // SAFETY: an `Avx2` proves AVX2.
+    [isa.sub16(all, unsafe { _mm256_slli_epi16::<8>(odd) }), odd]
 }

@@ -24,7 +24,10 @@ use core::ops::Range;
 
 use super::Avx2;
 use super::outputs::{OfKind, OfRow, Outputs, RowOutputs, Shifts};
-use super::pointwise_pass::{Found, PAIR, PIECE, THREE, THREES, VECTOR, count, interleave, split};
+use super::pointwise_pass::{
+    Found, PAIR, PIECE, THREE, THREES, VECTOR, Wide, count, groups, interleave, split, widened,
+    with,
+};
 use crate::generic::binary_conv::Popcount;
 use crate::generic::binary_counter::STEPS_PER_BYTE;
 use crate::generic::epilogue::Sink;
@@ -56,10 +59,6 @@ const LINE: usize = INDICES / KERNEL / (2 * PIECE) * PIECE;
 /// Rows of the weights, of 8 input channels each, in a part of them.
 const PART: usize = THREES * THREE / 2;
 const _: () = assert!(PART * 2 == THREES * THREE && PART.is_multiple_of(KERNEL));
-
-/// Registers of 16-bit sums that 32 counters become: what even and odd ones are, 256 times
-/// as much, together, and what odd ones are.
-type Wide = [__m256i; 2];
 
 /// The sums of two pixels, R registers of counters each.
 type Sums<const R: usize> = [[Wide; R]; PAIR];
@@ -265,7 +264,7 @@ impl<const R: usize> Work for Count<'_, '_, R> {
                         unsafe {
                             let indices = indices.add(column * pixel);
                             let from = Found { indices, weights: nibbles.as_ptr().cast() };
-                            let counts = count::<R>(isa, from, threes);
+                            let counts = count::<R>(isa, from, threes, isa.zero());
                             for p in 0..PAIR {
                                 for r in 0..R {
                                     sums[p][r] = match begins {
@@ -279,28 +278,6 @@ impl<const R: usize> Work for Count<'_, '_, R> {
                 }
             }
         }
-    }
-}
-
-#[inline(always)]
-fn widened(_: Avx2, bytes: __m256i) -> Wide {
-    // SAFETY: an `Avx2` proves AVX2.
-    [bytes, unsafe { _mm256_srli_epi16::<8>(bytes) }]
-}
-
-#[inline(always)]
-fn with(isa: Avx2, a: Wide, b: Wide) -> Wide {
-    [isa.add16(a[0], b[0]), isa.add16(a[1], b[1])]
-}
-
-/// The sums of the first 16 channels and of the others.
-#[inline(always)]
-fn groups(isa: Avx2, [all, odd]: Wide) -> [__m256i; 2] {
-    // SAFETY: an `Avx2` proves AVX2.
-    unsafe {
-        let even = isa.sub16(all, _mm256_slli_epi16::<8>(odd));
-        let (low, high) = (_mm256_unpacklo_epi16(even, odd), _mm256_unpackhi_epi16(even, odd));
-        [_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high)]
     }
 }
 
