@@ -169,6 +169,7 @@ impl<X: OfRow, const G: usize, const KIND: u32> Work for Run<'_, '_, X, G, KIND>
                 let planes = planes(isa, &of_row, window.stride_w, first, &taps);
                 let mut counts = Counts([MaybeUninit::uninit(); TILE * BLOCK]);
                 let counts = counts_of(isa, planes, &mut counts);
+                let mut place = outputs.place(&extra, done + first);
                 for p in 0..tile.min(output.w - first) {
                     let column = first + p;
                     let case = usize::from(column < between.start)
@@ -180,7 +181,8 @@ impl<X: OfRow, const G: usize, const KIND: u32> Work for Run<'_, '_, X, G, KIND>
                         found[g] = isa.load_u8(counts.first_chunk().expect("a group"));
                     }
                     // SAFETY: `Block::run` looked at so many pixels of everything.
-                    unsafe { outputs.put::<X, KIND>(&extra, done + column, &terms[case], found) };
+                    unsafe { outputs.put::<X, KIND>(&extra, place, &terms[case], found) };
+                    place = outputs.next(&extra, place);
                 }
             }
         }

@@ -45,6 +45,16 @@ pub(super) struct Outputs<const G: usize> {
     pub(super) eight: bool,
 }
 
+/// Where the outputs of a pixel go, and where its shortcut is: elements from the first
+/// pixel's, and bytes. From one pixel to the next these are sums, as a product takes a turn
+/// of one of the two ports that the epilogue keeps busy.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    stream: usize,
+    extra: usize,
+    bits: usize,
+}
+
 /// Work that has code for kinds of shifts ([`Shifts::kind`]): for those that it may have,
 /// and for the others in one way, as more code would not pay for them.
 pub(super) trait OfKind: Sized {
@@ -85,6 +95,23 @@ impl<const G: usize> Outputs<G> {
         }
     }
 
+    /// Where a pixel is.
+    #[inline(always)]
+    pub(super) fn place<X: Extra>(&self, extra: &X, pixel: usize) -> Place {
+        let Outputs { channels, bytes, .. } = *self;
+        Place { stream: pixel * channels, extra: pixel * extra.step(), bits: pixel * bytes }
+    }
+
+    /// Where the next one is.
+    #[inline(always)]
+    pub(super) fn next<X: Extra>(&self, extra: &X, place: Place) -> Place {
+        Place {
+            stream: place.stream + self.channels,
+            extra: place.extra + extra.step(),
+            bits: place.bits + self.bytes,
+        }
+    }
+
     /// The outputs of a pixel: from `terms`, shifted, as much is taken as twice the counts;
     /// see [`Outputs::put_exact`].
     ///
@@ -94,7 +121,7 @@ impl<const G: usize> Outputs<G> {
     pub(super) unsafe fn put<X: Extra, const KIND: u32>(
         &self,
         extra: &X,
-        pixel: usize,
+        place: Place,
         terms: &[__m256i; G],
         counts: [__m256i; G],
     ) {
@@ -104,7 +131,7 @@ impl<const G: usize> Outputs<G> {
             values[g] = isa.sub16(terms[g], isa.mul16(counts[g], shifts.twice));
         }
         // SAFETY: of this function.
-        unsafe { self.put_exact::<X, KIND>(extra, pixel, values) };
+        unsafe { self.put_exact::<X, KIND>(extra, place, values) };
     }
 
     /// The outputs of a pixel's accumulators, shifted as far as that is exact.
@@ -115,23 +142,23 @@ impl<const G: usize> Outputs<G> {
     pub(super) unsafe fn put_exact<X: Extra, const KIND: u32>(
         &self,
         extra: &X,
-        pixel: usize,
+        place: Place,
         values: [__m256i; G],
     ) {
         let mut below = 0;
         for g in (0..G).step_by(2) {
             // SAFETY: of this function.
             unsafe {
-                let low = self.group::<X, KIND>(extra, pixel, g, values[g]);
+                let low = self.group::<X, KIND>(extra, place, g, values[g]);
                 let high = match g + 1 < G {
-                    true => self.group::<X, KIND>(extra, pixel, g + 1, values[g + 1]),
+                    true => self.group::<X, KIND>(extra, place, g + 1, values[g + 1]),
                     false => self.isa.splat16(0),
                 };
                 below |= u64::from(mask(self.isa, low, high)) << (g / 2 * BITS);
             }
         }
         // SAFETY: of this function.
-        unsafe { self.put_bits(pixel, below) };
+        unsafe { self.put_bits(place, below) };
     }
 
     /// Those of group `g`; −1 where one is below its threshold.
@@ -142,16 +169,16 @@ impl<const G: usize> Outputs<G> {
     unsafe fn group<X: Extra, const KIND: u32>(
         &self,
         extra: &X,
-        pixel: usize,
+        place: Place,
         g: usize,
         mut value: __m256i,
     ) -> __m256i {
-        let Outputs { isa, ref shifts, ref parameters, stream, channels, eight, .. } = *self;
+        let Outputs { isa, ref shifts, ref parameters, stream, eight, .. } = *self;
         let eight = KIND == ANY && g == G - 1 && eight;
         let parameters = &parameters[g];
         // SAFETY: of this function; `isa` proves AVX2.
         unsafe {
-            let mut extra = extra.of(isa, pixel, g, eight);
+            let mut extra = extra.of(isa, place.extra, g, eight);
             if KIND == ANY {
                 value = shifts.rest.apply(isa, value);
                 extra = shifts.taken.apply::<{ lanes::ANY }>(isa, extra);
@@ -170,7 +197,7 @@ impl<const G: usize> Outputs<G> {
             if KIND != ANY || self.prelu {
                 y = parameters.prelu(isa, y);
             }
-            let to = stream.add(pixel * channels + g * LANES);
+            let to = stream.add(place.stream + g * LANES);
             if eight {
                 _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(y));
             } else {
@@ -184,12 +211,12 @@ impl<const G: usize> Outputs<G> {
     /// # Safety
     /// There is such a pixel.
     #[inline(always)]
-    unsafe fn put_bits(&self, pixel: usize, below: u64) {
-        let Outputs { bits, bytes, word, .. } = *self;
+    unsafe fn put_bits(&self, place: Place, below: u64) {
+        let Outputs { bits, word, .. } = *self;
         let Some(bits) = bits else { return };
         // SAFETY: of this function.
         unsafe {
-            let to = bits.add(pixel * bytes);
+            let to = bits.add(place.bits);
             if G > 2 || word {
                 to.cast::<u64>().write_unaligned(below.to_le());
             } else {
@@ -256,11 +283,15 @@ impl Shifts {
 
 /// What the shortcut adds, before its shift.
 pub(super) trait Extra: Copy {
-    /// To the lanes of group `g`, which are 16 or `eight`.
+    /// Elements from a pixel's to the next one's.
+    fn step(&self) -> usize;
+
+    /// To the lanes of group `g`, which are 16 or `eight`, of the pixel so many elements
+    /// after the first.
     ///
     /// # Safety
     /// There is such a pixel.
-    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i;
+    unsafe fn of(&self, isa: Avx2, at: usize, g: usize, eight: bool) -> __m256i;
 }
 
 /// 16 elements, or `eight` and zeros.
@@ -290,9 +321,14 @@ pub(super) struct Loads<const G: usize> {
 
 impl<const G: usize> Extra for Loads<G> {
     #[inline(always)]
-    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
+    fn step(&self) -> usize {
+        self.step
+    }
+
+    #[inline(always)]
+    unsafe fn of(&self, isa: Avx2, at: usize, g: usize, eight: bool) -> __m256i {
         // SAFETY: of this function.
-        unsafe { load(isa, self.from.add(pixel * self.step + self.firsts[g]), eight) }
+        unsafe { load(isa, self.from.add(at + self.firsts[g]), eight) }
     }
 }
 
@@ -308,10 +344,15 @@ pub(super) struct Halves<const G: usize> {
 
 impl<const G: usize> Extra for Halves<G> {
     #[inline(always)]
-    unsafe fn of(&self, _: Avx2, pixel: usize, g: usize, _: bool) -> __m256i {
+    fn step(&self) -> usize {
+        self.step
+    }
+
+    #[inline(always)]
+    unsafe fn of(&self, _: Avx2, at: usize, g: usize, _: bool) -> __m256i {
         // SAFETY: of this function; an `Avx2` proves AVX2.
         unsafe {
-            let from = self.from.add(pixel * self.step);
+            let from = self.from.add(at);
             let [low, high] = self.firsts[g];
             _mm256_loadu2_m128i(from.add(high).cast(), from.add(low).cast())
         }
@@ -334,12 +375,17 @@ pub(super) struct Means<const G: usize> {
 
 impl<const G: usize> Extra for Means<G> {
     #[inline(always)]
-    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
-        let Means { from, step, channels, firsts, ref means } = *self;
+    fn step(&self) -> usize {
+        self.step
+    }
+
+    #[inline(always)]
+    unsafe fn of(&self, isa: Avx2, at: usize, g: usize, eight: bool) -> __m256i {
+        let Means { from, channels, firsts, ref means, .. } = *self;
         let (terms, mean) = &means[g];
         // SAFETY: of this function; an `Avx2` proves AVX2; every lane has so many terms.
         unsafe {
-            let from = from.add(pixel * step + firsts[g]);
+            let from = from.add(at + firsts[g]);
             let first = load(isa, from, eight);
             if *terms == 1 {
                 return first;
@@ -377,11 +423,16 @@ pub(super) struct Squares<const G: usize> {
 
 impl<const G: usize> Extra for Squares<G> {
     #[inline(always)]
-    unsafe fn of(&self, isa: Avx2, pixel: usize, g: usize, eight: bool) -> __m256i {
+    fn step(&self) -> usize {
+        2 * self.step
+    }
+
+    #[inline(always)]
+    unsafe fn of(&self, isa: Avx2, at: usize, g: usize, eight: bool) -> __m256i {
         let Squares { from, line, step, firsts } = *self;
         // SAFETY: of this function.
         unsafe {
-            let upper = from.wrapping_add(2 * pixel * step + firsts[g]);
+            let upper = from.wrapping_add(at + firsts[g]);
             let lower = upper.add(line);
             isa.mean_of_four([
                 load(isa, upper, eight),

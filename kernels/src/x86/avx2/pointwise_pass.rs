@@ -32,7 +32,7 @@ use core::ops::Range;
 
 use super::Avx2;
 use super::binary_conv;
-use super::outputs::{ANY, EIGHT, Extra, Halves, Loads, Means, OfKind, Outputs, Shifts};
+use super::outputs::{ANY, EIGHT, Extra, Halves, Loads, Means, OfKind, Outputs, Place, Shifts};
 use crate::generic::BinaryJob;
 use crate::generic::epilogue::{At, Sink};
 use crate::generic::lanes::{LANES, Lanes, Outline, Work};
@@ -427,15 +427,18 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
     /// From pixel `first` on there are four.
     #[inline(always)]
     unsafe fn four(&self, first: usize) {
-        let Tiles { isa, input, pixel, nibbles, steps, .. } = self.tiles;
+        let Tiles { isa, input, pixel, nibbles, steps, ref outputs, .. } = self.tiles;
         let mut counts = [[self.start(); R]; TILE];
         // Pixels whose counts are in a register.
         let each = if G == 1 { 2 } else { 1 };
         // SAFETY: of this function; `isa` proves AVX2.
         unsafe {
-            let input = input.add(first * pixel);
+            let mut inputs = [input.add(first * pixel); TILE];
+            for p in 1..TILE {
+                inputs[p] = inputs[p - 1].add(pixel);
+            }
             let rows = |p: usize, k: usize| -> *const __m128i {
-                let byte = input.add(p * pixel + k).read();
+                let byte = inputs[p].add(k).read();
                 binary_conv::ROWS.0.as_ptr().add(byte.into()).cast()
             };
             for k in 0..steps {
@@ -453,14 +456,17 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
                     }
                 }
             }
+            let mut place = outputs.place(&self.extra, first);
             for p in (0..TILE).step_by(each) {
                 if G == 1 {
                     let [one, other] = halves(isa, counts[p][0]);
-                    self.finish(first + p, [one; G]);
-                    self.finish(first + p + 1, [other; G]);
+                    self.finish(place, [one; G]);
+                    place = outputs.next(&self.extra, place);
+                    self.finish(place, [other; G]);
                 } else {
-                    self.finish_signed(first + p, counts[p]);
+                    self.finish_signed(place, counts[p]);
                 }
+                place = outputs.next(&self.extra, place);
             }
         }
     }
@@ -469,7 +475,8 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
     /// From pixel `first` on there are two, and theirs are the indices.
     #[inline(always)]
     unsafe fn pair(&self, first: usize, indices: *const u8) {
-        let Tiles { isa, nibbles, threes, .. } = self.tiles;
+        let Tiles { isa, nibbles, threes, ref outputs, .. } = self.tiles;
+        let mut place = outputs.place(&self.extra, first);
         // SAFETY: of this function; there are so many indices and nibbles.
         unsafe {
             if LENGTH != LONG {
@@ -478,10 +485,11 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
                 for p in 0..PAIR {
                     if G == 1 {
                         let [one, _] = halves(isa, bytes[p][0]);
-                        self.finish(first + p, [one; G]);
+                        self.finish(place, [one; G]);
                     } else {
-                        self.finish_signed(first + p, bytes[p]);
+                        self.finish_signed(place, bytes[p]);
                     }
+                    place = outputs.next(&self.extra, place);
                 }
                 return;
             }
@@ -513,7 +521,8 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
                         _ => groups(isa, sums[p][g / 2])[g % 2],
                     };
                 }
-                self.finish(first + p, counts);
+                self.finish(place, counts);
+                place = outputs.next(&self.extra, place);
             }
         }
     }
@@ -523,10 +532,10 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
     /// # Safety
     /// There is such a pixel.
     #[inline(always)]
-    unsafe fn finish(&self, pixel: usize, counts: [__m256i; G]) {
+    unsafe fn finish(&self, place: Place, counts: [__m256i; G]) {
         let Tiles { terms, ref outputs, .. } = self.tiles;
         // SAFETY: of this function.
-        unsafe { outputs.put::<X, KIND>(&self.extra, pixel, &[terms; G], counts) };
+        unsafe { outputs.put::<X, KIND>(&self.extra, place, &[terms; G], counts) };
     }
 
     /// The same of counts that started below 0.
@@ -534,14 +543,14 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
     /// # Safety
     /// There is such a pixel.
     #[inline(always)]
-    unsafe fn finish_signed(&self, pixel: usize, counts: [__m256i; R]) {
+    unsafe fn finish_signed(&self, place: Place, counts: [__m256i; R]) {
         let Tiles { isa, signed, ref outputs, .. } = self.tiles;
         let mut values = [isa.splat16(0); G];
         for g in 0..G {
             values[g] = signed.accumulators(isa, counts[g / 2])[g % 2];
         }
         // SAFETY: of this function.
-        unsafe { outputs.put_exact::<X, KIND>(&self.extra, pixel, values) };
+        unsafe { outputs.put_exact::<X, KIND>(&self.extra, place, values) };
     }
 }
 

@@ -317,6 +317,7 @@ impl<X: OfRow, const R: usize, const G: usize, const KIND: u32> Work for Put<'_,
         let right = output.w - usize::from(line_columns(&conv) > input.w + pad_left);
         for (pair, sums) in sums.iter().enumerate() {
             let first = (pair * PAIR).min(output.w - PAIR);
+            let mut place = outputs.place(&extra, row * output.w + first);
             for p in 0..PAIR {
                 let column = first + p;
                 let case = usize::from(column < pad_left) + 2 * usize::from(column >= right);
@@ -324,9 +325,9 @@ impl<X: OfRow, const R: usize, const G: usize, const KIND: u32> Work for Put<'_,
                 for r in 0..R {
                     [counts[2 * r], counts[2 * r + 1]] = groups(isa, sums[p][r]);
                 }
-                let pixel = row * output.w + column;
                 // SAFETY: `Block::run` looked at so many pixels of everything.
-                unsafe { outputs.put::<X, KIND>(&extra, pixel, &terms[case], counts) };
+                unsafe { outputs.put::<X, KIND>(&extra, place, &terms[case], counts) };
+                place = outputs.next(&extra, place);
             }
         }
     }
