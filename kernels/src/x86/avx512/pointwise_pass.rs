@@ -262,7 +262,7 @@ impl Tiles {
     #[inline(always)]
     fn outline_common<X: Extra, const KIND: u32>(self, extra: X) {
         let (isa, tiles) = (self.isa, self);
-        if !X::COMMON {
+        if const { !X::COMMON } {
             return;
         }
         if self.short {
