@@ -4,7 +4,7 @@ use bitat_kernels::{Conv, Operation, Padding, Shape, Window};
 use bitat_reference::ops;
 
 use crate::buffers::{pack_binary, pack_bits};
-use crate::epilogue::{Spec, check, expected, spec, usual_spec};
+use crate::epilogue::{Spec, check, expected, pointwise_spec, spec, usual_spec};
 use crate::geometry::{conv, dense_convs, depthwise_convs, oracle};
 use crate::random::{Random, every, seed};
 use crate::sets::on_every_set;
@@ -89,6 +89,23 @@ fn binary_conv_pixel_by_pixel() {
             for c_out in [8, 16, 20, 24, 32, 33, 48, 64, 80, 96, 128, 144] {
                 for _ in 0..if c_out == 16 { 40 } else { 4 } {
                     let (h, w) = (random.size(1, 5), random.size(2, 9));
+                    convs.push(pointwise(h, w, (c_in, c_out)));
+                }
+            }
+        }
+        convs
+    });
+}
+
+/// With sums on both sides of what bytes hold and of what shifts leave of them.
+#[test]
+fn binary_conv_pixel_by_pixel_as_usual() {
+    run_dense_with("binary convolution, pointwise, as usual", pointwise_spec, |random| {
+        let mut convs = Vec::new();
+        for c_in in [5, 16, 40, 64, 72, 128, 190, 192, 200, 240, 248, 512] {
+            for c_out in [16, 24, 32, 40, 64, 96] {
+                for _ in 0..6 {
+                    let (h, w) = (random.size(2, 4), random.size(4, 7));
                     convs.push(pointwise(h, w, (c_in, c_out)));
                 }
             }

@@ -86,6 +86,21 @@ pub(crate) fn usual_spec(random: &mut Random, out: Shape, bound: i64) -> Spec {
     Spec::Stream(Box::new(spec))
 }
 
+/// One that pointwise layers have: the same with a shifted PReLU and a shortcut from the
+/// same pixels.
+pub(crate) fn pointwise_spec(random: &mut Random, out: Shape, bound: i64) -> Spec {
+    let mut spec = stream_spec(random, out, bound, false);
+    while spec.prelu.is_none() {
+        spec = stream_spec(random, out, bound, false);
+    }
+    let values = random.values(out.h * out.w * out.c, -32768, 32767, false).into();
+    spec.shift = spec.shift.max(0);
+    spec.shortcut =
+        Some(ShortcutSpec { values, shape: out, pool: 1, shift: random.between(-2, 2) as i8 });
+    spec.stream = true;
+    Spec::Stream(Box::new(spec))
+}
+
 /// One that first layers have: a stream without a shortcut, by a shift to the right, and
 /// perhaps more.
 pub(crate) fn first_spec(random: &mut Random, out: Shape, bound: i64) -> Spec {
