@@ -8,6 +8,7 @@ mod int8_conv;
 mod int8_depthwise;
 pub(in crate::x86) mod lanes;
 mod outputs;
+mod pairs;
 mod pass_lanes;
 #[cfg(feature = "std")]
 pub(in crate::x86) mod peak;

@@ -1,4 +1,4 @@
-//! Bits as the pointwise pass counts them, of two pixels and 32 channels; 2 pixels of 8-bit
+//! Bits as the passes count them, of two pixels and 32 channels; 2 pixels of 8-bit
 //! sums in 16 registers.
 
 use core::arch::x86_64::*;
@@ -6,7 +6,7 @@ use core::hint::black_box;
 
 use super::Avx2;
 use super::lanes::veiled;
-use super::pointwise_pass::{PAIR, THREE, THREES, Threes, VECTOR, count};
+use super::pairs::{PAIR, THREE, THREES, Threes, VECTOR, count};
 use crate::generic::lanes::Lanes;
 use crate::generic::peak::{self, PeakBytes};
 use crate::types::Arithmetic;

@@ -2,7 +2,7 @@
 //! bits and a shifted PReLU, and a shortcut of as many channels, perhaps the means of 2×2
 //! pixels.
 //!
-//! Counts are those of `pointwise_pass.rs`, for two neighbouring pixels of the output at
+//! Counts are those of `pairs.rs`, for two neighbouring pixels of the output at
 //! once. What their windows read of a line is a run of bytes of it and the same run one
 //! stride further on; so each line is turned once into indices of the nibbles of both, and a
 //! run of those is what a kernel row takes.
@@ -24,7 +24,7 @@ use core::ops::Range;
 
 use super::Avx2;
 use super::outputs::{OfKind, OfRow, Outputs, RowOutputs, Shifts};
-use super::pointwise_pass::{
+use super::pairs::{
     Found, PAIR, PIECE, THREE, THREES, VECTOR, Wide, count, groups, interleave, split, widened,
     with,
 };
