@@ -12,9 +12,9 @@ same MobileNet with the same random weights for each, quantizes it to int8 (stat
 channel, with each engine's own tool), and times whole images in turn, one image a
 batch, one thread. Prints the median of the rounds and, in brackets, the least, which
 says more where other work comes and goes; and of either what the fastest int8 engine
-takes as a multiple of what we take. That ours gives the same integers on every instruction set is the
-kernels' conformance suite's business; here float scores must agree between engines
-within a thousandth of their range, and int8 ones within a tenth.
+takes as a multiple of what we take. That ours gives the same integers on every
+instruction set is the kernels' conformance suite's business; here float scores must
+agree between engines within a thousandth of their range, and int8 ones within a tenth.
 
 What an engine may use of the processor is its own choice. With `--isa avx2` none of
 them sees more than AVX2, FMA and F16C, with `--isa avx2+vnni` AVX-VNNI and GFNI beside
