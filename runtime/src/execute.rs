@@ -173,8 +173,7 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
     /// the pool's threads as the network was planned for
     /// ([`Network::for_threads`]); the others stay on the calling thread.
     ///
-    /// Nothing of the network is allocated; the pool allocates some bytes for
-    /// each part of a layer that it is handed.
+    /// Nothing is allocated.
     ///
     /// # Errors
     /// As [`Network::run`].
@@ -309,7 +308,7 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         crew: &impl Crew,
     ) -> Result<(), Option<Misuse>> {
         let Some((operation, mut conv)) = geometry::convolution(&self.view, layer) else {
-            return crew.alone(|| self.pool(layer, run.arena));
+            return self.pool(layer, run.arena);
         };
         // As much scratch as all rows need, which is enough for some.
         let scratch = Some((operation, conv));

@@ -36,9 +36,6 @@ pub(crate) enum Input<'s> {
 /// crate: `None` where slices cannot be cut or cast, else what a kernel refused.
 pub(crate) trait Crew {
     fn compute(&self, kernels: Kernels, part: Part<'_>) -> Result<(), Option<Misuse>>;
-
-    /// Has the calling thread do something; the others stay awake meanwhile.
-    fn alone<T>(&self, work: impl FnOnce() -> T) -> T;
 }
 
 /// The calling thread.
@@ -47,10 +44,6 @@ pub(crate) struct Alone;
 impl Crew for Alone {
     fn compute(&self, kernels: Kernels, part: Part<'_>) -> Result<(), Option<Misuse>> {
         part.compute(kernels)
-    }
-
-    fn alone<T>(&self, work: impl FnOnce() -> T) -> T {
-        work()
     }
 }
 
