@@ -50,8 +50,8 @@
 //! Inside: `geometry.rs` and `layouts.rs` are where the file and the kernels
 //! meet; `plan.rs` places the tensors; `execute.rs` runs the layers, `part.rs`
 //! calls the kernels; `bands.rs` has a group of layers run by rows, `choose.rs`
-//! picks the group; `split.rs` and `pool.rs` share a layer over threads;
-//! `embedded.rs` is the door of programs that contain their network.
+//! picks the group; `split.rs` and `pool.rs` share a layer over threads, `homes.rs`
+//! places tensors for them; `embedded.rs` is the door of programs that contain their network.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -65,6 +65,8 @@ pub mod embedded;
 mod error;
 mod execute;
 mod geometry;
+#[cfg(feature = "threads")]
+mod homes;
 mod layouts;
 mod part;
 mod plan;

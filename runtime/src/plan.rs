@@ -23,6 +23,8 @@ use crate::choose;
 use crate::error::Error;
 use crate::geometry;
 #[cfg(feature = "threads")]
+use crate::homes::{self, Neighbour};
+#[cfg(feature = "threads")]
 use crate::split::{self, Threads};
 
 /// Offsets of tensors and scratch in one arena, for networks of at most
@@ -86,7 +88,7 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     /// Layer by layer, for a network of at most `CAPACITY` tensors.
     fn whole(view: &View<'_>) -> Plan<CAPACITY> {
         let mut plan = Plan::made([0; CAPACITY], [0; CAPACITY], 0, Bands::NONE);
-        plan.make(view, Bands::NONE);
+        plan.make(view, Bands::NONE, usize::MAX);
         plan
     }
 
@@ -112,14 +114,16 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     /// The same plan for a run on several threads: each part of a layer that is
     /// cut has scratch of its own, so that a layer's scratch grows with the
     /// parts, at most `threads.count` times. It lies where tensors that are not
-    /// alive do: a network whose largest layers need little, such as a
-    /// MobileNet, has the same arena for any number of threads.
+    /// alive do, so that this rarely needs a larger arena. Tensors lie where each
+    /// thread finds in its own core's cache what it wrote before, unless the network
+    /// runs by rows; for that the arena grows by a quarter at most, and by nothing
+    /// for two threads and the MobileNets at 224x224.
     #[cfg(feature = "threads")]
     #[must_use]
     pub fn for_threads(&self, view: &View<'_>, threads: Threads) -> Plan<CAPACITY> {
         let mut plan = Plan { threads, ..self.clone() };
         // The group is one of this network: it was before.
-        plan.make(view, self.bands);
+        plan.make(view, self.bands, usize::MAX);
         plan
     }
 
@@ -141,14 +145,14 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
     /// rows ([`Plan::by_rows`]) if they are not. `view` is the network that was
     /// planned.
     pub fn fit(&mut self, view: &View<'_>, arena_bytes: usize) {
-        self.make(view, Bands::NONE);
+        self.make(view, Bands::NONE, arena_bytes);
         let whole = self.arena_bytes;
         if whole <= arena_bytes {
             return;
         }
         let Some(bands) = choose::bands(view, self) else { return };
-        if self.make(view, bands).is_none() || self.arena_bytes >= whole {
-            self.make(view, Bands::NONE);
+        if self.make(view, bands, arena_bytes).is_none() || self.arena_bytes >= whole {
+            self.make(view, Bands::NONE, arena_bytes);
         }
     }
 
@@ -159,30 +163,54 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         let mut plan = self.clone();
         // No bands is a mistake here, though it is how a plan by layers is kept.
         Some(bands).filter(|bands| bands.count > 0)?;
-        plan.make(view, bands)?;
+        plan.make(view, bands, usize::MAX)?;
         Some(plan)
     }
 
     /// Places everything. `None`, and nothing is changed, if the network has no such
-    /// group; there is always [`Bands::NONE`].
+    /// group; there is always [`Bands::NONE`]. For the sake of speed alone the arena does
+    /// not grow beyond `most_bytes`.
     #[inline(never)]
-    fn make(&mut self, view: &View<'_>, bands: Bands) -> Option<()> {
+    #[cfg_attr(not(feature = "threads"), expect(unused_variables))]
+    fn make(&mut self, view: &View<'_>, bands: Bands, most_bytes: usize) -> Option<()> {
         let mut lives = Lives::<CAPACITY>::new(view);
         if bands != Bands::NONE {
             lives.group(view, bands)?;
         }
-        self.tensors.fill(0);
-        self.scratch.fill(0);
-        self.arena_bytes = 0;
         self.bands = bands;
-        self.place_all(view, &mut lives);
+        self.place_all(view, &mut lives, 1);
+        #[cfg(feature = "threads")]
+        if self.threads.count > 1 && bands == Bands::NONE {
+            let smallest = self.arena_bytes;
+            let most_bytes = most_bytes.min(smallest.saturating_add(smallest / 4));
+            for threads in [self.threads.count, 1] {
+                lives.0.iter_mut().for_each(|life| life.placed = false);
+                self.place_all(view, &mut lives, threads);
+                if self.arena_bytes <= smallest.max(most_bytes) {
+                    break;
+                }
+            }
+        }
         Some(())
     }
 
-    fn place_all(&mut self, view: &View<'_>, lives: &mut Lives<CAPACITY>) {
+    /// Places everything, tensors for so many threads.
+    #[cfg_attr(not(feature = "threads"), expect(unused_variables))]
+    fn place_all(&mut self, view: &View<'_>, lives: &mut Lives<CAPACITY>, threads: usize) {
+        self.tensors.fill(0);
+        self.scratch.fill(0);
+        self.arena_bytes = 0;
         while let Some(id) = lives.largest_unplaced() {
             let Life { bytes, first, last, .. } = lives.0[id];
+            #[cfg(feature = "threads")]
+            let before = self.arena_bytes;
             self.tensors[id] = self.lowest(lives, bytes as usize, first, last);
+            #[cfg(feature = "threads")]
+            if threads > 1 {
+                let start = self.home(lives, id, threads);
+                self.tensors[id] = start as u32;
+                self.arena_bytes = round_up(start.saturating_add(bytes as usize)).max(before);
+            }
             lives.0[id].placed = true;
         }
         let Bands { first, end, .. } = self.bands;
@@ -225,6 +253,22 @@ impl<const CAPACITY: usize> Plan<CAPACITY> {
         let end = round_up(start.saturating_add(bytes));
         self.arena_bytes = self.arena_bytes.max(end);
         u32::try_from(start).unwrap_or(u32::MAX)
+    }
+
+    /// Where a tensor that is placed at its lowest lies best for so many threads: 32 bits
+    /// reach it, since it is the lowest or within the arena.
+    #[cfg(feature = "threads")]
+    fn home(&self, lives: &Lives<CAPACITY>, id: usize, threads: usize) -> usize {
+        let Life { bytes, first, last, .. } = lives.0[id];
+        let placed = lives.0.iter().zip(&self.tensors).filter(|(life, _)| life.placed);
+        let neighbours = placed.map(|(life, &start)| Neighbour {
+            start: start as usize,
+            bytes: life.bytes as usize,
+            apart: if bytes.max(life.bytes) > LARGE { APART } else { 0 },
+            distance: life.first.saturating_sub(last).max(first.saturating_sub(life.last)),
+        });
+        let lowest = self.tensors[id] as usize;
+        homes::home(lowest, bytes as usize, self.arena_bytes, threads, neighbours)
     }
 
     /// The group of layers that run by rows; `None` if the plan is layer by layer.

@@ -226,6 +226,32 @@ fn lifetime(model: &Model, id: usize) -> Range<usize> {
     first.map_or(0..0, |first| first..last.unwrap_or(first) + 1)
 }
 
+/// Looks that everything has room of its own while it lives, and the arena no more.
+fn check(model: &Model, view: &View<'_>, plan: &Plan, what: &str) {
+    let mut end = 0;
+    for layer in 0..model.layers.len() {
+        let mut alive: Vec<(String, Range<usize>)> = vec![];
+        for id in 0..model.tensors.len() {
+            let range = plan.tensor(view, id as TensorId);
+            let expected = bytes(&model.tensors[id]);
+            assert_eq!(range.as_ref().map_or(0, Range::len), expected, "{what}");
+            if let (true, Some(range)) = (lifetime(model, id).contains(&layer), range) {
+                alive.push((format!("tensor {id}"), range));
+            }
+        }
+        alive.extend(plan.scratch(view, layer).map(|range| ("scratch".to_owned(), range)));
+        alive.sort_by_key(|(_, range)| range.start);
+        for pair in alive.windows(2) {
+            assert!(pair[0].1.end <= pair[1].1.start, "{what}, layer {layer}: {pair:?}");
+        }
+        for (name, range) in alive {
+            assert_eq!(range.start % ARENA_ALIGN, 0, "{what}: {name}");
+            end = end.max(range.end);
+        }
+    }
+    assert_eq!(plan.arena_bytes(), end.next_multiple_of(ARENA_ALIGN), "{what}");
+}
+
 #[test]
 fn nothing_alive_shares_a_byte() {
     let (mut planned, mut needed) = (0, 0);
@@ -234,32 +260,69 @@ fn nothing_alive_shares_a_byte() {
         let file = common::file(&model);
         let view = View::parse(&file).unwrap();
         let plan = Plan::new(&view);
-        let mut end = 0;
-        for layer in 0..model.layers.len() {
-            let mut alive: Vec<(String, Range<usize>)> = vec![];
-            for id in 0..model.tensors.len() {
-                let range = plan.tensor(&view, id as TensorId);
-                let expected = bytes(&model.tensors[id]);
-                assert_eq!(range.as_ref().map_or(0, Range::len), expected, "seed {seed}");
-                if let (true, Some(range)) = (lifetime(&model, id).contains(&layer), range) {
-                    alive.push((format!("tensor {id}"), range));
-                }
-            }
-            alive.extend(plan.scratch(&view, layer).map(|range| ("scratch".to_owned(), range)));
-            alive.sort_by_key(|(_, range)| range.start);
-            for pair in alive.windows(2) {
-                assert!(pair[0].1.end <= pair[1].1.start, "seed {seed}, layer {layer}: {pair:?}");
-            }
-            for (name, range) in alive {
-                assert_eq!(range.start % ARENA_ALIGN, 0, "seed {seed}: {name}");
-                end = end.max(range.end);
-            }
-        }
-        assert_eq!(plan.arena_bytes(), end.next_multiple_of(ARENA_ALIGN), "seed {seed}");
+        check(&model, &view, &plan, &format!("seed {seed}"));
         planned += plan.arena_bytes();
         needed += least(&model, &view);
+        for count in [2, 3, 9] {
+            let threads = plan.for_threads(&view, Threads { count, part_ns: 0 });
+            check(&model, &view, &threads, &format!("seed {seed}, {count} threads"));
+        }
     }
     assert!(planned * 100 <= needed * 103, "{planned} bytes planned, {needed} at least");
+}
+
+/// Bytes of tensors that lie where another thread wrote last, if each of `threads`
+/// writes its share of every tensor, in the second of two runs.
+fn moved(model: &Model, view: &View<'_>, plan: &Plan, threads: usize) -> usize {
+    let mut writer = vec![None; plan.arena_bytes()];
+    let mut found = 0;
+    for run in 0..2 {
+        // Tensors are written in their order.
+        let ranges = (0..model.tensors.len()).filter_map(|id| plan.tensor(view, id as TensorId));
+        for range in ranges {
+            let length = range.len();
+            for (at, last) in writer[range].iter_mut().enumerate() {
+                let thread = Some(at * threads / length);
+                found += usize::from(run == 1 && last.is_some() && *last != thread);
+                *last = thread;
+            }
+        }
+    }
+    found
+}
+
+/// What a plan for threads is for. Two shares of any tensors can coincide, more cannot.
+#[test]
+fn threads_find_what_they_wrote() {
+    let model = mobilenet::v1(224, 1, 10, false);
+    let file = common::file(&model);
+    let view = View::parse(&file).unwrap();
+    let one = Plan::new(&view);
+    let bytes: usize = model.tensors.iter().map(bytes).sum();
+    for count in [2, 3, 4] {
+        let plan = one.for_threads(&view, Threads::new(count));
+        let [before, after] = [&one, &plan].map(|plan| moved(&model, &view, plan, count));
+        println!("{count} threads: {after} of {bytes} bytes, {before} before");
+        assert!(after < before, "{count} threads");
+        assert!(count > 2 || after * 100 < bytes);
+    }
+}
+
+/// For the sake of speed alone the arena does not outgrow what there is.
+#[test]
+fn a_plan_for_threads_that_has_to_fit_does() {
+    let mut smaller = 0;
+    for seed in 0..200 {
+        let file = common::file(&generate::model(seed));
+        let view = View::parse(&file).unwrap();
+        let mut plan = Plan::new(&view).for_threads(&view, Threads { count: 3, part_ns: 0 });
+        let fast = plan.arena_bytes();
+        plan.fit(&view, fast);
+        assert_eq!((plan.arena_bytes(), plan.bands()), (fast, None), "seed {seed}");
+        plan.fit(&view, fast - 1);
+        smaller += usize::from(plan.arena_bytes() < fast && plan.bands().is_none());
+    }
+    assert!(smaller > 0, "no plan grew for speed");
 }
 
 /// For a MobileNet the plan is as small as any plan can be, but for 320 bytes after a
