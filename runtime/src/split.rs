@@ -27,10 +27,11 @@ pub struct Threads {
 impl Threads {
     /// `count` threads, and parts of at least 0.5 µs.
     ///
-    /// Handing over a part and waiting for it takes 1.6 µs, but waking a thread
-    /// that fell asleep for want of parts takes several times that, so cutting
-    /// many layers is better than cutting the large ones. Measured with AVX-512 on
-    /// two cores of a Zen 4, milliseconds of MobileNets at `part_ns` of
+    /// Handing over a part and waiting for it takes 0.2 to 0.6 µs more than the part
+    /// (Emerald Rapids), but to wake a thread that fell asleep for want of parts some 50, so
+    /// cutting many layers is better than cutting the large ones. Measured with AVX-512 on
+    /// two cores of a Zen 4, when handing over took 1.6 µs, milliseconds of MobileNets at
+    /// `part_ns` of
     ///
     /// | network     | one thread |  500 | 2000 | 4000 | 8000 | 16000 |
     /// | ----------- | ---------: | ---: | ---: | ---: | ---: | ----: |
@@ -41,14 +42,10 @@ impl Threads {
     /// | v1-0.5-32   |       0.14 | 0.13 | 0.15 | 0.16 | 0.14 |  0.14 |
     /// | v1-0.25-28  |       0.09 | 0.09 | 0.09 | 0.09 | 0.09 |  0.09 |
     ///
-    /// Below 500, v1-0.25-28 becomes slower than on one thread.
-    ///
-    /// Threads also hand each other the cache lines of the arena, which tensors
-    /// share in turn. The same virtual machine at another hour, when a line took
-    /// 325 ns from one core to the other and back, gained nothing from its
-    /// second core: 2.5 ms for v1-1.0-224, 0.26 for v1-0.5-32. Measure on
-    /// yours, with `bitat bench --threads`; cores under one last-level cache
-    /// are what this is for.
+    /// Threads also hand each other cache lines of the arena: rows that both read, and
+    /// what the plan could not keep apart. How long a line takes from one core to the
+    /// other differs by machine; measure on yours, with `bitat bench --threads`. Cores
+    /// under one last-level cache are what this is for.
     pub const fn new(count: usize) -> Threads {
         Threads { count, part_ns: 500 }
     }
