@@ -56,7 +56,7 @@ pub(crate) fn home(
             let ahead = boundary(0, bytes, part, parts);
             let Some(start) = other.boundary(part, parts).checked_sub(ahead) else { continue };
             let start = start / ARENA_LINE * ARENA_LINE;
-            if free(start) {
+            if start != best.0 && free(start) {
                 let here = (start, moved(start));
                 best = if here.1 < best.1 { here } else { best };
             }
@@ -98,8 +98,12 @@ impl Neighbour {
             let end = self.boundary(last, parts).min(boundary(start, bytes, last, parts));
             end.saturating_sub(begin)
         };
+        let all = shared(0, parts);
+        if all == 0 {
+            return 0;
+        }
         let kept = (0..parts).map(|part| shared(part, part + 1)).sum::<usize>();
-        (shared(0, parts) - kept) as u64 * SCALE / u64::from(self.distance)
+        (all - kept) as u64 * SCALE / u64::from(self.distance)
     }
 }
 

@@ -361,6 +361,8 @@ fn a_thousand_tensors_are_planned_without_a_gap() {
     let file = common::file(&model);
     let view = View::parse(&file).unwrap();
     assert_eq!(arena_bytes(&view), least(&model, &view));
+    let threads = Plan::new(&view).for_threads(&view, Threads::new(8));
+    assert!(threads.arena_bytes() <= arena_bytes(&view) / 4 * 5);
 }
 
 /// Scratch of a layer that is cut: one aligned piece per part.
