@@ -159,8 +159,8 @@ impl<'a, const CAPACITY: usize> Network<'a, CAPACITY> {
         Some(self)
     }
 
-    /// Plans for a run on several threads. Only the scratch grows, see
-    /// [`Plan::for_threads`], and with it perhaps [`Network::arena_bytes`].
+    /// Plans for a run on several threads: with scratch for each, and tensors where each
+    /// thread finds what it wrote ([`Plan::for_threads`]). [`Network::arena_bytes`] may grow.
     #[cfg(feature = "threads")]
     #[must_use]
     pub fn for_threads(mut self, threads: Threads) -> Network<'a, CAPACITY> {

@@ -63,9 +63,6 @@ pub(crate) struct Gang<'p> {
 impl Crew for Gang<'_> {
     fn compute(&self, kernels: Kernels, part: Part<'_>) -> Result<(), Option<Misuse>> {
         let count = self.pool.threads().min(self.planned.count);
-        if count < 2 {
-            return part.compute(kernels);
-        }
         let Some(operation) = geometry::operation(&part.operation) else {
             return Err(None);
         };

@@ -89,10 +89,6 @@ fn work_for_nobody_or_for_one_who_has_some_is_done_here() {
         assert_ne!(mine, id());
     });
     let (goes_on, went_on) = channel();
-    let ours = || {
-        assert_eq!(workers.join(0, id, || ()).0, mine);
-        goes_on.send(()).unwrap();
-    };
     let (begins, has_begun) = channel();
     let theirs = move || {
         begins.send(()).unwrap();
@@ -100,7 +96,8 @@ fn work_for_nobody_or_for_one_who_has_some_is_done_here() {
     };
     workers.join(0, theirs, || {
         has_begun.recv().unwrap();
-        ours();
+        assert_eq!(workers.join(0, id, || ()).0, mine);
+        goes_on.send(()).unwrap();
     });
 }
 
@@ -132,14 +129,14 @@ fn several_threads_share_the_workers() {
 fn a_panic_of_the_lent_work_is_the_callers_once_its_own_is_over() {
     let workers = Workers::new(1).unwrap();
     let ours = AtomicBool::new(false);
-    let (begins, begun) = channel();
+    let (begins, has_begun) = channel();
     let theirs = move || -> u8 {
         begins.send(()).unwrap();
         panic!("theirs")
     };
     let result = catch_unwind(AssertUnwindSafe(|| {
         workers.join(0, theirs, || {
-            begun.recv().unwrap();
+            has_begun.recv().unwrap();
             sleep(LONG);
             ours.store(true, SeqCst);
         })
@@ -147,14 +144,14 @@ fn a_panic_of_the_lent_work_is_the_callers_once_its_own_is_over() {
     assert_eq!(result.unwrap_err().downcast_ref(), Some(&"theirs"));
     assert!(ours.load(SeqCst));
     // The worker is there for the next.
-    assert_ne!(self::begun(&workers, 0, || ()), id());
+    assert_ne!(begun(&workers, 0, || ()), id());
 }
 
 #[test]
 fn a_panic_of_the_callers_own_waits_for_the_lent_work() {
     let workers = Workers::new(1).unwrap();
     let mut borrowed = 0;
-    let (begins, begun) = channel();
+    let (begins, has_begun) = channel();
     let theirs = || {
         begins.send(()).unwrap();
         sleep(LONG);
@@ -162,13 +159,13 @@ fn a_panic_of_the_callers_own_waits_for_the_lent_work() {
     };
     let result = catch_unwind(AssertUnwindSafe(|| {
         workers.join(0, theirs, || {
-            begun.recv().unwrap();
+            has_begun.recv().unwrap();
             panic!("ours")
         })
     }));
     assert_eq!(result.unwrap_err().downcast_ref(), Some(&"ours"));
     assert_eq!(borrowed, 7);
-    assert_ne!(self::begun(&workers, 0, || ()), id());
+    assert_ne!(begun(&workers, 0, || ()), id());
 }
 
 #[test]
