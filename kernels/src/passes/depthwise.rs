@@ -32,8 +32,6 @@ pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
     /// The epilogue's vectors, [`Taps::L`]: a bound on that one would have to be written
     /// again at each use of this trait.
     type V: PassLanes;
-    /// A column of the lines of the input that are read, ready to be multiplied.
-    type Lines: Copy;
     /// The weights of a window.
     type Weights: Copy;
     /// Rows of the output at a time where the stride is 1, 1 or 2.
@@ -41,6 +39,24 @@ pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
     /// See [`Whole::bands`]; the output takes as much again, and both should find a place
     /// in the second-level cache.
     const BAND_BYTES: usize = BAND_BYTES;
+    /// 256 if sums are 256 times as large before they are shifted, else 1.
+    const SCALE: i32 = 1;
+
+    /// Weights (of −127..=127) row by row.
+    fn placed(self, taps: [<Self::V as Lanes>::I16; 9]) -> Self::Weights;
+    /// All pixels of ROWS rows.
+    ///
+    /// # Safety
+    /// All pointers reach as far as the rows say.
+    unsafe fn line<const STRIDE: usize, const KIND: u8, const ROWS: usize, const HALF: bool>(
+        line: Line<Self, STRIDE, HALF>,
+    );
+}
+
+/// A window as three columns, which come one after another: [`Line::by_column`].
+pub(crate) trait ByColumn: InOnePass {
+    /// A column of the lines of the input that are read, ready to be multiplied.
+    type Lines: Copy;
 
     /// Narrows the pixels of 4 lines, of which a row at a time has the last twice.
     fn narrowed(
@@ -48,8 +64,6 @@ pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
         pixels: [<Self::V as Lanes>::I16; 4],
         narrow: <Self::V as PassLanes>::Narrow,
     ) -> Self::Lines;
-    /// Weights (of −127..=127) row by row.
-    fn placed(self, taps: [<Self::V as Lanes>::I16; 9]) -> Self::Weights;
     /// Σ w·x of a window from the left, whose first line is `row`, 0 or 1: shifted,
     /// rounded, and saturated to 16 bits.
     fn sums(
@@ -59,10 +73,7 @@ pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
         weights: &Self::Weights,
         shift: <Self::V as PassLanes>::Shift,
     ) -> <Self::V as Lanes>::I16;
-    /// 256 if sums are 256 times as large before they are shifted, else 1.
-    const SCALE: i32 = 1;
-    /// The same plus `start`, which is `SCALE` times as large, neither shifted nor rounded:
-    /// below 0 where the sums are.
+    /// The same plus `start`, neither shifted nor rounded: below 0 where the sums are.
     fn signs(
         self,
         window: [Self::Lines; 3],
@@ -74,7 +85,7 @@ pub(crate) trait InOnePass: Taps<LANES, L = <Self as InOnePass>::V> {
 
 /// KIND of an epilogue beside those of the usual one's shortcut ([`NONE`], [`RIGHT`],
 /// [`ANY`]): thresholds of sums.
-const SIGNS: u8 = 3;
+pub(crate) const SIGNS: u8 = 3;
 
 /// The whole operation: what the pass leaves of some rows goes the general way.
 #[inline(always)]
@@ -258,9 +269,9 @@ impl<S: InOnePass, const STRIDE: usize, const KIND: u8, const HALF: bool> Work
                     rows: self.rows,
                 };
                 if two {
-                    line.run::<KIND, 2>();
+                    S::line::<STRIDE, KIND, 2, HALF>(line);
                 } else {
-                    line.run::<KIND, 1>();
+                    S::line::<STRIDE, KIND, 1, HALF>(line);
                 }
             }
             row += if two { 2 } else { 1 };
@@ -269,27 +280,29 @@ impl<S: InOnePass, const STRIDE: usize, const KIND: u8, const HALF: bool> Work
 }
 
 /// A row or two of the output of 16 channels, or 8; all pointers at the first of them.
-struct Line<S: InOnePass, const STRIDE: usize, const HALF: bool> {
-    isa: S,
-    weights: S::Weights,
-    start: <S::V as Lanes>::I32,
+pub(crate) struct Line<S: InOnePass, const STRIDE: usize, const HALF: bool> {
+    pub(crate) isa: S,
+    pub(crate) weights: S::Weights,
+    /// What sums start at if only their signs are asked for, [`InOnePass::SCALE`] times as
+    /// large as they.
+    pub(crate) start: <S::V as Lanes>::I32,
     parameters: Parameters<S::V>,
-    shift: <S::V as PassLanes>::Shift,
-    narrow: <S::V as PassLanes>::Narrow,
+    pub(crate) shift: <S::V as PassLanes>::Shift,
+    pub(crate) narrow: <S::V as PassLanes>::Narrow,
     taken: <S::V as PassLanes>::Taken,
-    /// Of the input.
-    lines: [*const i16; 4],
+    /// Of the input; the last twice where a row has three.
+    pub(crate) lines: [*const i16; 4],
     shortcut: *const i16,
     stream: Option<*mut i16>,
     bits: *mut u8,
-    rows: Rows<STRIDE, LANES>,
+    pub(crate) rows: Rows<STRIDE, LANES>,
 }
 
-impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> {
+impl<S: ByColumn, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> {
     /// # Safety
     /// All pointers reach as far as the rows say.
     #[inline(always)]
-    unsafe fn run<const KIND: u8, const ROWS: usize>(mut self) {
+    pub(crate) unsafe fn by_column<const KIND: u8, const ROWS: usize>(mut self) {
         let Rows { pixels, columns, channels, left, .. } = self.rows;
         let first = 3 - left.min(2);
         let none = self.isa.narrowed([self.isa.lanes().splat16(0); 4], self.narrow);
@@ -375,21 +388,40 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
     /// They are there, of the shortcut too if there is one.
     #[inline(always)]
     unsafe fn put<const KIND: u8, const ROWS: usize>(&mut self, window: [S::Lines; 3]) {
-        let Line { isa, ref weights, start, ref parameters, shift, ref taken, shortcut, .. } =
-            *self;
+        let Line { isa, ref weights, start, shift, .. } = *self;
+        let mut sums = [isa.lanes().splat16(0); ROWS];
+        for row in 0..ROWS {
+            sums[row] = match KIND {
+                SIGNS => isa.signs(window, row, weights, start),
+                _ => isa.sums(window, row, weights, shift),
+            };
+        }
+        // SAFETY: of this function.
+        unsafe { self.finish::<KIND, ROWS>(sums) }
+    }
+}
+
+impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> {
+    /// From the sums of one pixel of each of ROWS rows, shifted, or for [`SIGNS`] less their
+    /// thresholds, to what is stored; and on to the next.
+    ///
+    /// # Safety
+    /// They are there, of the shortcut too if there is one.
+    #[inline(always)]
+    pub(crate) unsafe fn finish<const KIND: u8, const ROWS: usize>(
+        &mut self,
+        sums: [<S::V as Lanes>::I16; ROWS],
+    ) {
+        let Line { isa, ref parameters, ref taken, shortcut, .. } = *self;
         let Rows { pixels, step, channels, bytes, word, .. } = self.rows;
         let lanes = isa.lanes();
-        let zero = lanes.splat16(0);
-        let mut y = [zero; ROWS];
+        let mut y = sums;
         let below;
         if KIND == SIGNS {
-            for row in 0..ROWS {
-                y[row] = isa.signs(window, row, weights, start);
-            }
-            below = lanes.less_each(y, zero);
+            below = lanes.less_each(y, lanes.splat16(0));
         } else {
             for row in 0..ROWS {
-                y[row] = parameters.scale(lanes, isa.sums(window, row, weights, shift));
+                y[row] = parameters.scale(lanes, y[row]);
             }
             for row in 0..ROWS {
                 // SAFETY: of this function.

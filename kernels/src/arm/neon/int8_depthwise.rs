@@ -12,7 +12,7 @@ use core::arch::asm;
 use super::Neon;
 use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
-use crate::passes::depthwise::InOnePass;
+use crate::passes::depthwise::{ByColumn, InOnePass, Line};
 use crate::passes::lanes::PassLanes;
 
 impl Taps for Neon {
@@ -48,9 +48,24 @@ impl Taps for Neon {
 
 impl InOnePass for Neon {
     type V = Neon;
-    type Lines = [int8x16_t; 4];
     type Weights = [int8x16_t; 9];
     const ROWS: usize = 2;
+
+    #[inline(always)]
+    fn placed(self, taps: [[int16x8_t; 2]; 9]) -> [int8x16_t; 9] {
+        self.weights(taps)
+    }
+    #[inline(always)]
+    unsafe fn line<const STRIDE: usize, const KIND: u8, const ROWS: usize, const HALF: bool>(
+        line: Line<Self, STRIDE, HALF>,
+    ) {
+        // SAFETY: of this function.
+        unsafe { line.by_column::<KIND, ROWS>() }
+    }
+}
+
+impl ByColumn for Neon {
+    type Lines = [int8x16_t; 4];
 
     #[inline(always)]
     fn narrowed(self, pixels: [[int16x8_t; 2]; 4], count: int16x8_t) -> [int8x16_t; 4] {
@@ -62,10 +77,6 @@ impl InOnePass for Neon {
             column[ky] = unsafe { bytes([vrshlq_s16(low, count), vrshlq_s16(high, count)]) };
         }
         column
-    }
-    #[inline(always)]
-    fn placed(self, taps: [[int16x8_t; 2]; 9]) -> [int8x16_t; 9] {
-        self.weights(taps)
     }
     #[inline(always)]
     fn sums(

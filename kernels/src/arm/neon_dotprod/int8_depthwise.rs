@@ -8,7 +8,7 @@ use super::{Dotprod, sdot};
 use crate::arm::neon::Neon;
 use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
-use crate::passes::depthwise::InOnePass;
+use crate::passes::depthwise::{ByColumn, InOnePass, Line};
 use crate::passes::lanes::PassLanes;
 
 impl Taps for Dotprod {
@@ -56,18 +56,10 @@ impl Taps for Dotprod {
 
 impl InOnePass for Dotprod {
     type V = Neon;
-    /// 4 channels to a register, from the top down.
-    type Lines = [int8x16_t; 4];
     /// Column by column, the same way, of windows from the first line and the second.
     type Weights = [[[int8x16_t; 4]; 3]; 2];
     const ROWS: usize = 2;
 
-    #[inline(always)]
-    fn narrowed(self, pixels: [[int16x8_t; 2]; 4], count: int16x8_t) -> [int8x16_t; 4] {
-        let lines = self.neon.narrowed(pixels, count);
-        // SAFETY: the target has NEON.
-        unsafe { by_channel(lines) }
-    }
     #[inline(always)]
     fn placed(self, taps: [[int16x8_t; 2]; 9]) -> [[[int8x16_t; 4]; 3]; 2] {
         let [a, b, c, d, e, f, g, h, i] = Taps::weights(self.neon, taps);
@@ -87,6 +79,25 @@ impl InOnePass for Dotprod {
                 ],
             ]
         }
+    }
+    #[inline(always)]
+    unsafe fn line<const STRIDE: usize, const KIND: u8, const ROWS: usize, const HALF: bool>(
+        line: Line<Self, STRIDE, HALF>,
+    ) {
+        // SAFETY: of this function.
+        unsafe { line.by_column::<KIND, ROWS>() }
+    }
+}
+
+impl ByColumn for Dotprod {
+    /// 4 channels to a register, from the top down.
+    type Lines = [int8x16_t; 4];
+
+    #[inline(always)]
+    fn narrowed(self, pixels: [[int16x8_t; 2]; 4], count: int16x8_t) -> [int8x16_t; 4] {
+        let lines = self.neon.narrowed(pixels, count);
+        // SAFETY: the target has NEON.
+        unsafe { by_channel(lines) }
     }
     #[inline(always)]
     fn sums(

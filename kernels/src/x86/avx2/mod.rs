@@ -3,6 +3,7 @@
 mod binary_conv;
 mod binary_depthwise;
 mod binary_depthwise_pass;
+mod depthwise_pass;
 pub(in crate::x86) mod image_pass;
 mod int8_conv;
 mod int8_depthwise;

@@ -12,7 +12,7 @@ use core::arch::x86_64::*;
 use super::{Avx2Vnni, Fours};
 use crate::generic::int8_depthwise::Taps;
 use crate::generic::lanes::{Lanes, Narrow};
-use crate::passes::depthwise::InOnePass;
+use crate::passes::depthwise::{ByColumn, InOnePass, Line};
 use crate::passes::lanes::PassLanes;
 use crate::x86::avx2::Avx2;
 use crate::x86::avx2::lanes::veiled;
@@ -66,21 +66,32 @@ impl Taps for Avx2Vnni {
 
 impl InOnePass for Avx2Vnni {
     type V = Avx2;
-    type Lines = Fours;
     /// From the first line and from the second.
     type Weights = [Nine; 2];
     const ROWS: usize = 2;
     const BAND_BYTES: usize = 256 << 10;
 
     #[inline(always)]
+    fn placed(self, w: [__m256i; 9]) -> [Nine; 2] {
+        [self.placed_from(0, w), self.placed_from(1, w)]
+    }
+    #[inline(always)]
+    unsafe fn line<const STRIDE: usize, const KIND: u8, const ROWS: usize, const HALF: bool>(
+        line: Line<Self, STRIDE, HALF>,
+    ) {
+        // SAFETY: of this function.
+        unsafe { line.by_column::<KIND, ROWS>() }
+    }
+}
+
+impl ByColumn for Avx2Vnni {
+    type Lines = Fours;
+
+    #[inline(always)]
     fn narrowed(self, [a, b, c, d]: [__m256i; 4], narrow: __m256i) -> Fours {
         let (a, b) = (self.avx2.mulr16(a, narrow), self.avx2.mulr16(b, narrow));
         let (c, d) = (self.avx2.mulr16(c, narrow), self.avx2.mulr16(d, narrow));
         self.unsigned([a, b, c, d])
-    }
-    #[inline(always)]
-    fn placed(self, w: [__m256i; 9]) -> [Nine; 2] {
-        [self.placed_from(0, w), self.placed_from(1, w)]
     }
     #[inline(always)]
     fn sums(
