@@ -418,7 +418,7 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
         let mut y = sums;
         let below;
         if KIND == SIGNS {
-            below = lanes.less_each(y, lanes.splat16(0));
+            below = lanes.less_each(y, [lanes.splat16(0); ROWS]);
         } else {
             for row in 0..ROWS {
                 y[row] = parameters.scale(lanes, y[row]);
@@ -444,7 +444,7 @@ impl<S: InOnePass, const STRIDE: usize, const HALF: bool> Line<S, STRIDE, HALF> 
             for row in 0..ROWS {
                 y[row] = parameters.prelu(lanes, y[row]);
             }
-            below = lanes.less_each(y, parameters.sign);
+            below = lanes.less_each(y, [parameters.sign; ROWS]);
         }
         // SAFETY: of this function.
         unsafe {

@@ -35,6 +35,8 @@ pub(crate) trait Images: Taps<LANES, L = <Self as Images>::V> {
     type Held<const G: usize, const Q: usize>: Copy;
     /// Values of a row that a piece takes: 1, 2 or 4.
     const VALUES: usize;
+    /// Whether the first two rows of a window are one of pairs.
+    const JOINED: bool = false;
 
     /// Those of R values a row, from the first position on.
     fn held<const R: usize, const G: usize, const Q: usize>(
@@ -43,10 +45,12 @@ pub(crate) trait Images: Taps<LANES, L = <Self as Images>::V> {
     ) -> Self::Held<G, Q>;
 
     /// Σ w·x over the windows of P pixels, `step` values from one to the next, and `start`.
-    /// With EIGHT of P pairs of pixels, the first's in the lower 8 of 16 lanes.
+    /// With EIGHT of P pairs of pixels, the first's in the lower 8 of 16 lanes. If JOINED
+    /// the first of the lines is the first two, a value of either in turn, and the second is
+    /// not read.
     ///
     /// # Safety
-    /// Each line has a window's values for each, and [`SLACK`] more.
+    /// Each line has a window's values for each, and [`SLACK`] more, or twice as many.
     unsafe fn windows<const G: usize, const Q: usize, const P: usize, const EIGHT: bool>(
         self,
         start: [[<Self::V as Lanes>::I32; Q]; P],
@@ -241,12 +245,17 @@ impl<
         let outside = &outside;
         let mut copies = [*outside; 3];
         let shift = lanes.shift(shift);
+        let mut joined = [S::Value::default(); 2 * LINE];
         // The sums of a window of zeros are taken off each.
         let none = [[lanes.zero32(); Q]; 1];
         let Some(zeros) = cut::there(outside.get(..R + SLACK)) else { return };
-        // SAFETY: it has a window, and as many values more.
-        let [zeros] =
-            unsafe { isa.windows::<G, Q, 1, EIGHT>(none, &weights, [zeros.as_ptr(); 3], 0) };
+        let mut lines = [zeros.as_ptr(); 3];
+        if S::JOINED {
+            join(&mut joined, zeros, zeros);
+            lines[0] = joined.as_ptr();
+        }
+        // SAFETY: each has a window, and as many values more.
+        let [zeros] = unsafe { isa.windows::<G, Q, 1, EIGHT>(none, &weights, lines, 0) };
         let mut start = zeros;
         for q in 0..Q {
             start[q] = lanes.minus32(lanes.start(shift), start[q]);
@@ -283,11 +292,16 @@ impl<
                 };
                 cut::part(from, ..values)
             };
+            let mut lines = [line(0), line(1), line(2)];
+            if S::JOINED {
+                join(&mut joined, lines[0], lines[1]);
+                lines[0] = &joined;
+            }
             let mut out = pass.sink.row(row);
             let Some(out) = out.plain_from(0) else { return };
             Line::<S, R, G, Q> {
                 isa,
-                lines: [line(0), line(1), line(2)],
+                lines,
                 step: window.stride_w * input.c,
                 weights: &weights,
                 channel,
@@ -299,6 +313,14 @@ impl<
             }
             .run::<EIGHT, PRELU>();
         }
+    }
+}
+
+/// Writes a value of either line in turn.
+#[inline(always)]
+fn join<T: Copy>(to: &mut [T], first: &[T], second: &[T]) {
+    for (to, (&first, &second)) in to.as_chunks_mut().0.iter_mut().zip(first.iter().zip(second)) {
+        *to = [first, second];
     }
 }
 
@@ -325,19 +347,25 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize> Line<'_, S, R, G
         let Line { isa, lines, step, weights, channel, start, shift, width, .. } = self;
         let PlainRow { stream, bits, channels, pixel } = self.out;
         let parameters = self.parameters;
+        let mut signs = [parameters[0].sign; Q];
+        for q in 1..Q {
+            signs[q] = parameters[q].sign;
+        }
         let word = channel.is_multiple_of(64);
         let lanes = isa.lanes();
         let own = if EIGHT { HALF } else { Q * LANES };
         let written = if word { 8 } else { own / 8 };
         let each = if EIGHT { 2 } else { 1 };
         let last = (width - 1) * step + R + SLACK;
+        // Values of the first line for one of the others.
+        let far = if S::JOINED { 2 } else { 1 };
         let found = reach(stream, channel, (width - 1) * channels + own).and_then(|stream| {
             let bits = match bits {
                 Some(bits) => Some(reach(bits, channel / 8, (width - 1) * pixel + written)?),
                 None => None,
             };
             let [first, second, third] = lines;
-            let lines = [first.get(..last)?, second.get(..last)?, third.get(..last)?];
+            let lines = [first.get(..far * last)?, second.get(..last)?, third.get(..last)?];
             Some((stream, bits, lines.map(<[S::Value]>::as_ptr)))
         });
         let Some((stream, bits, from)) = cut::there(found) else { return };
@@ -348,22 +376,27 @@ impl<S: Images, const R: usize, const G: usize, const Q: usize> Line<'_, S, R, G
             // SAFETY: the lines have a window for each of the `width` pixels, whose stream
             // and bits were looked at above.
             unsafe {
-                let from = from.map(|line| line.add(first * step));
+                let at = first * step;
+                let from = [from[0].add(far * at), from[1].add(at), from[2].add(at)];
                 let found = isa.windows::<G, Q, TILE, EIGHT>([start; TILE], weights, from, step);
                 for p in 0..TILE {
                     let column = first + p * each;
                     let to = stream.add(column * channels);
-                    let mut below = 0;
+                    let mut y = [lanes.splat16(0); Q];
                     for q in 0..Q {
-                        let mut y = parameters[q].scale(lanes, lanes.shifted(found[p][q], shift));
+                        y[q] = parameters[q].scale(lanes, lanes.shifted(found[p][q], shift));
                         if PRELU {
-                            y = parameters[q].prelu(lanes, y);
+                            y[q] = parameters[q].prelu(lanes, y[q]);
                         }
                         match EIGHT {
-                            true => lanes.store_apart(y, to, to.add(channels)),
-                            false => lanes.store::<false>(y, to.add(q * LANES)),
+                            true => lanes.store_apart(y[q], to, to.add(channels)),
+                            false => lanes.store::<false>(y[q], to.add(q * LANES)),
                         }
-                        below |= lanes.less16(y, parameters[q].sign) << (q * LANES);
+                    }
+                    let found = lanes.less_each(y, signs);
+                    let mut below = 0;
+                    for q in 0..Q {
+                        below |= found[q] << (q * LANES);
                     }
                     if let Some(bits) = bits {
                         let to = bits.add(column * pixel);

@@ -52,10 +52,10 @@ pub(crate) trait PassLanes: Lanes {
     unsafe fn store_apart(self, value: Self::I16, first: *mut i16, second: *mut i16);
     /// Bit `i` of each is `a < b` in lane `i`.
     #[inline(always)]
-    fn less_each<const ROWS: usize>(self, a: [Self::I16; ROWS], b: Self::I16) -> [u32; ROWS] {
-        let mut below = [0; ROWS];
-        for row in 0..ROWS {
-            below[row] = self.less16(a[row], b);
+    fn less_each<const M: usize>(self, a: [Self::I16; M], b: [Self::I16; M]) -> [u32; M] {
+        let mut below = [0; M];
+        for i in 0..M {
+            below[i] = self.less16(a[i], b[i]);
         }
         below
     }

@@ -73,24 +73,24 @@ impl PassLanes for Avx2 {
         unsafe { _mm256_storeu2_m128i(second.cast(), first.cast(), value) }
     }
     #[inline(always)]
-    fn less_each<const ROWS: usize>(self, a: [__m256i; ROWS], b: __m256i) -> [u32; ROWS] {
-        let mut below = [0; ROWS];
-        if ROWS != 2 {
-            for row in 0..ROWS {
-                below[row] = self.less16(a[row], b);
+    fn less_each<const M: usize>(self, a: [__m256i; M], b: [__m256i; M]) -> [u32; M] {
+        let mut below = [0; M];
+        if M != 2 {
+            for i in 0..M {
+                below[i] = self.less16(a[i], b[i]);
             }
             return below;
         }
         // SAFETY: `self` proves AVX2.
         let both = unsafe {
-            let first = _mm256_cmpgt_epi16(b, a[0]);
-            let second = _mm256_cmpgt_epi16(b, a[ROWS - 1]);
+            let first = _mm256_cmpgt_epi16(b[0], a[0]);
+            let second = _mm256_cmpgt_epi16(b[M - 1], a[M - 1]);
             let bytes = _mm256_packs_epi16(first, second);
             // From either half 8 lanes of the first, then 8 of the second.
             _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(bytes)) as u32
         };
         below[0] = both & 0xFFFF;
-        below[ROWS - 1] = both >> 16;
+        below[M - 1] = both >> 16;
         below
     }
     #[inline(always)]
