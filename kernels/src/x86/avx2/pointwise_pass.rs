@@ -13,7 +13,8 @@
 //! at half of the products below 0, and a product by a power of two, of which 16 bits are
 //! left, makes accumulators of even bytes as they are.
 //!
-//! A tile's loop has no bounds to check, which would take more registers than there are:
+//! The shortest sums take turns with the epilogue of the pixel before. A tile's loop has no
+//! bounds to check, which would take more registers than there are:
 //! [`Block::run`] looks at everything once.
 
 // Fixed loops over indices are unrolled into registers; iterators over the same
@@ -41,14 +42,20 @@ use crate::types::{Conv, Epilogue};
 const TILE: usize = 4;
 
 /// Lengths of sums. Up to 64 input channels, one pixel at a time is no slower.
-const SHORT: u8 = 0;
-const MIDDLE: u8 = 1;
+const SHORTEST: u8 = 0;
+const SHORT: u8 = 1;
+const MIDDLE: u8 = 2;
 /// More than counters of bytes take, or, of more than 16 channels, what [`Signed`] does not
 /// suit.
-const LONG: u8 = 2;
+const LONG: u8 = 3;
 
 /// Bytes of the input in a short sum, at most.
 const FEW: usize = 8;
+
+/// The same in a sum for which the next pixel's counts, which are ready at once, are worth
+/// more between the steps of an epilogue, which wait for each other, than weights that a
+/// tile shares.
+const FEWEST: usize = 4;
 
 /// Steps of a block, at most, a multiple of three: its nibbles are on the stack.
 const STEPS: usize = 258;
@@ -264,7 +271,9 @@ impl<X: Extra, const R: usize, const G: usize> OfKind for (Tiles<R, G>, X) {
         let (tiles, extra) = self;
         let isa = tiles.isa;
         let short = tiles.short || G == 1;
-        if short && tiles.steps <= FEW {
+        if G > 1 && short && tiles.steps <= FEWEST {
+            isa.outline(Run::<X, R, G, SHORTEST, KIND> { tiles, extra });
+        } else if short && tiles.steps <= FEW {
             isa.outline(Run::<X, R, G, SHORT, KIND> { tiles, extra });
         } else if short && tiles.threes <= THREES {
             isa.outline(Run::<X, R, G, MIDDLE, KIND> { tiles, extra });
@@ -286,7 +295,7 @@ impl<X: Extra, const R: usize, const G: usize> OfKind for (Tiles<R, G>, X) {
     }
 }
 
-/// LENGTH: [`SHORT`], [`MIDDLE`] or [`LONG`]; KIND: see [`Shifts::kind`].
+/// LENGTH: [`SHORTEST`] (of more than one group), [`SHORT`], [`MIDDLE`] or [`LONG`]; KIND: see [`Shifts::kind`].
 struct Run<X, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32> {
     tiles: Tiles<R, G>,
     extra: X,
@@ -298,6 +307,10 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
     #[inline(always)]
     fn run(self) {
         let Tiles { isa, input, pixel, pixels, .. } = self.tiles;
+        if LENGTH == SHORTEST {
+            // SAFETY: `Block::run` looked at so many pixels of everything.
+            return unsafe { self.one_by_one() };
+        }
         if LENGTH == SHORT {
             // The last tile may overlap the one before it: the same values are written
             // twice.
@@ -339,6 +352,46 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
         if Self::SIGNED { signed.start } else { isa.splat16(0) }
     }
 
+    /// All pixels, the counts of each before the epilogue of the one before it.
+    ///
+    /// # Safety
+    /// There are so many.
+    #[inline(always)]
+    unsafe fn one_by_one(&self) {
+        let Tiles { pixels, ref outputs, .. } = self.tiles;
+        let mut place = outputs.place(&self.extra, 0);
+        // SAFETY: of this function.
+        unsafe {
+            let mut next = self.one(0);
+            for p in 0..pixels {
+                let counts = next;
+                next = self.one((p + 1).min(pixels - 1));
+                self.finish_signed(place, counts);
+                place = outputs.next(&self.extra, place);
+            }
+        }
+    }
+
+    /// The counts of a pixel.
+    ///
+    /// # Safety
+    /// There is such a pixel.
+    #[inline(always)]
+    unsafe fn one(&self, p: usize) -> [__m256i; R] {
+        let Tiles { isa, input, pixel, nibbles, steps, .. } = self.tiles;
+        let mut counts = [self.start(); R];
+        // SAFETY: of this function; `isa` proves AVX2.
+        unsafe {
+            for k in 0..steps {
+                let row = row(input.add(p * pixel + k));
+                let low = _mm256_broadcastsi128_si256(_mm_load_si128(row));
+                let high = _mm256_broadcastsi128_si256(_mm_load_si128(row.add(1)));
+                counts = with_step(isa, counts, [low, high], nibbles.add(2 * R * k));
+            }
+        }
+        counts
+    }
+
     /// # Safety
     /// From pixel `first` on there are four.
     #[inline(always)]
@@ -353,23 +406,14 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
             for p in 1..TILE {
                 inputs[p] = inputs[p - 1].add(pixel);
             }
-            let rows = |p: usize, k: usize| -> *const __m128i {
-                let byte = inputs[p].add(k).read();
-                binary_conv::ROWS.0.as_ptr().add(byte.into()).cast()
-            };
             for k in 0..steps {
                 let weights = nibbles.add(2 * R * k);
                 for p in (0..TILE).step_by(each) {
                     // Of two pixels in either half, or of one in both.
-                    let (a, b) = (rows(p, k), rows(p + each - 1, k));
+                    let (a, b) = (row(inputs[p].add(k)), row(inputs[p + each - 1].add(k)));
                     let low = _mm256_set_m128i(_mm_load_si128(b), _mm_load_si128(a));
                     let high = _mm256_set_m128i(_mm_load_si128(b.add(1)), _mm_load_si128(a.add(1)));
-                    for r in 0..R {
-                        let low = _mm256_shuffle_epi8(low, weights.add(r).read());
-                        let high = _mm256_shuffle_epi8(high, weights.add(R + r).read());
-                        counts[p][r] = _mm256_add_epi8(counts[p][r], low);
-                        counts[p][r] = _mm256_add_epi8(counts[p][r], high);
-                    }
+                    counts[p] = with_step(isa, counts[p], [low, high], weights);
                 }
             }
             let mut place = outputs.place(&self.extra, first);
@@ -468,6 +512,39 @@ impl<X: Extra, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32
         // SAFETY: of this function.
         unsafe { outputs.put_exact::<X, KIND>(&self.extra, place, values) };
     }
+}
+
+/// In how many bits a byte's low nibble differs from any, and then its high one.
+///
+/// # Safety
+/// There is a byte.
+#[inline(always)]
+unsafe fn row(byte: *const u8) -> *const __m128i {
+    // SAFETY: of this function; there is a row for every byte.
+    unsafe { binary_conv::ROWS.0.as_ptr().add(byte.read().into()).cast() }
+}
+
+/// Counts and those of a byte, whose rows are looked up.
+///
+/// # Safety
+/// There are weights of 32·R channels.
+#[inline(always)]
+unsafe fn with_step<const R: usize>(
+    _: Avx2,
+    mut counts: [__m256i; R],
+    [low, high]: [__m256i; 2],
+    weights: *const __m256i,
+) -> [__m256i; R] {
+    // SAFETY: of this function; an `Avx2` proves AVX2.
+    unsafe {
+        for r in 0..R {
+            let low = _mm256_shuffle_epi8(low, weights.add(r).read());
+            let high = _mm256_shuffle_epi8(high, weights.add(R + r).read());
+            counts[r] = _mm256_add_epi8(counts[r], low);
+            counts[r] = _mm256_add_epi8(counts[r], high);
+        }
+    }
+    counts
 }
 
 /// The bytes of either half, zero-extended.
