@@ -14,8 +14,8 @@
 //! left, makes accumulators of even bytes as they are.
 //!
 //! The shortest sums take turns with the epilogue of the pixel before. A tile's loop has no
-//! bounds to check, which would take more registers than there are:
-//! [`Block::run`] looks at everything once.
+//! bounds to check, which would take more registers than there are: [`Block::run`] looks at
+//! everything once.
 
 // Fixed loops over indices are unrolled into registers; iterators over the same
 // arrays often are not.

@@ -12,8 +12,9 @@
 //! and the counts start below 0: two or three instructions then make accumulators of a
 //! register's counts, where widening, shifting and subtracting would be seven.
 //!
-//! A tile's loop has no bounds to check, which would take more registers than there
-//! are: [`Block::run`] looks at everything once.
+//! The counts of the next pixels come before the epilogue of these. A tile's loop has no
+//! bounds to check, which would take more registers than there are: [`Block::run`] looks at
+//! everything once.
 
 // Fixed loops over indices are unrolled into registers; iterators over the same
 // arrays often are not.
@@ -37,6 +38,9 @@ use crate::types::{Conv, Epilogue};
 
 /// Registers of byte counters in a tile.
 const TILE: usize = 4;
+
+/// The same of short sums.
+const TURN: usize = 2;
 
 /// If the job is one for [`run`]: its shift, and that of its shortcut.
 #[inline(always)]
@@ -309,14 +313,12 @@ impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const KIND
 {
     #[inline(always)]
     fn run(self) {
-        let pixels = self.tiles.pixels;
-        let tile = if PAIR { 2 * TILE } else { TILE };
-        // The last tile may overlap the one before it: the same values are written
-        // twice.
-        for first in (0..pixels).step_by(tile) {
-            // SAFETY: `Block::run` looked at so many pixels of everything; there are at
-            // least as many as a tile has.
-            unsafe { self.tile(first.min(pixels - tile)) };
+        // SAFETY: `Block::run` looked at so many pixels of everything.
+        unsafe {
+            match (LONG, PAIR) {
+                (false, false) => self.in_turns::<TURN>(),
+                _ => self.in_turns::<TILE>(),
+            }
         }
     }
 }
@@ -324,54 +326,95 @@ impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const KIND
 impl<X: Extra, const PAIR: bool, const WHOLE: bool, const LONG: bool, const KIND: u32>
     Run<X, PAIR, WHOLE, LONG, KIND>
 {
+    /// All pixels, P registers of counters at a time, and those of the next before the
+    /// epilogue: they are ready at once, and its steps wait for each other.
+    ///
     /// # Safety
-    /// From pixel `first` on there are as many as a tile has.
+    /// There are so many, and no fewer than that is.
     #[inline(always)]
-    unsafe fn tile(&self, first: usize) {
-        let Tiles { isa, spreader, input, pixel, weights, steps, terms, signed, ref to, .. } =
-            self.tiles;
-        let extra = &self.extra;
+    unsafe fn in_turns<const P: usize>(&self) {
+        let tile = if PAIR { 2 * P } else { P };
+        // The last tile may overlap the one before it: the same values are written
+        // twice.
+        let last = self.tiles.pixels - tile;
+        // SAFETY: of this function.
+        unsafe {
+            let mut next = self.counts::<P>(0);
+            for first in (0..self.tiles.pixels).step_by(tile) {
+                let counts = next;
+                // Short sums are sooner counted once more than it is asked.
+                if !LONG || first + tile < self.tiles.pixels {
+                    next = self.counts::<P>((first + tile).min(last));
+                }
+                self.finish(first.min(last), counts);
+            }
+        }
+    }
+
+    /// What differs in either group of channels, or for short sums in both, and nothing.
+    ///
+    /// # Safety
+    /// From pixel `first` on there are as many as P registers count.
+    #[inline(always)]
+    unsafe fn counts<const P: usize>(&self, first: usize) -> [[__m512i; 2]; P] {
+        let Tiles { isa, spreader, input, pixel, weights, steps, signed, .. } = self.tiles;
         let zero = isa.splat16(0);
-        let mut counts = [if LONG { zero } else { signed.start }; TILE];
-        let mut wide = [[zero; 2]; TILE];
-        // SAFETY: of this function; `isa` proves all that is needed.
+        let mut counts = [if LONG { zero } else { signed.start }; P];
+        let mut found = [[zero; 2]; P];
+        // SAFETY: of this function.
         unsafe {
             let input = input.add(first * pixel);
             let mut done = 0;
             while done < steps {
                 let some = if LONG { WORDS.min(steps - done) } else { steps };
                 let (weights, input) = (weights.add(done * BINARY_LANES), input.add(done));
-                counts = spreader.count::<TILE, PAIR>(isa, counts, weights, input, pixel, some);
-                if LONG {
-                    for v in 0..TILE {
+                counts = spreader.count::<P, PAIR>(isa, counts, weights, input, pixel, some);
+                for v in 0..P {
+                    if LONG {
                         let [low, high] = groups::<PAIR>(isa, counts[v]);
-                        wide[v] = [isa.add16(wide[v][0], low), isa.add16(wide[v][1], high)];
+                        found[v] = [isa.add16(found[v][0], low), isa.add16(found[v][1], high)];
                         counts[v] = zero;
+                    } else {
+                        found[v][0] = counts[v];
                     }
                 }
                 done += some;
             }
-            for v in 0..TILE {
-                let values = match LONG {
-                    true => {
-                        [to.accumulators(terms, wide[v][0]), to.accumulators(terms, wide[v][1])]
-                    }
-                    false => signed.accumulators(isa, counts[v]),
-                };
-                let mut below = [0; 2];
-                for half in 0..2 {
-                    // Of another pixel, or of other channels.
-                    let (pixel, g) =
-                        if PAIR { (first + 2 * v + half, 0) } else { (first + v, half) };
+        }
+        found
+    }
+
+    /// The epilogue of what [`Run::counts`] found.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn finish<const P: usize>(&self, first: usize, counts: [[__m512i; 2]; P]) {
+        let Tiles { isa, terms, signed, ref to, .. } = self.tiles;
+        let extra = &self.extra;
+        for v in 0..P {
+            let values = match LONG {
+                true => {
+                    [to.accumulators(terms, counts[v][0]), to.accumulators(terms, counts[v][1])]
+                }
+                false => signed.accumulators(isa, counts[v][0]),
+            };
+            let mut below = [0; 2];
+            for half in 0..2 {
+                // Of another pixel, or of other channels.
+                let (pixel, g) = if PAIR { (first + 2 * v + half, 0) } else { (first + v, half) };
+                // SAFETY: of this function; `isa` proves all that is needed.
+                unsafe {
                     below[half] =
                         to.put_exact::<X, WHOLE, KIND, true>(extra, pixel, g, values[half]);
                     if PAIR {
                         to.put_bits(pixel, below[half], 0);
                     }
                 }
-                if !PAIR {
-                    to.put_bits(first + v, below[0], below[1]);
-                }
+            }
+            if !PAIR {
+                // SAFETY: of this function.
+                unsafe { to.put_bits(first + v, below[0], below[1]) };
             }
         }
     }
