@@ -46,9 +46,9 @@ impl Images for Avx2 {
                 found.joined[k / 2][k % 2][q] = self.pairs(fours[q], [k, R + k]);
             }
             for g in 0..G {
+                // What follows the window's last position has weights of 0.
                 let k = 2 * R + 2 * g;
-                let past = 2 * g + 1 == R;
-                found.third[g][q] = self.pairs(fours[q], [k, if past { NONE } else { k + 1 }]);
+                found.third[g][q] = self.pairs(fours[q], [k, k + 1]);
             }
         }
         found
@@ -85,18 +85,12 @@ impl Images for Avx2 {
     }
 }
 
-/// No position of a window.
-const NONE: usize = usize::MAX;
-
 impl Avx2 {
     /// The weights of two positions of a window.
     #[inline(always)]
     fn pairs(self, fours: &[Fours], positions: [usize; 2]) -> Pairs {
         let mut pairs = [0; LANES];
         for (i, k) in positions.into_iter().enumerate() {
-            if k == NONE {
-                continue;
-            }
             let Some(four) = cut::there(fours.get(k / INT8_GROUP)) else { continue };
             for (channel, pair) in pairs.iter_mut().enumerate() {
                 let weight = i32::from(four[channel * INT8_GROUP + k % INT8_GROUP]);
