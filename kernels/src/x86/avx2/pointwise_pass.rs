@@ -295,7 +295,8 @@ impl<X: Extra, const R: usize, const G: usize> OfKind for (Tiles<R, G>, X) {
     }
 }
 
-/// LENGTH: [`SHORTEST`] (of more than one group), [`SHORT`], [`MIDDLE`] or [`LONG`]; KIND: see [`Shifts::kind`].
+/// LENGTH: [`SHORTEST`] (of more than one group), [`SHORT`], [`MIDDLE`] or [`LONG`]; KIND: see
+/// [`Shifts::kind`].
 struct Run<X, const R: usize, const G: usize, const LENGTH: u8, const KIND: u32> {
     tiles: Tiles<R, G>,
     extra: X,
